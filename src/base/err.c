@@ -1,0 +1,118 @@
+/* An error keeps its whole chain as one text: err_wrap puts the context in front. Nothing in the program asks for the
+ * links one by one, and a flat text cannot be read half-built. */
+#include "base/err.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
+
+struct err {
+    enum err_kind kind;
+    char *text; /* cleaned: one line, valid UTF-8, no control characters */
+};
+
+static const struct {
+    const char *name;
+    int exit_status; /* sysexits.h where it has one */
+} kinds[] = {
+    [ERR_FAILED] = {"failed", 1},       [ERR_UNKNOWN] = {"unknown", 2},    [ERR_USAGE] = {"usage", 64},
+    [ERR_DATA] = {"data", 65},          [ERR_UNAVAILABLE] = {"unavailable", 69}, [ERR_LOCKED] = {"locked", 75},
+    [ERR_DENIED] = {"denied", 77},      [ERR_AUTH] = {"auth", 77},         [ERR_PROTOCOL] = {"protocol", 69},
+    [ERR_CANCELLED] = {"cancelled", 1}, [ERR_SYSTEM] = {"system", 1},
+};
+
+/* A new error around `text`, which it takes over and cleans. */
+static struct err *err_make(enum err_kind kind, char *text)
+{
+    struct err *e = MEM_NEW(struct err);
+    e->kind = kind;
+    e->text = utf8_cleaned(slice_of(text));
+    mem_free(text);
+    return e;
+}
+
+struct err *err_new(enum err_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = str_vprintf(fmt, ap);
+    va_end(ap);
+    return err_make(kind, text);
+}
+
+struct err *err_sys(int errnum, const char *fmt, ...)
+{
+    struct buf b = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    buf_printf(&b, ": %s", strerror(errnum));
+    return err_make(ERR_SYSTEM, buf_steal(&b));
+}
+
+struct err *err_wrap(struct err *cause, const char *fmt, ...)
+{
+    if (!cause)
+        return NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    char *context = str_vprintf(fmt, ap);
+    va_end(ap);
+    struct buf b = {0};
+    utf8_clean(&b, slice_of(context));
+    buf_adds(&b, ": ");
+    buf_adds(&b, cause->text);
+    mem_free(context);
+    mem_free(cause->text);
+    cause->text = buf_steal(&b);
+    return cause;
+}
+
+struct err *err_copy(const struct err *e)
+{
+    return e ? err_make(e->kind, mem_strdup(e->text)) : NULL;
+}
+
+enum err_kind err_kind(const struct err *e)
+{
+    return e->kind;
+}
+
+void err_set_kind(struct err *e, enum err_kind kind)
+{
+    if (e)
+        e->kind = kind;
+}
+
+const char *err_text(const struct err *e)
+{
+    return e->text;
+}
+
+int err_exit_status(const struct err *e)
+{
+    return e ? kinds[e->kind].exit_status : 0;
+}
+
+const char *err_kind_name(enum err_kind kind)
+{
+    return kinds[kind].name;
+}
+
+void err_free(struct err *e)
+{
+    if (!e)
+        return;
+    mem_free(e->text);
+    mem_free(e);
+}
+
+void err_ignore(struct err *e, const char *reason)
+{
+    (void)reason;
+    err_free(e);
+}
