@@ -29,8 +29,8 @@ bool clock_parse_rfc3339(struct slice text, int64_t *ret_ms);
 char *clock_format_utc(int64_t unix_ms, char *buf, size_t size);
 /* "16:18:03" UTC. */
 char *clock_format_hms(int64_t unix_ms, char *buf, size_t size);
-/* An age for people, two units at most: "0.4s" below 1 s is "now", "42s", "3m12s", "5h07m", "9d4h", "214d". Negative
- * ages (clock skew) give "in 3m" style. buf of at least 24 bytes; returns buf. */
+/* An age for people, two units at most: "now" below 1 s, "42s", "3m12s", "5h07m", "9d4h", "214d" (from 100 days on).
+ * Negative ages (clock skew, times ahead) give "in 3m". buf of at least 24 bytes; returns buf. */
 char *clock_format_age(int64_t age_ms, char *buf, size_t size);
 
 #endif

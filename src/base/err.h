@@ -30,7 +30,7 @@ enum err_kind {
 
 struct err;
 
-/* A new error. The text has no trailing period or newline. Control characters in it are cleaned when printed. */
+/* A new error. The text has no trailing period or newline; it is cleaned (utf8_clean), so foreign text may be in it. */
 struct err *err_new(enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
 /* A new ERR_SYSTEM error whose text ends with ": strerror(errnum)". */
 struct err *err_sys(int errnum, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
@@ -40,7 +40,8 @@ struct err *err_copy(const struct err *e) MUST_CHECK;
 enum err_kind err_kind(const struct err *e);
 /* Changes the kind, e.g. to let a timeout of a plan's file be ERR_DATA. */
 void err_set_kind(struct err *e, enum err_kind kind);
-/* The whole chain as one line, "context: cause: root". Owned by the error, valid until it is freed or wrapped. */
+/* The whole chain as one clean line, "context: cause: root"; e is not NULL. Owned by the error, valid until it is freed
+ * or wrapped. */
 const char *err_text(const struct err *e);
 int err_exit_status(const struct err *e);
 /* "failed", "unknown", "usage", … as it stands in --json. */

@@ -8,11 +8,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Reads a regular file, FIFO or /dev/stdin whole; more than `max` bytes is ERR_DATA. */
+/* Reads a regular file, FIFO or /dev/stdin whole; more than `max` bytes is ERR_DATA. Replaces what was in ret. */
 struct err *file_read(const char *path, size_t max, struct buf *ret) MUST_CHECK;
 /* Replaces path durably: temporary file beside it, mode, write, fsync, rename, fsync of the folder. */
 struct err *file_write_durable(const char *path, const void *p, size_t n, unsigned mode) MUST_CHECK;
-/* Creates the folder and its parents; the last one with `mode`. One that is there must be ours and not more open. */
+/* Creates the folder (with exactly `mode`) and its parents (0700). One that is there must be ours and not more open. */
 struct err *file_mkdirs(const char *path, unsigned mode) MUST_CHECK;
 bool file_exists(const char *path);
 /* Folder part of a path ("." if none), and a relative path resolved against a folder ("~/" too). Both malloc'd. */
