@@ -1,0 +1,70 @@
+/* A Kubernetes API server: transport, credentials and single requests. Watches are kube_reflector.h.
+ *
+ * Credentials are looked after here: token files are re-read (1 min, and on 401), exec plugins run on demand, on expiry and
+ * once on 401, their stderr captured into the error; a new client certificate drops the connections. 401 is not the end: it is
+ * reported, and tried again with backoff. A canary GET /version with a 5 s deadline every 15 s while anything is watched
+ * notices half-open connections: on failure every connection is thrown away (http_reset). */
+#ifndef FERRYMAN_CLIENT_KUBE_CLIENT_H
+#define FERRYMAN_CLIENT_KUBE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct http_result;
+struct kube_client;
+struct kube_config;
+struct kube_request;
+struct loop;
+
+struct kube_client_events {
+    /* The canary's or any request's outcome changed: error NULL when the server answers. */
+    void (*on_health)(void *arg, const struct err *error);
+    /* Who we are (SelfSubjectReview, or the certificate's subject) became known; expires_ms is 0 if no end is known. */
+    void (*on_identity)(void *arg, const char *user, const char *groups, const char *method, int64_t expires_ms);
+    /* /version, once known and when it changes. */
+    void (*on_version)(void *arg, const char *git_version);
+};
+
+/* Borrows config until kube_client_free. */
+struct kube_client *kube_client_new(struct loop *l, const struct kube_config *config, const struct kube_client_events *ev, void *arg);
+void kube_client_free(struct kube_client *c);
+const struct kube_config *kube_client_config(const struct kube_client *c);
+unsigned kube_client_take_count(struct kube_client *c); /* requests since the last call */
+
+struct kube_call {
+    const char *method;        /* NULL: GET */
+    const char *path;          /* "/api/v1/namespaces/x/pods/y/log?tailLines=100" */
+    const char *const *headers; /* more headers, e.g. for what is behind the pod proxy; NULL-terminated or NULL */
+    const char *secret_header; /* see net/http.h */
+    struct secret *secret_value;
+    const char *body, *content_type;
+    size_t max_body;
+    int64_t timeout_ms;        /* 0: 30 s; -1: none */
+    int64_t idle_timeout_ms;
+    bool gzip;
+    bool raw_errors;           /* leave non-2xx to the caller (pod proxy) instead of making an error of the Status */
+    struct err *(*on_data)(void *arg, const char *p, size_t n);
+    /* e (borrowed): transport or API error: ERR_AUTH 401, ERR_DENIED 403, ERR_UNAVAILABLE, … with the Status' message. */
+    void (*on_done)(void *arg, const struct http_result *r, const struct err *e);
+    void *arg;
+};
+
+struct kube_request *kube_start(struct kube_client *c, const struct kube_call *call);
+void kube_request_free(struct kube_request *r); /* as http_request_free */
+
+/* What a Status document says. */
+struct kube_status {
+    int code;                  /* 0 if it is no Status */
+    char reason[64];
+    char message[512];         /* cleaned */
+    char continue_token[512];  /* metadata.continue of an expired list */
+    int64_t retry_after_s;     /* details.retryAfterSeconds, -1 */
+    bool too_large_rv;         /* cause ResourceVersionTooLarge */
+};
+void kube_status_parse(struct slice json, struct kube_status *ret);
+
+#endif
