@@ -1,5 +1,5 @@
-/* Writes behind an allocation on purpose: a build with sanitizers that lets this program end well proves nothing. The
- * pointer is volatile so that its bounds are known at run time only, to ASan. */
+/* Reads and writes behind an allocation on purpose: a build with sanitizers that lets this program end well proves
+ * nothing. The pointer is volatile so that its bounds are known at run time only, to ASan. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     small[7 + argc] = 'x';
-    printf("overflowed\n");
+    printf("overflowed: %c\n", small[7 + argc]);
     free(small);
     return 0;
 }
