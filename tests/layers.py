@@ -152,10 +152,13 @@ def link_faults(build, layer, archives, work):
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=dict(os.environ, LC_ALL="C"))
     if done.returncode == 0:
         return []
-    lines = [line.strip() for line in done.stderr.splitlines() if "undefined reference" in line]
+    missing = {}
+    for place, symbol in re.findall(r"([^\s:]+:?[^\s:]*): undefined reference to `([^']*)'", done.stderr):
+        missing.setdefault(symbol, os.path.relpath(place) if place.startswith("/") else place)
+    lines = [f"{place} calls {symbol}" for symbol, place in sorted(missing.items())]
     lines = lines or [line.strip() for line in done.stderr.splitlines() if line.strip()][-5:]
     hint = f"{layer} may call only: {', '.join(may_use(layer)) or 'itself'}, and its outside libraries"
-    return [f"{layer} does not link alone: {line}" for line in dict.fromkeys(lines)] + [hint]
+    return [f"{layer} does not link alone: {line}" for line in lines] + [hint]
 
 
 def check_links(build):
