@@ -40,7 +40,8 @@ char *str_vprintf(const char *fmt, va_list ap) MUST_CHECK;
 void str_set(char **dst, const char *src);
 /* Bounded copy that always terminates; returns false if it had to cut. */
 bool str_copy(char *dst, size_t size, const char *src);
-/* Damerau-Levenshtein distance (a swap of neighbours counts 1), for "did you mean"; strings over 64 bytes give a large number. */
+/* Damerau-Levenshtein distance (swapped neighbours count 1), for "did you mean"; strings over 64 bytes give a large
+ * number. */
 unsigned str_distance(const char *a, const char *b);
 /* The nearest of `names` (NULL-terminated array) within a distance worth suggesting, else NULL. */
 const char *str_nearest(const char *word, const char *const *names);
