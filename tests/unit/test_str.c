@@ -62,8 +62,9 @@ static void test_slice_to_i64(void **state)
     assert_true(v == INT64_MIN);
     assert_true(slice_to_i64(SLICE_LIT("+12"), &v));
     assert_int_equal(v, 12);
-    static const char *const bad[] = {"", "-", "+", " 1", "1 ", "0x1", "1.0", "9223372036854775808",
-        "-9223372036854775809"};
+    static const char *const bad[] = {
+        "", "-", "+", " 1", "1 ", "0x1", "1.0", "9223372036854775808", "-9223372036854775809",
+    };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_false(slice_to_i64(slice_of(bad[i]), &v));
         assert_int_equal(v, 12);
@@ -168,10 +169,10 @@ static void test_quantity(void **state)
         if (!str_quantity(slice_of(good[i].text), &v) || v != good[i].want)
             fail_msg("%s gave %lld", good[i].text, (long long)v);
     }
-    static const char *const bad[] = {"", ".", "Gi", "10GiB", "10 Gi", "1.2.3", "e3", "1e", "1e3Gi", "--1",
-        "9223372036854775808",
-                                      "8Ei", "10E", "1e19", "1K", "ten", "1e99999999999999999999",
-                                      "99999999999999999999999999999999999999999"};
+    static const char *const bad[] = {
+        "",    ".",   "Gi",   "10GiB", "10 Gi", "1.2.3", "e3", "1e", "1e3Gi", "--1", "9223372036854775808",
+        "8Ei", "10E", "1e19", "1K",    "ten",   "1e99999999999999999999", "99999999999999999999999999999999999999999",
+    };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int64_t v = 5;
         if (str_quantity(slice_of(bad[i]), &v) || v != 5)
