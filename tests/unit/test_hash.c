@@ -73,7 +73,8 @@ static void test_base64_malformed(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "Z", "Zg", "Zg=", "Zg===", "Zm8", "Zm8==", "Zm9v=", "=", "====", "Zg==Zg==", "Zm9*", "Zm9v-_", "Zm\x80v", "Z=g=",
+        "Z", "Zg", "Zg=", "Zg===", "Zm8", "Zm8==", "Zm9v=", "=", "====", "Zg==Zg==", "Zm9*", "Zm9v-_", "Zm\x80v",
+        "Z=g=",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct buf b = {0};

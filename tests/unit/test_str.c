@@ -200,8 +200,9 @@ static void test_duration(void **state)
         if (!str_duration_ns(slice_of(good[i].text), &v) || v != good[i].want)
             fail_msg("%s gave %lld", good[i].text, (long long)v);
     }
-    static const char *const bad[] = {"", "5", "s", "5x", "5 s", "5s ", "1h30", "-", ".s", "1h-5m", "300000d",
-        "200000d200000d"};
+    static const char *const bad[] = {
+        "", "5", "s", "5x", "5 s", "5s ", "1h30", "-", ".s", "1h-5m", "300000d", "200000d200000d",
+    };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int64_t v = 5;
         if (str_duration_ns(slice_of(bad[i]), &v) || v != 5)
