@@ -1,0 +1,157 @@
+/* kind: postgres-dump-restore */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/yaml.h"
+#include "migrate/plan.h"
+
+#define AT(member) offsetof(struct plan_postgres, member)
+#define DAY_MS (INT64_C(24) * 60 * 60 * CLOCK_MS_PER_S)
+
+static const char *const apply_words[] = {"console", "external", NULL};
+static const char *const via_words[] = {"direct", "port-forward", NULL};
+static const char *const strategy_words[] = {"dumpall", "parallel", NULL};
+static const char *const drift_words[] = {"none", "patch", "minor", "any", NULL};
+
+static const struct plan_field claim_fields[] = {
+    {.name = "name", .type = PLAN_NAME, .offset = offsetof(struct plan_claim, name), .required = true},
+    {.name = "size", .type = PLAN_SIZE, .offset = offsetof(struct plan_claim, size), .required = true},
+    {.name = "annotations", .type = PLAN_PAIRS, .offset = offsetof(struct plan_claim, annotations)},
+    {.name = "apply", .type = PLAN_WORD, .offset = offsetof(struct plan_claim, apply), .words = apply_words},
+    {.name = NULL},
+};
+
+static const struct plan_field server_fields[] = {
+    {.name = "via", .type = PLAN_WORD, .offset = AT(postgres.via) - AT(postgres), .words = via_words, .required = true},
+    {.name = "conninfo", .type = PLAN_TEXT, .offset = AT(postgres.conninfo) - AT(postgres)},
+    {.name = "database", .type = PLAN_TEXT, .offset = AT(postgres.database) - AT(postgres)},
+    {.name = "password_file", .type = PLAN_PATH, .offset = AT(postgres.password_file) - AT(postgres)},
+    {.name = "port", .type = PLAN_INT, .offset = AT(postgres.port) - AT(postgres), .min = 1, .max = 65535},
+    {.name = NULL},
+};
+
+static const struct plan_field encrypt_fields[] = {
+    {.name = "passphrase_file", .type = PLAN_PATH, .offset = offsetof(struct plan_encrypt, passphrase_file)},
+    {.name = "reason", .type = PLAN_TEXT, .offset = offsetof(struct plan_encrypt, reason)},
+    {.name = NULL},
+};
+
+/* encrypt: none | { none: true, reason: … } | { passphrase_file: … } */
+static void read_encrypt(struct plan_reader *r, const struct yaml_node *node, void *at) {
+    static const char *const none_key[] = {"none", NULL};
+    struct plan_encrypt *e = at;
+    if (node->kind == YAML_SCALAR && str_eq(node->text, "none")) {
+        e->none = true;
+    } else if (node->kind == YAML_MAP) {
+        plan_read_fields(r, node, "encrypt", encrypt_fields, none_key, e);
+        struct yaml_node *none = yaml_get(node, "none");
+        if (none && !yaml_bool(none, &e->none)) plan_fault(r, none, "encrypt.none: '%s' is neither true nor false",
+                                                           none->kind == YAML_SCALAR ? none->text : "…");
+    } else {
+        plan_fault(r, node, "encrypt: must be a map with passphrase_file, or none with a reason");
+        return;
+    }
+    if (e->none && !e->reason)
+        plan_fault(r, node, "encrypt: none needs a reason: { none: true, reason: \"…\" } (a dump holds every password hash)");
+    if (!e->none && !e->passphrase_file) plan_fault(r, node, "encrypt: 'passphrase_file' is missing");
+}
+
+static void drop_encrypt(void *at) {
+    plan_free_fields(encrypt_fields, at);
+}
+
+static const struct plan_field dump_fields[] = {
+    {.name = "strategy", .type = PLAN_WORD, .offset = AT(dump.strategy) - AT(dump), .words = strategy_words},
+    {.name = "directory", .type = PLAN_PATH, .offset = AT(dump.directory) - AT(dump)},
+    {.name = "encrypt", .type = PLAN_CUSTOM, .offset = AT(dump.encrypt) - AT(dump), .read = read_encrypt, .drop = drop_encrypt,
+     .required = true},
+    {.name = NULL},
+};
+
+static const struct plan_field extension_fields[] = {
+    {.name = "drift", .type = PLAN_WORD, .offset = 0, .words = drift_words, .required = true},
+    {.name = NULL},
+};
+
+static const struct plan_field login_fields[] = {
+    {.name = "user", .type = PLAN_TEXT, .offset = offsetof(struct plan_login, user), .required = true},
+    {.name = "secret", .type = PLAN_NAME, .offset = offsetof(struct plan_login, secret), .required = true},
+    {.name = "key", .type = PLAN_TEXT, .offset = offsetof(struct plan_login, key), .required = true},
+    {.name = NULL},
+};
+
+static const struct plan_field verify_fields[] = {
+    {.name = "extensions", .type = PLAN_MAP, .offset = AT(verify.drift) - AT(verify), .sub = extension_fields},
+    {.name = "rows", .type = PLAN_STRINGS, .offset = AT(verify.rows) - AT(verify)},
+    {.name = "login", .type = PLAN_MAP, .offset = AT(verify.login) - AT(verify), .sub = login_fields},
+    {.name = NULL},
+};
+
+static const struct plan_field fields[] = {
+    {.name = "deployment", .type = PLAN_NAME, .offset = AT(deployment), .required = true},
+    {.name = "volume", .type = PLAN_NAME, .offset = AT(volume), .required = true},
+    {.name = "claim", .type = PLAN_MAP, .offset = AT(claim), .sub = claim_fields, .required = true},
+    {.name = "quiesce", .type = PLAN_STRINGS, .offset = AT(quiesce)},
+    {.name = "postgres", .type = PLAN_MAP, .offset = AT(postgres), .sub = server_fields, .required = true},
+    {.name = "dump", .type = PLAN_MAP, .offset = AT(dump), .sub = dump_fields, .required = true},
+    {.name = "restart_for_preload", .type = PLAN_STRINGS, .offset = AT(restart_for_preload)},
+    {.name = "reindex", .type = PLAN_STRINGS, .offset = AT(reindex)},
+    {.name = "verify", .type = PLAN_MAP, .offset = AT(verify), .sub = verify_fields},
+    {.name = "http", .type = PLAN_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
+    {.name = "retain", .type = PLAN_DURATION, .offset = AT(retain_ms), .min = DAY_MS, .max = 365 * DAY_MS},
+    {.name = NULL},
+};
+
+static void defaults(void *spec) {
+    struct plan_postgres *p = spec;
+    str_set(&p->claim.apply, "console");
+    str_set(&p->dump.strategy, "dumpall");
+    str_set(&p->verify.drift, "none");
+    p->postgres.port = 5432;
+    p->retain_ms = 7 * DAY_MS;
+}
+
+static void check_quiesce(struct plan_reader *r, const struct yaml_node *node) {
+    static const char *const kinds[] = {"deployment", "statefulset", "cronjob", NULL};
+    struct yaml_node *list = yaml_get(node, "quiesce");
+    for (size_t i = 0; list && list->kind == YAML_LIST && i < list->count; i++) {
+        const struct yaml_node *entry = list->values[i];
+        if (entry->kind != YAML_SCALAR) continue;
+        struct slice rest = slice_of(entry->text), kind;
+        slice_cut(&rest, '/', &kind);
+        bool known = false;
+        for (size_t k = 0; kinds[k]; k++) known = known || slice_is(kind, kinds[k]);
+        if (!known || !rest.p || rest.n == 0)
+            plan_fault(r, entry, "quiesce: '%s' is not deployment/NAME, statefulset/NAME or cronjob/NAME", entry->text);
+    }
+}
+
+static void check(struct plan_reader *r, const struct yaml_node *node, const struct plan_workload *w) {
+    const struct plan_postgres *p = w->spec;
+    struct yaml_node *server = yaml_get(node, "postgres");
+    if (server && str_eq(p->postgres.via, "direct") && !p->postgres.conninfo)
+        plan_fault(r, server, "postgres: via direct needs 'conninfo', e.g. \"host=10.0.0.7 dbname=immich user=immich\"");
+    if (p->postgres.conninfo && strstr(p->postgres.conninfo, "password=") && server)
+        plan_fault(r, server, "postgres: no password in a plan; use PGPASSFILE or 'password_file'");
+    if (str_eq(p->dump.strategy, "parallel") && !p->dump.encrypt.none)
+        plan_fault(r, yaml_get(node, "dump"), "dump: strategy parallel writes plain files itself and cannot be encrypted on the "
+                                              "way; it needs encrypt: { none: true, reason: \"…\" }");
+    check_quiesce(r, node);
+}
+
+static const char *object(const struct plan_workload *w, char *buf, size_t size) {
+    const struct plan_postgres *p = w->spec;
+    snprintf(buf, size, "Deployment/%s", p->deployment);
+    return buf;
+}
+
+const struct plan_kind plan_kind_postgres = {
+    .name = "postgres-dump-restore",
+    .spec_size = sizeof(struct plan_postgres),
+    .fields = fields,
+    .defaults = defaults,
+    .check = check,
+    .object = object,
+};
