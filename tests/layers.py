@@ -67,12 +67,12 @@ def layer_of(path):
     return parts[1] if len(parts) > 2 else "main"
 
 
-def c_files(root, *tops):
+def c_files(root, *tops, ends=(".c", ".h")):
     for top in tops:
         for folder, folders, files in os.walk(os.path.join(root, top)):
             folders.sort()
             for name in sorted(files):
-                if name.endswith((".c", ".h")):
+                if name.endswith(ends):
                     yield os.path.relpath(os.path.join(folder, name), root)
 
 
@@ -198,7 +198,8 @@ def check_lists(root):
                 path = os.path.relpath(os.path.join(folder, name), root)
                 listed.update(re.sub(r"#.*", "", read(root, path)).split())
     tops = [top for top in ("src", "ui", "tests") if os.path.isdir(os.path.join(root, top))]
-    return [f"{path}: not in any sources.am" for path in c_files(root, *tops) if path not in listed]
+    return [f"{path}: not in any sources.am" for path in c_files(root, *tops, ends=(".c", ".h", ".def", ".inc"))
+            if path not in listed]
 
 
 def long_files(root):
