@@ -27,6 +27,10 @@ struct cell {
     struct slice s;
 };
 
+/* Longer text is cut at a character and ends in "…"; longer keys are cut, when stored and when looked for. */
+#define WORLD_TEXT_MAX 16384
+#define WORLD_KEY_MAX 1024
+
 #define CELL_NONE ((struct cell){CELL_NULL, 0, {NULL, 0}})
 struct cell cell_int(int64_t v);
 struct cell cell_text(const char *s);       /* NULL: null */
@@ -44,7 +48,8 @@ int64_t world_now(const struct world *w);
  * row counts as seen (sweeps). Returns whether anything changed. `src` is the key of the row of T_SOURCES that the fact came from. Text must be
  * clean (utf8_clean) already; asserted in debug builds. */
 bool world_upsert(struct world *w, enum world_table t, struct slice key, const char *src, const struct cell *cells);
-/* Changes only the cells in `set` (column numbers, count n) of an existing row; false if it is not there. */
+/* Changes only the cells of the columns `cols` (n of them) of an existing row; false if it is not there. It does not count
+ * as seen for a sweep. */
 bool world_patch(struct world *w, enum world_table t, struct slice key, const int *cols, const struct cell *cells, size_t n);
 bool world_remove(struct world *w, enum world_table t, struct slice key);
 
@@ -83,11 +88,14 @@ void world_watch(struct world *w, world_watch_fn fn, void *arg);
 void world_unwatch(struct world *w, world_watch_fn fn, void *arg);
 
 /* Readers of changes, in order. The cursor starts before everything; world_reader_next returns the next live row or
- * tombstone (*ret_removed) and moves on; NULL when it has caught up. */
+ * tombstone (*ret_removed) and moves on; NULL when it has caught up. A tombstone is valid until any reader's next call. */
 struct world_reader;
 struct world_reader *world_reader_new(struct world *w);
 void world_reader_free(struct world_reader *r);
 const struct row *world_reader_next(struct world_reader *r, bool *ret_removed);
 bool world_reader_behind(const struct world_reader *r);
+/* Whether the reader was sent back to the start since this was asked last: it stood still while very many rows were removed, and
+ * their tombstones are gone. What it does not meet again no longer exists. */
+bool world_reader_restarted(struct world_reader *r);
 
 #endif
