@@ -13,8 +13,8 @@
  *     if (json_failed(&r)) …
  *
  * Every value must be consumed (read or json_skip'ped). After an error all calls do nothing and return empty values;
- * check json_failed once at the end. Depth is bounded (JSON_DEPTH_MAX); numbers out of range, raw control characters
- * in strings, bad escapes, trailing bytes are errors; lone surrogates and malformed UTF-8 become U+FFFD; \u0000 is kept
+ * check json_failed once at the end. Depth is bounded (JSON_DEPTH_MAX); a number that json_real reads and no double can
+ * hold, raw control characters in strings, bad escapes, trailing bytes are errors, in skipped values too; lone surrogates and malformed UTF-8 become U+FFFD; \u0000 is kept
  * as a NUL byte in the slice. Duplicate keys are all delivered. */
 #ifndef FERRYMAN_BASE_JSON_READER_H
 #define FERRYMAN_BASE_JSON_READER_H
@@ -28,6 +28,10 @@
 #include "base/str.h"
 
 #define JSON_DEPTH_MAX 128
+
+/* libjansson has functions of these two names: other symbols, so that the linker cannot give ours to its callers. */
+#define json_string json_reader_string
+#define json_real json_reader_real
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_OBJECT, JSON_ARRAY, JSON_NOTHING };
 

@@ -2,7 +2,11 @@
  *
  * JSON_SPLIT_ITEMS: the body is one object; every element of its member `items` is delivered by itself, and the rest
  * of the object (with "items":[] in place of the list) as the last piece, JSON_PIECE_REST.
- * JSON_SPLIT_LINES: the body is values separated by newlines (watch streams); each line is one piece.
+ * An `items` that is no list (Go writes null for an absent one) stays in the rest as it is.
+ * JSON_SPLIT_LINES: the body is values separated by newlines (watch streams); each line is one piece, without its
+ * newline; blank lines are passed over. A last line without newline is a piece if it is a whole object or array.
+ *
+ * Only the ends of pieces are looked for: whether a piece is good JSON is for json_reader to say.
  *
  * A piece is at most `max_piece` bytes; a larger one is an error (ERR_PROTOCOL), never an unbounded buffer. */
 #ifndef FERRYMAN_BASE_JSON_SPLITTER_H
@@ -23,7 +27,7 @@ typedef struct err *(*json_piece_fn)(void *arg, enum json_piece kind, const char
 
 struct json_splitter *json_splitter_new(enum json_split_mode mode, size_t max_piece, json_piece_fn fn, void *arg);
 struct err *json_splitter_feed(struct json_splitter *s, const char *p, size_t n) MUST_CHECK;
-/* The body has ended: ERR_PROTOCOL if it was cut in the middle of a piece (or of the list). */
+/* The body has ended (nothing can be fed any more): ERR_PROTOCOL if it was cut in the middle of a piece (or of the list). */
 struct err *json_splitter_finish(struct json_splitter *s) MUST_CHECK;
 void json_splitter_free(struct json_splitter *s);
 

@@ -10,6 +10,9 @@
 
 #include "base/err.h"
 
+/* libyaml has a function of this name which it calls through the dynamic linker: ours needs another symbol. */
+#define yaml_free yaml_doc_free
+
 enum yaml_kind { YAML_SCALAR, YAML_MAP, YAML_LIST };
 
 struct yaml_node {
