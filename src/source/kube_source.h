@@ -1,0 +1,40 @@
+/* Kubernetes → rows: one reflector per kind (per namespace where a cluster-wide list is denied), parsed and joined into claims,
+ * volumes, storage_classes, pods, workloads, jobs, nodes, attachments, events, leases, endpoints, budgets and credentials.
+ *
+ * Claims are judged from evidence (facts/kube.md §7): what their volume says first, then the class; who mounts them. */
+#ifndef FERRYMAN_SOURCE_KUBE_SOURCE_H
+#define FERRYMAN_SOURCE_KUBE_SOURCE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "world/world.h"
+
+struct kube_client;
+struct kube_config;
+struct kube_source;
+struct loop;
+
+struct kube_source_options {
+    struct loop *loop;
+    struct world *world;
+    const struct kube_config *config;    /* borrowed for the source's life */
+    const char *const *namespaces;       /* of the plan, NULL-terminated; copied. Leases, events, budgets, endpoints are watched in
+                                            these only; they are the fallback where a cluster-wide list is denied */
+    const char *const *source_classes;   /* of the plan: role of storage classes, HOSTILE/RETIRED; may be empty (all NFS counts) */
+    const char *target_class;            /* NULL: none */
+    const char *cluster_uid;             /* pinned uid of kube-system; NULL: not pinned. A mismatch is told by on_cluster */
+    bool claims_only;                    /* bench: claims and volumes alone */
+    void (*on_cluster)(void *arg, const char *uid, bool mismatch);
+    void *arg;
+};
+
+/* Never fails: what is wrong shows in T_SOURCES. */
+struct kube_source *kube_source_new(const struct kube_source_options *o);
+void kube_source_free(struct kube_source *s);
+struct kube_client *kube_source_client(struct kube_source *s); /* shared with the pod proxy and port-forward */
+void kube_source_poke(struct kube_source *s);                  /* try everything again now */
+/* Fetches the tail of a pod's log into T_LOGS (200 lines); container NULL: the first. Replaces what was there. */
+void kube_source_log(struct kube_source *s, const char *ns, const char *pod, const char *container);
+
+#endif
