@@ -1,7 +1,7 @@
 /* Children: other programs run without a shell, in a session of their own, with a clean environment.
  *
  * stdin is /dev/null or given bytes or a pipe kept open; stdout and stderr are pipes read by the loop (bounded) or
- * delivered in chunks. */
+ * delivered in chunks. Pipes that a grandchild still holds 2 s after the child's end, without a byte, are given up. */
 #ifndef FERRYMAN_LOOP_CHILD_H
 #define FERRYMAN_LOOP_CHILD_H
 
@@ -43,7 +43,12 @@ struct child_options {
 /* NULL argv[0] in PATH etc. gives an error, not a callback. */
 struct err *child_spawn(struct loop *l, const struct child_options *o, struct child **ret) MUST_CHECK;
 int child_pid(const struct child *c);
+/* To the process itself, while it runs. Our own endings go to its whole process group. */
 void child_signal(struct child *c, int signum);
+/* With keep_stdin: queues a copy for stdin; returns the bytes that the pipe has not taken yet. */
+size_t child_write(struct child *c, const void *p, size_t n);
+/* With keep_stdin: end of file after what is queued. */
+void child_close_stdin(struct child *c);
 /* Ends it if it runs (SIGTERM, then SIGKILL after 2 s, reaped in the background) and frees; no callback comes after. */
 void child_free(struct child *c);
 

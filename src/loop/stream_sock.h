@@ -25,6 +25,8 @@ struct sock_events {
     void (*on_connected)(void *arg);
 };
 
+/* Only our own user can connect (mode 0600). A path left by a dead process is replaced; one that answers is ERR_LOCKED.
+ * fn owns the peer; nothing is read before sock_set_events. */
 struct err *sock_listen_unix(struct loop *l, const char *path, void (*fn)(void *arg, struct sock *peer), void *arg,
                              struct sock_listener **ret) MUST_CHECK;
 void sock_listener_free(struct sock_listener *s); /* also unlinks the path */
@@ -33,15 +35,18 @@ struct err *sock_connect_unix(struct loop *l, const char *path, const struct soc
 /* Numeric address ("127.0.0.1", "::1") and port; used by probes ("accepts TCP and then says nothing"). */
 struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev, void *arg,
                              struct sock **ret) MUST_CHECK;
-/* Takes over a descriptor: pipe, socket, tty or regular file opened for reading and/or writing. */
+/* Takes over a descriptor: pipe, socket, tty or regular file opened for reading and/or writing; 0 to 2 are not closed.
+ * It is read only if on_data is given. On error the descriptor stays the caller's. */
 struct err *sock_from_fd(struct loop *l, int fd, const struct sock_events *ev, void *arg, struct sock **ret) MUST_CHECK;
 void sock_set_events(struct sock *s, const struct sock_events *ev, void *arg); /* starts reading, for accepted peers */
-/* Copies and queues. Returns the bytes that are queued and not yet taken by the kernel. */
+/* Copies and queues. Returns the bytes that are queued and not yet taken by the kernel (0: no on_drained will come). A
+ * failure is reported by on_end, never inside this call. */
 size_t sock_write(struct sock *s, const void *p, size_t n);
 size_t sock_queued(const struct sock *s);
 void sock_pause(struct sock *s, bool paused); /* stops reading: back-pressure */
 /* Uid of the process at the other end of a unix socket; false if it cannot be told. */
 bool sock_peer_uid(const struct sock *s, unsigned *ret);
+/* Drops what is queued. NULL is allowed. */
 void sock_free(struct sock *s);
 
 #endif
