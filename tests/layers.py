@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the layer graph: what a layer calls, what it includes, and that the build lists every file.
+"""Holds the layer graph: what a layer calls, what it includes, that it takes no name of an outside library's, and that
+the build lists every file.
 
 Calls are held by the linker. A static archive that is on the line satisfies an upward call silently, so each layer is
 linked whole, with a main() that does nothing, against the archives and outside libraries it may use and nothing else.
@@ -133,8 +134,8 @@ class Build:
             key, _, value = line.partition("=")
             self.conf[key] = value.split()
 
-    def archive(self, layer):
-        return os.path.join(self.folder, f"src/lib{layer}.a")
+    def archives(self):
+        return {layer: os.path.join(self.folder, f"src/lib{layer}.a") for layer in GRAPH if layer != "main"}
 
     def compile(self, source, output, work):
         return subprocess.run(self.conf["cc"] + ["-c", source, "-o", output], cwd=work, check=True)
@@ -162,9 +163,52 @@ def link_faults(build, layer, archives, work):
 
 
 def check_links(build):
-    archives = {layer: build.archive(layer) for layer in GRAPH if layer != "main"}
+    archives = build.archives()
     with tempfile.TemporaryDirectory(prefix="layers-") as work:
         return [fault for layer in archives for fault in link_faults(build, layer, archives, work)]
+
+
+# ---- Names ------------------------------------------------------------------------------------------------------------
+
+def defined_symbols(command):
+    """Global functions and variables that nm lists as defined: {symbol: first file}."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
+    symbols, place = {}, ""
+    for line in done.stdout.splitlines():
+        fields = line.split()
+        if len(fields) == 1 and line.endswith(":"):
+            place = fields[0][:-1]
+        elif len(fields) == 3 and fields[1] in "TBDRVWui":
+            symbols.setdefault(fields[2].split("@")[0], place)
+    return symbols
+
+
+def shared_libraries(build, work):
+    """Every shared library that a program of ours loads, the indirect ones too, without the sanitizers' own."""
+    program = os.path.join(work, "libraries")
+    with open(program + ".c", "w", encoding="utf-8") as f:
+        f.write("int main(void) { return 0; }\n")
+    libraries = [lib for layer in GRAPH if layer != "main" for lib in build.conf["libs." + layer]]
+    subprocess.run(build.conf["cc"] + [program + ".c", "-o", program, "-Wl,--no-as-needed"] +
+                   list(dict.fromkeys(libraries)), check=True)
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return [path for path in re.findall(r"=> (/\S+)", listed) if not re.search(r"/lib(asan|ubsan|tsan|lsan)\b", path)]
+
+
+def check_names(build, archives):
+    """No symbol of ours has the name of a library's: the dynamic linker would give ours to the library's own calls."""
+    ours = {}
+    for archive in archives.values():
+        for symbol, member in defined_symbols(["nm", "-g", "--defined-only", archive]).items():
+            ours.setdefault(symbol, member)
+    with tempfile.TemporaryDirectory(prefix="layers-") as work:
+        libraries = shared_libraries(build, work)
+    faults = []
+    for library in libraries:
+        theirs = defined_symbols(["nm", "-D", "--defined-only", library])
+        faults += [f"{ours[symbol]} defines {symbol}, which {os.path.basename(library)} defines too"
+                   for symbol in sorted(set(ours) & set(theirs)) if not re.match(r"_|asan|ubsan", symbol)]
+    return faults
 
 
 # ---- Headers, lists, sizes ---------------------------------------------------------------------------------------------
@@ -257,7 +301,7 @@ def plant(build, archives, layer, code, work):
 
 def prove_links(build, work):
     """Plants an upward call per pair in copies of the archives; returns those that linked all the same."""
-    clean = {layer: build.archive(layer) for layer in GRAPH if layer != "main"}
+    clean = build.archives()
     missed = []
     for lower, upper in PLANTED_CALLS:
         archives = plant(build, clean, upper, "int planted_above(void);\nint planted_above(void) { return 1; }\n", work)
@@ -265,6 +309,9 @@ def prove_links(build, work):
                          "int planted_below(void) { return planted_above(); }\n", work)
         if not any("planted_above" in fault for fault in link_faults(build, lower, archives, work)):
             missed.append(f"a planted call from {lower} up to {upper} linked")
+    archives = plant(build, clean, "base", "void *json_object(void);\nvoid *json_object(void) { return 0; }\n", work)
+    if not any(" json_object," in fault for fault in check_names(build, archives)):
+        missed.append("a planted function with the name of one of jansson's was not found")
     return missed
 
 
@@ -280,6 +327,7 @@ def main():
     for name, faults in [
         ("the checks find planted faults", prove(build, root)),
         ("each layer links with what it may use", check_links(build)),
+        ("no symbol takes a library's name", check_names(build, build.archives())),
         ("each layer includes what it may use", check_includes(root)),
         ("each header compiles on its own", check_headers(build, root)),
         ("each file is listed in a sources.am", check_lists(root)),
