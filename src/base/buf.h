@@ -20,7 +20,7 @@ void buf_addc(struct buf *b, char c);
 void buf_adds(struct buf *b, const char *s);
 void buf_add_slice(struct buf *b, struct slice s);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Removes the first n bytes (n <= len). Moves the rest: for streams, consume in large steps. */
 void buf_consume(struct buf *b, size_t n);
 void buf_clear(struct buf *b);    /* keeps the memory */

@@ -35,7 +35,7 @@ bool str_ieq(const char *a, const char *b);  /* ASCII case-insensitive */
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 char *str_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) MUST_CHECK;
-char *str_vprintf(const char *fmt, va_list ap) MUST_CHECK;
+char *str_vprintf(const char *fmt, va_list ap) PRINTF_LIKE(1, 0) MUST_CHECK;
 /* Replaces *dst (freed) by a copy of src (may be NULL). */
 void str_set(char **dst, const char *src);
 /* Bounded copy that always terminates; returns false if it had to cut. */
