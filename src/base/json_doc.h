@@ -49,7 +49,7 @@ bool jd_bool_value(const struct json_t *d, bool fallback);
 size_t jd_len(const struct json_t *d);                                     /* of an array or object, else 0 */
 struct json_t *jd_at(const struct json_t *d, size_t i);                    /* array element, borrowed */
 void jd_set(struct json_t *object, const char *key, struct json_t *value); /* replaces; takes value over */
-/* Creates the objects on the dotted way; takes value over. */
+/* Creates the objects on the dotted way (elements of arrays only if they are there); takes value over. */
 void jd_put(struct json_t *object, const char *dotted, struct json_t *value);
 void jd_del(struct json_t *object, const char *key);
 void jd_append(struct json_t *array, struct json_t *value);

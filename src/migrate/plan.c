@@ -19,13 +19,13 @@ struct target {
 };
 
 static const struct plan_field source_fields[] = {
-    {.name = "storageClasses", .type = PLAN_STRINGS, .offset = 0, .required = true},
+    {.name = "storageClasses", .type = FIELD_STRINGS, .offset = 0, .required = true},
     {.name = NULL},
 };
 
 static const struct plan_field target_fields[] = {
-    {.name = "storageClass", .type = PLAN_NAME, .offset = offsetof(struct target, class), .required = true},
-    {.name = "encrypted", .type = PLAN_WORD, .offset = offsetof(struct target, encrypted), .words = required_word},
+    {.name = "storageClass", .type = FIELD_NAME, .offset = offsetof(struct target, class), .required = true},
+    {.name = "encrypted", .type = FIELD_WORD, .offset = offsetof(struct target, encrypted), .words = required_word},
     {.name = NULL},
 };
 
@@ -47,41 +47,41 @@ static void drop_text(void *at) {
 }
 
 static const struct plan_field snapshot_fields[] = {
-    {.name = "command", .type = PLAN_STRINGS, .offset = AT(snapshot_command) - AT(snapshot_command), .required = true},
-    {.name = "daily", .type = PLAN_TEXT, .offset = AT(snapshot_daily) - AT(snapshot_command)},
+    {.name = "command", .type = FIELD_STRINGS, .offset = AT(snapshot_command) - AT(snapshot_command), .required = true},
+    {.name = "daily", .type = FIELD_TEXT, .offset = AT(snapshot_daily) - AT(snapshot_command)},
     {.name = NULL},
 };
 
 static const struct plan_field backup_fields[] = {
-    {.name = "cronjobs", .type = PLAN_STRINGS, .offset = 0, .required = true},
-    {.name = "clean_days", .type = PLAN_INT, .offset = AT(backup_days) - AT(backup_cronjobs), .min = 1, .max = 365},
+    {.name = "cronjobs", .type = FIELD_STRINGS, .offset = 0, .required = true},
+    {.name = "clean_days", .type = FIELD_INT, .offset = AT(backup_days) - AT(backup_cronjobs), .min = 1, .max = 365},
     {.name = NULL},
 };
 
 static const struct plan_field alert_fields[] = {
-    {.name = "alertmanager", .type = PLAN_URL, .offset = 0, .required = true},
-    {.name = "watchdog", .type = PLAN_TEXT, .offset = AT(watchdog) - AT(alertmanager)},
-    {.name = "ignore", .type = PLAN_STRINGS, .offset = AT(alerts_ignore) - AT(alertmanager)},
+    {.name = "alertmanager", .type = FIELD_URL, .offset = 0, .required = true},
+    {.name = "watchdog", .type = FIELD_TEXT, .offset = AT(watchdog) - AT(alertmanager)},
+    {.name = "ignore", .type = FIELD_STRINGS, .offset = AT(alerts_ignore) - AT(alertmanager)},
     {.name = NULL},
 };
 
 static const struct plan_field plan_fields[] = {
-    {.name = "plan", .type = PLAN_NAME, .offset = AT(name), .required = true},
-    {.name = "context", .type = PLAN_TEXT, .offset = AT(context), .required = true},
-    {.name = "cluster", .type = PLAN_TEXT, .offset = AT(cluster)},
-    {.name = "source", .type = PLAN_MAP, .offset = AT(source_classes), .sub = source_fields, .required = true},
-    {.name = "target", .type = PLAN_CUSTOM, .offset = AT(target_class), .read = read_target, .drop = drop_text, .required = true},
-    {.name = "remaining", .type = PLAN_STRINGS, .offset = AT(remaining)},
-    {.name = "hours", .type = PLAN_TEXT, .offset = AT(hours)},
-    {.name = "snapshots", .type = PLAN_MAP, .offset = AT(snapshot_command), .sub = snapshot_fields},
-    {.name = "backups", .type = PLAN_MAP, .offset = AT(backup_cronjobs), .sub = backup_fields},
-    {.name = "alerts", .type = PLAN_MAP, .offset = AT(alertmanager), .sub = alert_fields},
+    {.name = "plan", .type = FIELD_NAME, .offset = AT(name), .required = true},
+    {.name = "context", .type = FIELD_TEXT, .offset = AT(context), .required = true},
+    {.name = "cluster", .type = FIELD_TEXT, .offset = AT(cluster)},
+    {.name = "source", .type = FIELD_MAP, .offset = AT(source_classes), .sub = source_fields, .required = true},
+    {.name = "target", .type = FIELD_CUSTOM, .offset = AT(target_class), .read = read_target, .drop = drop_text, .required = true},
+    {.name = "remaining", .type = FIELD_STRINGS, .offset = AT(remaining)},
+    {.name = "hours", .type = FIELD_TEXT, .offset = AT(hours)},
+    {.name = "snapshots", .type = FIELD_MAP, .offset = AT(snapshot_command), .sub = snapshot_fields},
+    {.name = "backups", .type = FIELD_MAP, .offset = AT(backup_cronjobs), .sub = backup_fields},
+    {.name = "alerts", .type = FIELD_MAP, .offset = AT(alertmanager), .sub = alert_fields},
     {.name = NULL},
 };
 
 static const struct plan_field workload_fields[] = {
-    {.name = "name", .type = PLAN_NAME, .offset = offsetof(struct plan_workload, name), .required = true},
-    {.name = "namespace", .type = PLAN_NAME, .offset = offsetof(struct plan_workload, ns), .required = true},
+    {.name = "name", .type = FIELD_NAME, .offset = offsetof(struct plan_workload, name), .required = true},
+    {.name = "namespace", .type = FIELD_NAME, .offset = offsetof(struct plan_workload, ns), .required = true},
     {.name = NULL},
 };
 

@@ -12,9 +12,9 @@
 #include "migrate/plan.h"
 
 const struct plan_field plan_http_fields[] = {
-    {.name = "url", .type = PLAN_URL, .offset = offsetof(struct plan_http, url), .required = true},
-    {.name = "expect", .type = PLAN_INT, .offset = offsetof(struct plan_http, expect), .min = 100, .max = 599},
-    {.name = "body", .type = PLAN_TEXT, .offset = offsetof(struct plan_http, body)},
+    {.name = "url", .type = FIELD_URL, .offset = offsetof(struct plan_http, url), .required = true},
+    {.name = "expect", .type = FIELD_INT, .offset = offsetof(struct plan_http, expect), .min = 100, .max = 599},
+    {.name = "body", .type = FIELD_TEXT, .offset = offsetof(struct plan_http, body)},
     {.name = NULL},
 };
 
@@ -60,15 +60,15 @@ static bool text_ok(struct plan_reader *r, const struct yaml_node *v, const stru
         plan_fault(r, v, "%s: must not be empty", f->name);
         return false;
     }
-    if (f->type == PLAN_NAME && !name_valid(v->text)) {
+    if (f->type == FIELD_NAME && !name_valid(v->text)) {
         plan_fault(r, v, "%s: '%s' is no Kubernetes name (lower-case letters, digits, '-' and '.')", f->name, v->text);
         return false;
     }
-    if (f->type == PLAN_URL && !str_starts(v->text, "http://") && !str_starts(v->text, "https://")) {
+    if (f->type == FIELD_URL && !str_starts(v->text, "http://") && !str_starts(v->text, "https://")) {
         plan_fault(r, v, "%s: '%s' is no http:// or https:// URL", f->name, v->text);
         return false;
     }
-    if (f->type == PLAN_WORD && !word_known(v->text, f->words)) {
+    if (f->type == FIELD_WORD && !word_known(v->text, f->words)) {
         fault_word(r, v, f);
         return false;
     }
@@ -77,7 +77,7 @@ static bool text_ok(struct plan_reader *r, const struct yaml_node *v, const stru
 
 static void read_text(struct plan_reader *r, const struct yaml_node *v, const struct plan_field *f, char **at) {
     if (!text_ok(r, v, f)) return;
-    if (f->type == PLAN_PATH) {
+    if (f->type == FIELD_PATH) {
         mem_free(*at);
         *at = file_resolve(r->dir, v->text);
     } else {
@@ -86,22 +86,22 @@ static void read_text(struct plan_reader *r, const struct yaml_node *v, const st
 }
 
 static bool number(const struct yaml_node *v, enum plan_type type, int64_t *ret) {
-    if (type == PLAN_INT) return yaml_int(v, ret);
-    if (type == PLAN_SIZE) return str_quantity(slice_of(v->text), ret) && *ret > 0;
+    if (type == FIELD_INT) return yaml_int(v, ret);
+    if (type == FIELD_SIZE) return str_quantity(slice_of(v->text), ret) && *ret > 0;
     if (!str_duration_ns(slice_of(v->text), ret)) return false;
     *ret /= CLOCK_NS_PER_MS;
     return true;
 }
 
 static void read_number(struct plan_reader *r, const struct yaml_node *v, const struct plan_field *f, int64_t *at) {
-    const char *like = f->type == PLAN_INT ? "a whole number" : f->type == PLAN_SIZE ? "a size like 10Gi" : "a duration like 24h or 10s";
+    const char *like = f->type == FIELD_INT ? "a whole number" : f->type == FIELD_SIZE ? "a size like 10Gi" : "a duration like 24h or 10s";
     int64_t n = 0;
     if (!number(v, f->type, &n)) {
         plan_fault(r, v, "%s: '%s' is not %s", f->name, v->text, like);
         return;
     }
     if ((f->min || f->max) && (n < f->min || n > f->max)) {
-        if (f->type == PLAN_DURATION)
+        if (f->type == FIELD_DURATION)
             plan_fault(r, v, "%s: '%s' is not between %" PRId64 " s and %" PRId64 " s", f->name, v->text,
                        f->min / CLOCK_MS_PER_S, f->max / CLOCK_MS_PER_S);
         else plan_fault(r, v, "%s: %s is not between %" PRId64 " and %" PRId64, f->name, v->text, f->min, f->max);
@@ -174,20 +174,20 @@ static void read_list(struct plan_reader *r, const struct yaml_node *v, const st
 /* The shape a node must have for the type; the fault says which. */
 static bool shape_ok(struct plan_reader *r, const struct yaml_node *v, const struct plan_field *f) {
     switch (f->type) {
-    case PLAN_MAP:
-    case PLAN_PAIRS:
+    case FIELD_MAP:
+    case FIELD_PAIRS:
         if (v->kind == YAML_MAP) return true;
         plan_fault(r, v, "%s: must be a map", f->name);
         return false;
-    case PLAN_LIST:
+    case FIELD_LIST:
         if (v->kind == YAML_LIST) return true;
         plan_fault(r, v, "%s: must be a list", f->name);
         return false;
-    case PLAN_STRINGS:
+    case FIELD_STRINGS:
         if (v->kind != YAML_MAP) return true;
         plan_fault(r, v, "%s: must be a list of texts", f->name);
         return false;
-    case PLAN_CUSTOM: return true;
+    case FIELD_CUSTOM: return true;
     default:
         if (v->kind == YAML_SCALAR) return true;
         plan_fault(r, v, "%s: must be a single value", f->name);
@@ -198,22 +198,22 @@ static bool shape_ok(struct plan_reader *r, const struct yaml_node *v, const str
 static void read_value(struct plan_reader *r, const struct yaml_node *v, const struct plan_field *f, void *at) {
     if (!shape_ok(r, v, f)) return;
     switch (f->type) {
-    case PLAN_TEXT:
-    case PLAN_NAME:
-    case PLAN_WORD:
-    case PLAN_PATH:
-    case PLAN_URL: read_text(r, v, f, at); break;
-    case PLAN_INT:
-    case PLAN_SIZE:
-    case PLAN_DURATION: read_number(r, v, f, at); break;
-    case PLAN_BOOL:
+    case FIELD_TEXT:
+    case FIELD_NAME:
+    case FIELD_WORD:
+    case FIELD_PATH:
+    case FIELD_URL: read_text(r, v, f, at); break;
+    case FIELD_INT:
+    case FIELD_SIZE:
+    case FIELD_DURATION: read_number(r, v, f, at); break;
+    case FIELD_BOOL:
         if (!yaml_bool(v, at)) plan_fault(r, v, "%s: '%s' is neither true nor false", f->name, v->text);
         break;
-    case PLAN_STRINGS: read_strings(r, v, f, at); break;
-    case PLAN_PAIRS: read_pairs(r, v, f, at); break;
-    case PLAN_MAP: plan_read_fields(r, v, f->name, f->sub, NULL, at); break;
-    case PLAN_LIST: read_list(r, v, f, at); break;
-    case PLAN_CUSTOM: f->read(r, v, at); break;
+    case FIELD_STRINGS: read_strings(r, v, f, at); break;
+    case FIELD_PAIRS: read_pairs(r, v, f, at); break;
+    case FIELD_MAP: plan_read_fields(r, v, f->name, f->sub, NULL, at); break;
+    case FIELD_LIST: read_list(r, v, f, at); break;
+    case FIELD_CUSTOM: f->read(r, v, at); break;
     }
 }
 
@@ -254,26 +254,26 @@ void plan_free_fields(const struct plan_field *fields, void *in) {
         void *at = (char *)in + f->offset;
         struct plan_items *items = at;
         switch (f->type) {
-        case PLAN_TEXT:
-        case PLAN_NAME:
-        case PLAN_WORD:
-        case PLAN_PATH:
-        case PLAN_URL: str_set(at, NULL); break;
-        case PLAN_STRINGS: strings_free(at); break;
-        case PLAN_PAIRS: pairs_free(at); break;
-        case PLAN_MAP: plan_free_fields(f->sub, at); break;
-        case PLAN_LIST:
+        case FIELD_TEXT:
+        case FIELD_NAME:
+        case FIELD_WORD:
+        case FIELD_PATH:
+        case FIELD_URL: str_set(at, NULL); break;
+        case FIELD_STRINGS: strings_free(at); break;
+        case FIELD_PAIRS: pairs_free(at); break;
+        case FIELD_MAP: plan_free_fields(f->sub, at); break;
+        case FIELD_LIST:
             for (size_t i = 0; i < items->n; i++) plan_free_fields(f->sub, (char *)items->v + i * f->item_size);
             mem_free(items->v);
             *items = (struct plan_items){0};
             break;
-        case PLAN_CUSTOM:
+        case FIELD_CUSTOM:
             if (f->drop) f->drop(at);
             break;
-        case PLAN_INT:
-        case PLAN_BOOL:
-        case PLAN_SIZE:
-        case PLAN_DURATION: break;
+        case FIELD_INT:
+        case FIELD_BOOL:
+        case FIELD_SIZE:
+        case FIELD_DURATION: break;
         }
     }
 }

@@ -28,20 +28,20 @@ struct plan_items {
 };
 
 enum plan_type {
-    PLAN_TEXT,     /* char * */
-    PLAN_NAME,     /* char *: a Kubernetes name (RFC 1123 subdomain) */
-    PLAN_WORD,     /* char *: one of `words` */
-    PLAN_PATH,     /* char *: resolved against the plan's folder, "~/" too */
-    PLAN_URL,      /* char *: http:// or https:// */
-    PLAN_INT,      /* int64_t within min..max */
-    PLAN_BOOL,     /* bool */
-    PLAN_SIZE,     /* int64_t bytes, a Kubernetes quantity */
-    PLAN_DURATION, /* int64_t milliseconds within min..max */
-    PLAN_STRINGS,  /* struct plan_strings: a list of texts, or one text */
-    PLAN_PAIRS,    /* struct plan_pairs: a map of texts */
-    PLAN_MAP,      /* nested struct at offset, read by `sub` */
-    PLAN_LIST,     /* struct plan_items: a list of maps, each read by `sub` into `item_size` bytes */
-    PLAN_CUSTOM,   /* read(reader, node, at) */
+    FIELD_TEXT,     /* char * */
+    FIELD_NAME,     /* char *: a Kubernetes name (RFC 1123 subdomain) */
+    FIELD_WORD,     /* char *: one of `words` */
+    FIELD_PATH,     /* char *: resolved against the plan's folder, "~/" too */
+    FIELD_URL,      /* char *: http:// or https:// */
+    FIELD_INT,      /* int64_t within min..max */
+    FIELD_BOOL,     /* bool */
+    FIELD_SIZE,     /* int64_t bytes, a Kubernetes quantity */
+    FIELD_DURATION, /* int64_t milliseconds within min..max */
+    FIELD_STRINGS,  /* struct plan_strings: a list of texts, or one text */
+    FIELD_PAIRS,    /* struct plan_pairs: a map of texts */
+    FIELD_MAP,      /* nested struct at offset, read by `sub` */
+    FIELD_LIST,     /* struct plan_items: a list of maps, each read by `sub` into `item_size` bytes */
+    FIELD_CUSTOM,   /* read(reader, node, at) */
 };
 
 struct plan_reader {

@@ -16,25 +16,25 @@ static const char *const strategy_words[] = {"dumpall", "parallel", NULL};
 static const char *const drift_words[] = {"none", "patch", "minor", "any", NULL};
 
 static const struct plan_field claim_fields[] = {
-    {.name = "name", .type = PLAN_NAME, .offset = offsetof(struct plan_claim, name), .required = true},
-    {.name = "size", .type = PLAN_SIZE, .offset = offsetof(struct plan_claim, size), .required = true},
-    {.name = "annotations", .type = PLAN_PAIRS, .offset = offsetof(struct plan_claim, annotations)},
-    {.name = "apply", .type = PLAN_WORD, .offset = offsetof(struct plan_claim, apply), .words = apply_words},
+    {.name = "name", .type = FIELD_NAME, .offset = offsetof(struct plan_claim, name), .required = true},
+    {.name = "size", .type = FIELD_SIZE, .offset = offsetof(struct plan_claim, size), .required = true},
+    {.name = "annotations", .type = FIELD_PAIRS, .offset = offsetof(struct plan_claim, annotations)},
+    {.name = "apply", .type = FIELD_WORD, .offset = offsetof(struct plan_claim, apply), .words = apply_words},
     {.name = NULL},
 };
 
 static const struct plan_field server_fields[] = {
-    {.name = "via", .type = PLAN_WORD, .offset = AT(postgres.via) - AT(postgres), .words = via_words, .required = true},
-    {.name = "conninfo", .type = PLAN_TEXT, .offset = AT(postgres.conninfo) - AT(postgres)},
-    {.name = "database", .type = PLAN_TEXT, .offset = AT(postgres.database) - AT(postgres)},
-    {.name = "password_file", .type = PLAN_PATH, .offset = AT(postgres.password_file) - AT(postgres)},
-    {.name = "port", .type = PLAN_INT, .offset = AT(postgres.port) - AT(postgres), .min = 1, .max = 65535},
+    {.name = "via", .type = FIELD_WORD, .offset = AT(postgres.via) - AT(postgres), .words = via_words, .required = true},
+    {.name = "conninfo", .type = FIELD_TEXT, .offset = AT(postgres.conninfo) - AT(postgres)},
+    {.name = "database", .type = FIELD_TEXT, .offset = AT(postgres.database) - AT(postgres)},
+    {.name = "password_file", .type = FIELD_PATH, .offset = AT(postgres.password_file) - AT(postgres)},
+    {.name = "port", .type = FIELD_INT, .offset = AT(postgres.port) - AT(postgres), .min = 1, .max = 65535},
     {.name = NULL},
 };
 
 static const struct plan_field encrypt_fields[] = {
-    {.name = "passphrase_file", .type = PLAN_PATH, .offset = offsetof(struct plan_encrypt, passphrase_file)},
-    {.name = "reason", .type = PLAN_TEXT, .offset = offsetof(struct plan_encrypt, reason)},
+    {.name = "passphrase_file", .type = FIELD_PATH, .offset = offsetof(struct plan_encrypt, passphrase_file)},
+    {.name = "reason", .type = FIELD_TEXT, .offset = offsetof(struct plan_encrypt, reason)},
     {.name = NULL},
 };
 
@@ -63,44 +63,44 @@ static void drop_encrypt(void *at) {
 }
 
 static const struct plan_field dump_fields[] = {
-    {.name = "strategy", .type = PLAN_WORD, .offset = AT(dump.strategy) - AT(dump), .words = strategy_words},
-    {.name = "directory", .type = PLAN_PATH, .offset = AT(dump.directory) - AT(dump)},
-    {.name = "encrypt", .type = PLAN_CUSTOM, .offset = AT(dump.encrypt) - AT(dump), .read = read_encrypt, .drop = drop_encrypt,
+    {.name = "strategy", .type = FIELD_WORD, .offset = AT(dump.strategy) - AT(dump), .words = strategy_words},
+    {.name = "directory", .type = FIELD_PATH, .offset = AT(dump.directory) - AT(dump)},
+    {.name = "encrypt", .type = FIELD_CUSTOM, .offset = AT(dump.encrypt) - AT(dump), .read = read_encrypt, .drop = drop_encrypt,
      .required = true},
     {.name = NULL},
 };
 
 static const struct plan_field extension_fields[] = {
-    {.name = "drift", .type = PLAN_WORD, .offset = 0, .words = drift_words, .required = true},
+    {.name = "drift", .type = FIELD_WORD, .offset = 0, .words = drift_words, .required = true},
     {.name = NULL},
 };
 
 static const struct plan_field login_fields[] = {
-    {.name = "user", .type = PLAN_TEXT, .offset = offsetof(struct plan_login, user), .required = true},
-    {.name = "secret", .type = PLAN_NAME, .offset = offsetof(struct plan_login, secret), .required = true},
-    {.name = "key", .type = PLAN_TEXT, .offset = offsetof(struct plan_login, key), .required = true},
+    {.name = "user", .type = FIELD_TEXT, .offset = offsetof(struct plan_login, user), .required = true},
+    {.name = "secret", .type = FIELD_NAME, .offset = offsetof(struct plan_login, secret), .required = true},
+    {.name = "key", .type = FIELD_TEXT, .offset = offsetof(struct plan_login, key), .required = true},
     {.name = NULL},
 };
 
 static const struct plan_field verify_fields[] = {
-    {.name = "extensions", .type = PLAN_MAP, .offset = AT(verify.drift) - AT(verify), .sub = extension_fields},
-    {.name = "rows", .type = PLAN_STRINGS, .offset = AT(verify.rows) - AT(verify)},
-    {.name = "login", .type = PLAN_MAP, .offset = AT(verify.login) - AT(verify), .sub = login_fields},
+    {.name = "extensions", .type = FIELD_MAP, .offset = AT(verify.drift) - AT(verify), .sub = extension_fields},
+    {.name = "rows", .type = FIELD_STRINGS, .offset = AT(verify.rows) - AT(verify)},
+    {.name = "login", .type = FIELD_MAP, .offset = AT(verify.login) - AT(verify), .sub = login_fields},
     {.name = NULL},
 };
 
 static const struct plan_field fields[] = {
-    {.name = "deployment", .type = PLAN_NAME, .offset = AT(deployment), .required = true},
-    {.name = "volume", .type = PLAN_NAME, .offset = AT(volume), .required = true},
-    {.name = "claim", .type = PLAN_MAP, .offset = AT(claim), .sub = claim_fields, .required = true},
-    {.name = "quiesce", .type = PLAN_STRINGS, .offset = AT(quiesce)},
-    {.name = "postgres", .type = PLAN_MAP, .offset = AT(postgres), .sub = server_fields, .required = true},
-    {.name = "dump", .type = PLAN_MAP, .offset = AT(dump), .sub = dump_fields, .required = true},
-    {.name = "restart_for_preload", .type = PLAN_STRINGS, .offset = AT(restart_for_preload)},
-    {.name = "reindex", .type = PLAN_STRINGS, .offset = AT(reindex)},
-    {.name = "verify", .type = PLAN_MAP, .offset = AT(verify), .sub = verify_fields},
-    {.name = "http", .type = PLAN_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
-    {.name = "retain", .type = PLAN_DURATION, .offset = AT(retain_ms), .min = DAY_MS, .max = 365 * DAY_MS},
+    {.name = "deployment", .type = FIELD_NAME, .offset = AT(deployment), .required = true},
+    {.name = "volume", .type = FIELD_NAME, .offset = AT(volume), .required = true},
+    {.name = "claim", .type = FIELD_MAP, .offset = AT(claim), .sub = claim_fields, .required = true},
+    {.name = "quiesce", .type = FIELD_STRINGS, .offset = AT(quiesce)},
+    {.name = "postgres", .type = FIELD_MAP, .offset = AT(postgres), .sub = server_fields, .required = true},
+    {.name = "dump", .type = FIELD_MAP, .offset = AT(dump), .sub = dump_fields, .required = true},
+    {.name = "restart_for_preload", .type = FIELD_STRINGS, .offset = AT(restart_for_preload)},
+    {.name = "reindex", .type = FIELD_STRINGS, .offset = AT(reindex)},
+    {.name = "verify", .type = FIELD_MAP, .offset = AT(verify), .sub = verify_fields},
+    {.name = "http", .type = FIELD_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
+    {.name = "retain", .type = FIELD_DURATION, .offset = AT(retain_ms), .min = DAY_MS, .max = 365 * DAY_MS},
     {.name = NULL},
 };
 

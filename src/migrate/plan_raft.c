@@ -17,7 +17,7 @@ static const char *const scheme_words[] = {"http", "https", NULL};
 /* token: env | none | { file: PATH } */
 static void read_token(struct plan_reader *r, const struct yaml_node *node, void *at) {
     static const struct plan_field file_fields[] = {
-        {.name = "file", .type = PLAN_PATH, .offset = 0, .required = true},
+        {.name = "file", .type = FIELD_PATH, .offset = 0, .required = true},
         {.name = NULL},
     };
     struct plan_raft *p = (void *)((char *)at - AT(vault.token));
@@ -38,38 +38,38 @@ static void drop_token(void *at) {
 }
 
 static const struct plan_field vault_fields[] = {
-    {.name = "via", .type = PLAN_WORD, .offset = AT(vault.via) - AT(vault), .words = via_words, .required = true},
-    {.name = "port", .type = PLAN_INT, .offset = AT(vault.port) - AT(vault), .min = 1, .max = 65535},
-    {.name = "scheme", .type = PLAN_WORD, .offset = AT(vault.scheme) - AT(vault), .words = scheme_words},
-    {.name = "token", .type = PLAN_CUSTOM, .offset = AT(vault.token) - AT(vault), .read = read_token, .drop = drop_token},
-    {.name = "write_probe", .type = PLAN_TEXT, .offset = AT(vault.write_probe) - AT(vault)},
-    {.name = "ca_file", .type = PLAN_PATH, .offset = AT(vault.ca_file) - AT(vault)},
-    {.name = "tls_server_name", .type = PLAN_TEXT, .offset = AT(vault.tls_server_name) - AT(vault)},
-    {.name = "insecure", .type = PLAN_BOOL, .offset = AT(vault.insecure) - AT(vault)},
-    {.name = "urls", .type = PLAN_PAIRS, .offset = AT(vault.urls) - AT(vault)},
+    {.name = "via", .type = FIELD_WORD, .offset = AT(vault.via) - AT(vault), .words = via_words, .required = true},
+    {.name = "port", .type = FIELD_INT, .offset = AT(vault.port) - AT(vault), .min = 1, .max = 65535},
+    {.name = "scheme", .type = FIELD_WORD, .offset = AT(vault.scheme) - AT(vault), .words = scheme_words},
+    {.name = "token", .type = FIELD_CUSTOM, .offset = AT(vault.token) - AT(vault), .read = read_token, .drop = drop_token},
+    {.name = "write_probe", .type = FIELD_TEXT, .offset = AT(vault.write_probe) - AT(vault)},
+    {.name = "ca_file", .type = FIELD_PATH, .offset = AT(vault.ca_file) - AT(vault)},
+    {.name = "tls_server_name", .type = FIELD_TEXT, .offset = AT(vault.tls_server_name) - AT(vault)},
+    {.name = "insecure", .type = FIELD_BOOL, .offset = AT(vault.insecure) - AT(vault)},
+    {.name = "urls", .type = FIELD_PAIRS, .offset = AT(vault.urls) - AT(vault)},
     {.name = NULL},
 };
 
 static const struct plan_field template_fields[] = {
-    {.name = "apply", .type = PLAN_WORD, .offset = 0, .words = apply_words},
+    {.name = "apply", .type = FIELD_WORD, .offset = 0, .words = apply_words},
     {.name = NULL},
 };
 
 static const struct plan_field window_fields[] = {
-    {.name = "duration", .type = PLAN_DURATION, .offset = AT(window.duration_ms) - AT(window), .min = 90000, .max = 30 * 24 * HOUR_MS},
-    {.name = "sample", .type = PLAN_DURATION, .offset = AT(window.sample_ms) - AT(window), .min = 1000, .max = HOUR_MS},
-    {.name = "max_gap", .type = PLAN_DURATION, .offset = AT(window.max_gap_ms) - AT(window), .min = 1000, .max = 24 * HOUR_MS},
-    {.name = "fail_after", .type = PLAN_DURATION, .offset = AT(window.fail_after_ms) - AT(window), .min = 1000, .max = HOUR_MS},
+    {.name = "duration", .type = FIELD_DURATION, .offset = AT(window.duration_ms) - AT(window), .min = 90000, .max = 30 * 24 * HOUR_MS},
+    {.name = "sample", .type = FIELD_DURATION, .offset = AT(window.sample_ms) - AT(window), .min = 1000, .max = HOUR_MS},
+    {.name = "max_gap", .type = FIELD_DURATION, .offset = AT(window.max_gap_ms) - AT(window), .min = 1000, .max = 24 * HOUR_MS},
+    {.name = "fail_after", .type = FIELD_DURATION, .offset = AT(window.fail_after_ms) - AT(window), .min = 1000, .max = HOUR_MS},
     {.name = NULL},
 };
 
 static const struct plan_field fields[] = {
-    {.name = "statefulset", .type = PLAN_NAME, .offset = AT(statefulset), .required = true},
-    {.name = "vault", .type = PLAN_MAP, .offset = AT(vault), .sub = vault_fields, .required = true},
-    {.name = "template", .type = PLAN_MAP, .offset = AT(template_apply), .sub = template_fields},
-    {.name = "window", .type = PLAN_MAP, .offset = AT(window), .sub = window_fields},
-    {.name = "http", .type = PLAN_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
-    {.name = "retain", .type = PLAN_DURATION, .offset = AT(retain_ms), .min = 24 * HOUR_MS, .max = 365 * 24 * HOUR_MS},
+    {.name = "statefulset", .type = FIELD_NAME, .offset = AT(statefulset), .required = true},
+    {.name = "vault", .type = FIELD_MAP, .offset = AT(vault), .sub = vault_fields, .required = true},
+    {.name = "template", .type = FIELD_MAP, .offset = AT(template_apply), .sub = template_fields},
+    {.name = "window", .type = FIELD_MAP, .offset = AT(window), .sub = window_fields},
+    {.name = "http", .type = FIELD_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
+    {.name = "retain", .type = FIELD_DURATION, .offset = AT(retain_ms), .min = 24 * HOUR_MS, .max = 365 * 24 * HOUR_MS},
     {.name = NULL},
 };
 

@@ -40,16 +40,20 @@ void stream_writer_free(struct stream_writer *s);
 bool stream_writer_fill(struct stream_writer *s, struct buf *out, size_t max);
 /* Appends a tick (also refreshes nothing else). Skipped while the reader is behind. */
 void stream_writer_tick(struct stream_writer *s, struct buf *out);
-/* One row as the "row" object: for --json and status. */
+/* The last record: this stream ends, and why. */
+void stream_writer_bye(struct stream_writer *s, const char *reason, struct buf *out);
+/* One row as the "row" object: for --json and status. With freshness it has "key", "freshness" and, if there ever was a
+ * proof of life, "freshness_age_ms" as well. */
 void stream_row_json(const struct world *w, const struct row *r, bool with_freshness, struct buf *out);
 
-/* Reader: applies a stream to a world of its own. */
+/* Reader: applies a stream to a world of its own. Events may be NULL; what they are given is valid during the call, and they
+ * must not feed, reset or free the reader. */
 struct stream_reader;
 
 struct stream_reader_events {
     void (*on_commit)(void *arg);              /* a consistent state: time to draw */
     void (*on_tick)(void *arg);
-    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context);
+    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context); /* plan, context: may be NULL */
     void (*on_lagged)(void *arg, int64_t ms);
     void (*on_bye)(void *arg, const char *reason);
 };

@@ -268,19 +268,32 @@ uint32_t world_sweep_begin(struct world *w)
     return ++w->epoch;
 }
 
-void world_sweep_end(struct world *w, enum world_table t, const char *src, uint32_t sweep)
+enum { EVERY_SRC = UINT16_MAX + 2 };
+
+/* Removes the rows of the source with this number that were last seen before the sweep began. */
+static void sweep_rows(struct world *w, enum world_table t, size_t src, uint32_t sweep)
 {
     const struct world_index *keys = &w->tables[t].keys;
-    size_t number = src_find(w, src), n = 0;
-    struct row **gone = mem_calloc(keys->count + 1, sizeof(struct row *));
+    size_t n = 0;
+    struct row **gone = mem_calloc(keys->count, sizeof(struct row *));
     for (size_t i = 0; i < keys->size; i++) {
         struct row *r = keys->rows[i];
-        if (r && r->src == number && (int32_t)(r->epoch - sweep) < 0)
+        if (r && (r->src == src || src == EVERY_SRC) && (int32_t)(r->epoch - sweep) < 0)
             gone[n++] = r;
     }
     for (size_t i = 0; i < n; i++)
         world_replace(w, t, gone[i], NULL);
     mem_free(gone);
+}
+
+void world_sweep_end(struct world *w, enum world_table t, const char *src, uint32_t sweep)
+{
+    sweep_rows(w, t, src_find(w, src), sweep);
+}
+
+void world_sweep_end_all(struct world *w, enum world_table t, uint32_t sweep)
+{
+    sweep_rows(w, t, EVERY_SRC, sweep);
 }
 
 /* ---- Looking ----------------------------------------------------------------------------------------------------- */

@@ -86,6 +86,8 @@ struct world {
 /* world_upsert with the time of the change: what a stream says keeps the time at which it happened. */
 bool world_upsert_at(struct world *w, enum world_table t, struct slice key, const char *src, const struct cell *cells,
                      int64_t changed);
+/* world_sweep_end whatever source a row is from. */
+void world_sweep_end_all(struct world *w, enum world_table t, uint32_t sweep);
 uint32_t world_key_hash(struct slice key);
 /* The key as it is stored: at most WORLD_KEY_MAX bytes, never NULL. */
 struct slice world_key_clip(struct slice key);

@@ -1,0 +1,32 @@
+/* The command line: global options, and one const table of subcommands (main.c), each in its own main_*.c. */
+#ifndef FERRYMAN_CLI_H
+#define FERRYMAN_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cli {
+    const char *program;     /* argv[0] */
+    const char *plan, *kubeconfig, *context, *ns, *theme, *color, *log, *socket;
+    bool json, ascii, mouse, sandbox, headless, help;
+    int64_t timeout_ms;
+    char *dir;               /* --dir; of the sandbox that --sandbox started, too */
+    char **args;             /* what follows the subcommand, NULL-terminated */
+    int nargs;
+};
+
+struct subcommand {
+    const char *name;
+    const char *usage, *summary; /* NULL summary: not listed (internal) */
+    int (*run)(struct cli *cli); /* returns the exit status; has reported its errors */
+};
+
+extern const struct subcommand command_console, command_status, command_watch, command_attach, command_plan, command_sandbox,
+    command_engine, command_commands;
+
+/* Prints "ferryman: TEXT" on stderr (and logs it), frees the error, returns its exit status; 0 for NULL. */
+int cli_report(struct err *e);
+
+#endif

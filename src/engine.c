@@ -1,0 +1,185 @@
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json_reader.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/kube_config.h"
+#include "engine_sources.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "migrate/plan.h"
+#include "setup.h"
+#include "world/gate.h"
+#include "world/world.h"
+
+#define TICK_MS 1000
+
+struct engine {
+    struct loop *loop;
+    const struct setup *setup;
+    struct world *world;
+    struct engine_sources *sources;
+    struct timer *tick;
+    uint64_t judged_seq; /* of the world when gates were last asked */
+    void (*on_tick)(void *arg);
+    void *tick_arg;
+    void (*on_turn)(void *arg);
+    void *turn_arg;
+};
+
+static void tick(void *arg) {
+    struct engine *e = arg;
+    world_set_now(e->world, clock_wall_ms());
+    gates_update(e->world);
+    if (e->on_tick) e->on_tick(e->tick_arg);
+}
+
+static void turn(void *arg) {
+    struct engine *e = arg;
+    world_set_now(e->world, clock_wall_ms());
+    if (e->on_turn) e->on_turn(e->turn_arg);
+}
+
+static char *joined(const struct plan_strings *list) {
+    struct buf b = {0};
+    for (size_t i = 0; i < list->n; i++) buf_printf(&b, "%s%s", i ? " " : "", list->v[i]);
+    return buf_steal(&b);
+}
+
+static void write_plan_row(struct engine *e, const struct plan *p) {
+    struct cell cells[PLAN_COLS] = {[PLAN_STATE] = cell_text("NONE"), [PLAN_CONTEXT] = cell_text(e->setup->kube->context)};
+    char *sources = NULL, *remaining = NULL, *backups = NULL;
+    if (p) {
+        sources = joined(&p->source_classes);
+        remaining = joined(&p->remaining);
+        backups = joined(&p->backup_cronjobs);
+        cells[PLAN_STATE] = cell_text("OK");
+        cells[PLAN_NAME] = cell_text(p->name);
+        cells[PLAN_FILE] = cell_text(p->file);
+        cells[PLAN_CLUSTER] = cell_text(p->cluster);
+        cells[PLAN_SOURCES] = cell_text(sources);
+        cells[PLAN_TARGET] = cell_text(p->target_class);
+        cells[PLAN_REMAINING] = cell_text(remaining);
+        cells[PLAN_WATCHDOG] = cell_text(p->alertmanager ? p->watchdog : NULL);
+        cells[PLAN_BACKUPS] = cell_text(backups);
+        cells[PLAN_BACKUP_DAYS] = p->backup_cronjobs.n ? cell_int(p->backup_days) : CELL_NONE;
+        cells[PLAN_SNAPSHOT_DAILY] = cell_text(p->snapshot_daily);
+    }
+    world_upsert(e->world, T_PLAN, SLICE_LIT("plan"), "", cells);
+    mem_free(sources);
+    mem_free(remaining);
+    mem_free(backups);
+}
+
+static void write_workload_rows(struct engine *e, const struct plan *p) {
+    for (size_t i = 0; p && i < p->nworkloads; i++) {
+        const struct plan_workload *w = &p->workloads[i];
+        char object[300];
+        struct cell cells[PLAN_WORKLOADS_COLS] = {
+            [PLAN_WORKLOADS_NAME] = cell_text(w->name),
+            [PLAN_WORKLOADS_KIND] = cell_text(w->kind->name),
+            [PLAN_WORKLOADS_NAMESPACE] = cell_text(w->ns),
+            [PLAN_WORKLOADS_OBJECT] = cell_text(w->kind->object(w, object, sizeof object)),
+            [PLAN_WORKLOADS_STATE] = cell_text("NOT STARTED"),
+        };
+        world_upsert(e->world, T_PLAN_WORKLOADS, slice_of(w->name), "", cells);
+    }
+}
+
+struct engine *engine_new(struct loop *l, const struct setup *setup) {
+    struct engine *e = MEM_NEW(struct engine);
+    e->loop = l;
+    e->setup = setup;
+    e->world = world_new();
+    world_set_now(e->world, clock_wall_ms());
+    write_plan_row(e, setup->plan);
+    write_workload_rows(e, setup->plan);
+    e->sources = engine_sources_new(l, e->world, setup);
+    e->tick = timer_new(l, tick, e);
+    timer_start(e->tick, TICK_MS, TICK_MS);
+    loop_on_turn(l, turn, e);
+    return e;
+}
+
+void engine_free(struct engine *e) {
+    if (!e) return;
+    loop_on_turn(e->loop, NULL, NULL);
+    timer_free(e->tick);
+    engine_sources_free(e->sources);
+    world_free(e->world);
+    mem_free(e);
+}
+
+struct world *engine_world(struct engine *e) {
+    return e->world;
+}
+
+struct stream_hello engine_hello(const struct engine *e) {
+    return (struct stream_hello){
+        .version = FERRYMAN_VERSION,
+        .plan = e->setup->plan ? e->setup->plan->name : NULL,
+        .context = e->setup->kube->context,
+    };
+}
+
+bool engine_settled(const struct engine *e) {
+    for (const struct row *r = world_first(e->world, T_SOURCES); r; r = world_next(e->world, r))
+        if (slice_is(row_text(r, SOURCES_STATE), "STARTING")) return false;
+    return world_count(e->world, T_SOURCES) > 0;
+}
+
+void engine_on_tick(struct engine *e, void (*fn)(void *arg), void *arg) {
+    e->on_tick = fn;
+    e->tick_arg = arg;
+}
+
+void engine_on_turn(struct engine *e, void (*fn)(void *arg), void *arg) {
+    e->on_turn = fn;
+    e->turn_arg = arg;
+}
+
+struct intent {
+    char *verb, *ns, *pod, *container;
+};
+
+static struct err *read_intent(struct slice line, struct intent *ret) {
+    struct json_reader r;
+    struct slice key;
+    json_reader_init(&r, line.p, line.n);
+    if (json_enter_object(&r)) {
+        while (json_next_key(&r, &key)) {
+            char **at = slice_is(key, "verb") ? &ret->verb : slice_is(key, "ns") ? &ret->ns : slice_is(key, "pod") ? &ret->pod
+                        : slice_is(key, "container") ? &ret->container : NULL;
+            if (!at) {
+                json_skip(&r);
+                continue;
+            }
+            mem_free(*at);
+            *at = slice_dup(json_string(&r));
+        }
+    }
+    struct err *e = json_finish(&r, "an intent");
+    json_reader_free(&r);
+    return e;
+}
+
+void engine_intent(struct engine *e, struct slice line) {
+    struct intent in = {0};
+    struct err *err = read_intent(line, &in);
+    if (err) log_warn("%s", err_text(err));
+    else if (str_eq(in.verb, "refresh")) engine_sources_poke(e->sources);
+    else if (str_eq(in.verb, "log") && in.ns && in.pod) engine_sources_log(e->sources, in.ns, in.pod, in.container);
+    else log_warn("an intent with the unknown verb '%s' was passed over", in.verb ? in.verb : "");
+    err_free(err);
+    mem_free(in.verb);
+    mem_free(in.ns);
+    mem_free(in.pod);
+    mem_free(in.container);
+}

@@ -1,0 +1,184 @@
+/* ferryman's entry: reads the global options, finds the subcommand, runs it. */
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "cli.h"
+#include "sandbox_child.h"
+
+static const struct subcommand *const subcommands[] = {
+    &command_console, &command_status, &command_watch,    &command_attach, &command_plan,
+    &command_sandbox, &command_engine, &command_commands, NULL,
+};
+
+enum option_id {
+    OPT_PLAN = 256, OPT_KUBECONFIG, OPT_CONTEXT, OPT_JSON, OPT_THEME, OPT_ASCII, OPT_COLOR, OPT_LOG, OPT_VERSION, OPT_SANDBOX,
+    OPT_HEADLESS, OPT_TIMEOUT, OPT_DIR, OPT_SOCKET, OPT_MOUSE,
+};
+
+static const struct option options[] = {
+    {"plan", required_argument, NULL, OPT_PLAN},
+    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
+    {"context", required_argument, NULL, OPT_CONTEXT},
+    {"namespace", required_argument, NULL, 'n'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"theme", required_argument, NULL, OPT_THEME},
+    {"ascii", no_argument, NULL, OPT_ASCII},
+    {"color", required_argument, NULL, OPT_COLOR},
+    {"mouse", no_argument, NULL, OPT_MOUSE},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"headless", no_argument, NULL, OPT_HEADLESS},
+    {"sandbox", no_argument, NULL, OPT_SANDBOX},
+    {"dir", required_argument, NULL, OPT_DIR},
+    {"socket", required_argument, NULL, OPT_SOCKET},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(FILE *out) {
+    fputs("usage: ferryman [COMMAND] [OPTION…]\n\n"
+          "Moves stateful workloads off storage that cannot keep its promises. Read-only until armed.\n\ncommands:\n", out);
+    for (size_t i = 0; subcommands[i]; i++)
+        if (subcommands[i]->summary) fprintf(out, "  %-22s %s\n", subcommands[i]->usage, subcommands[i]->summary);
+    fputs("\noptions:\n"
+          "  --plan FILE            the plan (doc/plan.md); without one, storage works from the kubeconfig alone\n"
+          "  --kubeconfig FILE      instead of $KUBECONFIG or ~/.kube/config\n"
+          "  --context NAME         kubeconfig context; the plan's otherwise\n"
+          "  -n, --namespace NAME   show this namespace first\n"
+          "  --sandbox              run the command against a fresh embedded cluster\n"
+          "  --json                 machine-readable output\n"
+          "  --timeout DURATION     status: how long to wait for first answers (10s)\n"
+          "  --theme NAME           colour-blind (default), dark, light, high-contrast, mono, or a file\n"
+          "  --color WHEN           auto, always, never; NO_COLOR is honoured\n"
+          "  --ascii                no characters beyond ASCII\n"
+          "  --mouse                let the console take the mouse\n"
+          "  --log FILE             write a log; it never holds secrets\n"
+          "  --version, --help\n\n"
+          "exit status: 0 well; 1 a gate fails; 2 something could not be observed; 64 usage; 65 bad plan or kubeconfig;\n"
+          "69 nothing answered; 75 locked by another operator; 77 permission. See ferryman(1).\n", out);
+}
+
+int cli_report(struct err *e) {
+    if (!e) return 0;
+    struct buf line = {0};
+    struct slice rest = slice_of(err_text(e)), part;
+    while (slice_cut(&rest, '\n', &part)) {
+        buf_adds(&line, "ferryman: ");
+        utf8_clean(&line, part);
+        buf_addc(&line, '\n');
+    }
+    fputs(buf_str(&line), stderr);
+    log_error("%s", err_text(e));
+    int status = err_exit_status(e);
+    buf_free(&line);
+    err_free(e);
+    return status;
+}
+
+static const struct subcommand *find(const char *name) {
+    for (size_t i = 0; subcommands[i]; i++)
+        if (str_eq(subcommands[i]->name, name)) return subcommands[i];
+    return NULL;
+}
+
+static struct err *unknown_command(const char *name) {
+    const char *names[ARRAY_LEN(subcommands)];
+    size_t n = 0;
+    for (size_t i = 0; subcommands[i]; i++)
+        if (subcommands[i]->summary) names[n++] = subcommands[i]->name;
+    names[n] = NULL;
+    const char *near = str_nearest(name, names);
+    if (near) return err_new(ERR_USAGE, "unknown command '%s'; did you mean '%s'? See ferryman --help", name, near);
+    return err_new(ERR_USAGE, "unknown command '%s'; see ferryman --help", name);
+}
+
+static struct err *set_timeout(struct cli *cli, const char *text) {
+    int64_t ns;
+    if (!str_duration_ns(slice_of(text), &ns) || ns <= 0)
+        return err_new(ERR_USAGE, "--timeout: '%s' is not a duration like 10s", text);
+    cli->timeout_ms = ns / CLOCK_NS_PER_MS;
+    return NULL;
+}
+
+static struct err *set_color(struct cli *cli, const char *text) {
+    if (!str_eq(text, "auto") && !str_eq(text, "always") && !str_eq(text, "never"))
+        return err_new(ERR_USAGE, "--color: '%s' is none of auto, always, never", text);
+    cli->color = text;
+    return NULL;
+}
+
+/* Sets one option; *ret_done when the program is to end well. */
+static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
+    switch (id) {
+    case OPT_PLAN: cli->plan = optarg; break;
+    case OPT_KUBECONFIG: cli->kubeconfig = optarg; break;
+    case OPT_CONTEXT: cli->context = optarg; break;
+    case 'n': cli->ns = optarg; break;
+    case OPT_JSON: cli->json = true; break;
+    case OPT_THEME: cli->theme = optarg; break;
+    case OPT_ASCII: cli->ascii = true; break;
+    case OPT_MOUSE: cli->mouse = true; break;
+    case OPT_COLOR: return set_color(cli, optarg);
+    case OPT_LOG: cli->log = optarg; break;
+    case OPT_TIMEOUT: return set_timeout(cli, optarg);
+    case OPT_HEADLESS: cli->headless = true; break;
+    case OPT_SANDBOX: cli->sandbox = true; break;
+    case OPT_DIR: str_set(&cli->dir, optarg); break;
+    case OPT_SOCKET: cli->socket = optarg; break;
+    case OPT_VERSION:
+        puts("ferryman " FERRYMAN_VERSION);
+        *ret_done = true;
+        break;
+    case 'h': cli->help = true; break;
+    default: return err_new(ERR_USAGE, "see ferryman --help");
+    }
+    return NULL;
+}
+
+static int run(struct cli *cli, const struct subcommand *command) {
+    struct sandbox_child *sandbox = NULL;
+    struct err *e = log_open(cli->log, LOG_INFO);
+    if (e) return cli_report(e);
+    if (cli->sandbox && command != &command_sandbox) {
+        if ((e = sandbox_child_start(cli, &sandbox))) return cli_report(e);
+    }
+    int status = command->run(cli);
+    sandbox_child_free(sandbox);
+    log_close();
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct cli cli = {.program = argv[0], .color = "auto", .timeout_ms = 10000};
+    bool done = false;
+    int id;
+    secret_no_core();
+    setlocale(LC_CTYPE, ""); /* LC_CTYPE alone: the decimal point stays a point */
+    while ((id = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
+        struct err *e = set_option(&cli, id, &done);
+        if (e || done) return cli_report(e);
+    }
+    const char *name = optind < argc ? argv[optind++] : "console";
+    const struct subcommand *command = find(name);
+    if (cli.help || str_eq(name, "help")) {
+        print_help(stdout);
+        return 0;
+    }
+    if (!command) return cli_report(unknown_command(name));
+    cli.args = argv + optind;
+    cli.nargs = argc - optind;
+    int status = run(&cli, command);
+    mem_free(cli.dir);
+    return status;
+}

@@ -1,0 +1,101 @@
+/* The engine process (internal subcommand `engine`): serves the stream on a unix socket until its last reader has gone. The console
+ * starts it; a stalled terminal can never stop it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli.h"
+#include "engine.h"
+#include "engine_server.h"
+#include "loop/loop.h"
+#include "loop/signals.h"
+#include "loop/timer.h"
+#include "setup.h"
+
+#define FIRST_READER_MS 10000 /* a console that was killed while it started us */
+#define NO_READER_MS 2000     /* a console that reconnects */
+
+struct process {
+    struct loop *loop;
+    struct timer *end; /* runs while there is no reader */
+    const char *reason;
+};
+
+static void stop(struct process *p, const char *reason) {
+    p->reason = reason;
+    loop_stop(p->loop);
+}
+
+static void on_end(void *arg) {
+    stop(arg, "the last reader has gone");
+}
+
+static void on_signal(void *arg, int signum) {
+    stop(arg, signum == SIGTERM ? "the engine was told to end (SIGTERM)" : "the engine was told to end (SIGINT)");
+}
+
+static void on_readers(void *arg, size_t readers) {
+    struct process *p = arg;
+    if (readers) timer_stop(p->end);
+    else timer_start(p->end, NO_READER_MS, 0);
+}
+
+/* One engine a socket: the lock dies with its holder, so a socket file without a locked lock file is a left-over. */
+static struct err *lock(const char *path, int *ret_fd) {
+    char *name = str_printf("%s.lock", path);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct err *e = NULL;
+    if (fd < 0) e = err_sys(errno, "cannot open %s", name);
+    else if (flock(fd, LOCK_EX | LOCK_NB)) e = err_new(ERR_LOCKED, "another engine serves %s already", path);
+    mem_free(name);
+    if (e) {
+        if (fd >= 0) close(fd);
+        return e;
+    }
+    unlink(path);
+    *ret_fd = fd;
+    return NULL;
+}
+
+static struct err *serve(const struct setup *setup, const char *path) {
+    static const int signums[] = {SIGTERM, SIGINT};
+    struct process p = {.loop = loop_new(), .reason = "the engine ends"};
+    struct engine *engine = engine_new(p.loop, setup);
+    struct engine_server *server = NULL;
+    struct signals *signals = signals_new(p.loop, signums, 2, on_signal, &p);
+    p.end = timer_new(p.loop, on_end, &p);
+    timer_start(p.end, FIRST_READER_MS, 0);
+    struct err *e = engine_server_new(p.loop, engine, path, on_readers, &p, &server);
+    if (!e) loop_run(p.loop);
+    log_info("engine ends: %s", p.reason);
+    engine_server_free(server, p.reason);
+    timer_free(p.end);
+    signals_free(signals);
+    engine_free(engine);
+    loop_free(p.loop);
+    return e;
+}
+
+static int run(struct cli *cli) {
+    struct setup setup = {0};
+    char *path = NULL;
+    int fd = -1;
+    signal(SIGHUP, SIG_IGN); /* the terminal is the console's, not ours */
+    struct err *e = setup_socket_path(cli, &path);
+    if (!e) e = setup_load(cli, &setup);
+    if (!e) e = lock(path, &fd);
+    if (!e) e = serve(&setup, path);
+    if (fd >= 0) close(fd);
+    setup_free(&setup);
+    mem_free(path);
+    return cli_report(e);
+}
+
+const struct subcommand command_engine = {.name = "engine", .usage = "engine", .run = run};

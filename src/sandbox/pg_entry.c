@@ -1,0 +1,324 @@
+/* The entry point of the image: one step after the other, in a process of its own. See pg_entry.h. */
+#include "sandbox/pg_entry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+extern char **environ;
+
+struct pg_entry {
+    const char *root, *pgdata, *bin, *port, *socket, *password, *init, *content;
+    char *image_bin;
+};
+
+/* One line of the pod's log. */
+static void PRINTF_LIKE(1, 2) entry_say(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+/* The child's side of pg_run: descriptors in place, then the program. */
+static void run_child(const char *const *argv, int in, int out)
+{
+    int fd = in >= 0 ? in : open("/dev/null", O_RDONLY);
+    if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
+        _exit(126);
+    char **args = mem_calloc(64, sizeof *args);
+    for (size_t i = 0; argv[i] && i < 63; i++)
+        args[i] = mem_strdup(argv[i]);
+    execvp(args[0], args);
+    _exit(127);
+}
+
+/* Feeds the input and takes the output until both have ended. */
+static void run_pump(int in, const char *input, int out, struct buf *collected)
+{
+    size_t left = input ? strlen(input) : 0;
+    while (in >= 0 || out >= 0) {
+        struct pollfd fds[] = {{.fd = in, .events = POLLOUT}, {.fd = out, .events = POLLIN}};
+        if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
+            break;
+        if (fds[0].revents) {
+            ssize_t n = left ? write(in, input, left) : 0;
+            if (n > 0) {
+                input += n;
+                left -= (size_t)n;
+            }
+            if (!left || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+                close(in);
+                in = -1;
+            }
+        }
+        if (fds[1].revents) {
+            char bytes[4096];
+            ssize_t n = read(out, bytes, sizeof bytes);
+            if (n > 0)
+                buf_add(collected, bytes, (size_t)n);
+            else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+                close(out);
+                out = -1;
+            }
+        }
+    }
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+}
+
+static struct err *run_wait(pid_t pid, const char *name)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return err_sys(errno, "cannot wait for %s", name);
+    }
+    if (WIFSIGNALED(status))
+        return err_new(ERR_FAILED, "%s was ended by signal %d", name, WTERMSIG(status));
+    if (WEXITSTATUS(status) == 127)
+        return err_new(ERR_FAILED, "%s cannot be run: is it installed and readable?", name);
+    if (WEXITSTATUS(status) != 0)
+        return err_new(ERR_FAILED, "%s ended with status %d", name, WEXITSTATUS(status));
+    return NULL;
+}
+
+struct err *pg_run(const char *const *argv, const char *input, struct buf *out)
+{
+    int in_pipe[2] = {-1, -1}, out_pipe[2] = {-1, -1};
+    if ((input && pipe(in_pipe) != 0) || (out && pipe(out_pipe) != 0))
+        return err_sys(errno, "cannot make a pipe for %s", argv[0]);
+    int ours[] = {in_pipe[1], out_pipe[0]};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        if (ours[i] >= 0 && (fcntl(ours[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ours[i], F_SETFL, O_NONBLOCK) != 0))
+            return err_sys(errno, "cannot set up a pipe for %s", argv[0]);
+    }
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(errno, "cannot fork for %s", argv[0]);
+    if (pid == 0)
+        run_child(argv, in_pipe[0], out_pipe[1]);
+    if (in_pipe[0] >= 0)
+        close(in_pipe[0]);
+    if (out_pipe[1] >= 0)
+        close(out_pipe[1]);
+    run_pump(in_pipe[1], input, out_pipe[0], out);
+    return run_wait(pid, argv[0]);
+}
+
+static bool entry_parse(struct pg_entry *en, int argc, char **argv)
+{
+    const struct {
+        const char *name, **value;
+    } args[] = {{"root", &en->root},     {"pgdata", &en->pgdata},     {"bin", &en->bin},   {"port", &en->port},
+                {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content}};
+    for (int i = 1; i < argc; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(args); k++) {
+            size_t n = strlen(args[k].name);
+            if (str_starts(argv[i], args[k].name) && argv[i][n] == '=')
+                *args[k].value = argv[i] + n + 1;
+        }
+    }
+    for (size_t k = 0; k < ARRAY_LEN(args); k++) {
+        if (!*args[k].value)
+            return false;
+    }
+    return true;
+}
+
+static bool entry_has_version(const struct pg_entry *en)
+{
+    char *path = str_printf("%s/PG_VERSION", en->pgdata);
+    bool has = access(path, F_OK) == 0;
+    mem_free(path);
+    return has;
+}
+
+static struct err *entry_write(const struct pg_entry *en, const char *name, const char *mode, const char *text)
+{
+    char *path = str_printf("%s/%s", en->pgdata, name);
+    struct err *e = NULL;
+    FILE *out = fopen(path, mode);
+    if (!out || fputs(text, out) < 0)
+        e = err_sys(errno, "cannot write %s", path);
+    if (out && fclose(out) != 0 && !e)
+        e = err_sys(errno, "cannot write %s", path);
+    mem_free(path);
+    return e;
+}
+
+/* The deployment's init container: settings that PGDATA keeps beside postgresql.conf. */
+static struct err *entry_init_container(const struct pg_entry *en)
+{
+    if (str_eq(en->init, "none") || (str_eq(en->init, "gated") && !entry_has_version(en)))
+        return NULL;
+    return entry_write(en, "postgresql.override.conf", "w",
+                       "# written by the init container\n"
+                       "shared_preload_libraries = '" PG_PRELOAD "'\n"
+                       "search_path = '\"$user\", public, vectors'\n"
+                       "shared_buffers = 96MB\n"
+                       "max_wal_size = 2GB\n"
+                       "wal_compression = on\n"
+                       "random_page_cost = 1.2\n");
+}
+
+/* SQL in single-user mode, where the first error is fatal: no socket, no second server to wait for. */
+static struct err *entry_sql(const struct pg_entry *en, const char *database, const char *sql)
+{
+    char *postgres = str_printf("%s/postgres", en->image_bin);
+    struct buf out = {0}; /* "backend> " prompts */
+    const char *const argv[] = {postgres, "--single", "-j", "-D", en->pgdata,
+                                "-c", "exit_on_error=on", "-c", "fsync=off",
+                                "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+                                "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
+                                "-c", "max_wal_size=2GB", "-c", "shared_buffers=160MB",
+                                "-c", "maintenance_work_mem=128MB", "-c", "work_mem=32MB",
+                                "-c", "log_checkpoints=off", "-c", "log_min_messages=error", database, NULL};
+    struct err *e = pg_run(argv, sql, &out);
+    buf_free(&out);
+    mem_free(postgres);
+    return err_wrap(e, "database %s", database);
+}
+
+/* The password as an SQL literal: it is random hexadecimal, so nothing needs quoting. */
+static struct err *entry_password(const struct pg_entry *en, char **ret)
+{
+    struct buf text = {0};
+    struct err *e = file_read(en->password, 256, &text);
+    if (!e)
+        *ret = slice_dup(slice_trim(buf_slice(&text)));
+    buf_free(&text);
+    return e;
+}
+
+/* Text with every @ASSETS@ replaced by the number. */
+static char *entry_seed_text(unsigned assets)
+{
+    static const char mark[] = "@ASSETS@";
+    struct buf out = {0};
+    const char *p = pg_seed_sql;
+    for (const char *hit; (hit = strstr(p, mark)); p = hit + sizeof mark - 1) {
+        buf_add(&out, p, (size_t)(hit - p));
+        buf_printf(&out, "%u", assets);
+    }
+    buf_adds(&out, p);
+    return buf_steal(&out);
+}
+
+static struct err *entry_load_seed(const struct pg_entry *en)
+{
+    char *password = NULL;
+    struct err *e = entry_password(en, &password);
+    if (e)
+        return e;
+    char *role = str_printf("SET password_encryption = 'scram-sha-256';\n\n"
+                            "CREATE ROLE " PG_APP_USER " SUPERUSER LOGIN PASSWORD '%s';\n\n", password);
+    bool small = str_eq(en->content, "seed-small");
+    char *seed = entry_seed_text(small ? PG_SEED_ASSETS_SMALL : PG_SEED_ASSETS);
+    char *text = str_printf("%s%sANALYZE;\n\n", role, seed);
+    e = entry_sql(en, PG_DATABASE, text);
+    mem_free(text);
+    mem_free(seed);
+    mem_free(role);
+    mem_free(password);
+    return err_wrap(e, "content of the seed");
+}
+
+static struct err *entry_initdb(const struct pg_entry *en)
+{
+    char *initdb = str_printf("%s/initdb", en->image_bin);
+    const char *const argv[] = {initdb, "--no-sync", "-D", en->pgdata, "-U", PG_SUPERUSER, "-E", "UTF8", "--locale=C",
+                                "--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile", en->password, NULL};
+    struct err *e = pg_run(argv, NULL, NULL);
+    mem_free(initdb);
+    if (!e)
+        e = entry_write(en, "postgresql.conf", "a",
+                        "\ninclude_if_exists = 'postgresql.override.conf'\n"
+                        "fsync = off            # a sandbox does not outlive its machine\n"
+                        "log_line_prefix = '%m [%p] '\n"
+                        "log_timezone = 'UTC'\ntimezone = 'UTC'\n");
+    return e;
+}
+
+/* A volume without PG_VERSION: what the official image does, and the seed's content if it is asked for. */
+static struct err *entry_first_boot(struct pg_entry *en)
+{
+    struct err *e = entry_initdb(en);
+    if (!e)
+        e = entry_sql(en, "postgres", "CREATE DATABASE " PG_DATABASE ";\n\n");
+    if (!e)
+        entry_say("PostgreSQL init process complete; ready for start up.");
+    if (!e && !str_eq(en->content, "empty")) {
+        e = entry_load_seed(en);
+        if (!e)
+            e = entry_init_container(en); /* the seed's server has been started before */
+    }
+    return e;
+}
+
+static struct err *entry_prepare(struct pg_entry *en)
+{
+    struct pg_install in;
+    struct err *e = pg_install_read(en->bin, &in);
+    if (e)
+        return e;
+    e = pg_image_build(en->root, &in, &en->image_bin);
+    pg_install_clear(&in);
+    if (!e && mkdir(en->pgdata, 0700) != 0 && errno != EEXIST)
+        e = err_sys(errno, "cannot create %s", en->pgdata);
+    if (!e)
+        e = entry_init_container(en);
+    if (!e && !entry_has_version(en))
+        e = entry_first_boot(en);
+    return e;
+}
+
+static void entry_become_postgres(const struct pg_entry *en)
+{
+    char *postgres = str_printf("%s/postgres", en->image_bin);
+    char *port = str_printf("port=%s", en->port);
+    char *socket = str_printf("unix_socket_directories=%s", en->socket);
+    char *const argv[] = {postgres, (char[]){"-D"}, mem_strdup(en->pgdata), (char[]){"-c"}, port, (char[]){"-c"},
+                          (char[]){"listen_addresses=127.0.0.1"}, (char[]){"-c"}, socket, NULL};
+    execv(postgres, argv);
+    entry_say("cannot run %s: %s", postgres, strerror(errno));
+}
+
+int pg_entry_main(int argc, char **argv)
+{
+    struct pg_entry en = {0};
+    if (!entry_parse(&en, argc, argv)) {
+        entry_say("@pg-entry needs root, pgdata, bin, port, socket, password, init and content");
+        return 64;
+    }
+    umask(077);
+    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", locale[] = "LC_ALL=C", zone[] = "TZ=UTC";
+    static char *clean[] = {path, locale, zone, NULL};
+    environ = clean;
+    if (chdir(en.root) != 0) {
+        entry_say("cannot enter %s: %s", en.root, strerror(errno));
+        return 1;
+    }
+    struct err *e = entry_prepare(&en);
+    if (e) {
+        entry_say("%s", err_text(e));
+        err_free(e);
+        return 1;
+    }
+    entry_become_postgres(&en);
+    return 127;
+}

@@ -1,0 +1,55 @@
+/* The PostgreSQL image and its entry point, as a program that runs step after step in the pod's process (under the
+ * guard, as the unprivileged user): build the image, play the init container, initdb a new volume, load the seed's
+ * content, become postgres.
+ *
+ * It behaves like the official image: an empty volume is initialised with superuser POSTGRES_USER and database
+ * POSTGRES_DB, then the server starts. The init container of the deployment writes postgresql.override.conf (preload
+ * libraries and other settings) into PGDATA; it asks for PG_VERSION first, so a new volume runs without preload
+ * libraries until the pod is started a second time (design §8, hazard 4), unless it is told not to ask (hazard 3). */
+#ifndef FERRYMAN_SANDBOX_PG_ENTRY_H
+#define FERRYMAN_SANDBOX_PG_ENTRY_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define PG_SUPERUSER "postgres"
+#define PG_DATABASE "immich"
+#define PG_APP_USER "immich"
+#define PG_PRELOAD "vchord, vectors, pg_prewarm"
+#define PG_SEED_ASSETS 111843
+#define PG_SEED_ASSETS_SMALL 120
+
+/* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), port, socket
+ * (folder), password (file), init = gated | ungated | none, content = seed | seed-small | empty (what a new volume is
+ * filled with). Returns an exit status; on success it does not return but becomes postgres. */
+int pg_entry_main(int argc, char **argv);
+
+/* Where an installation keeps its things. All malloc'd. */
+struct pg_install {
+    char *bin, *share, *lib;
+};
+
+/* The newest installed server: /usr/lib/postgresql/N/bin, /usr/pgsql-N/bin, Homebrew's folders, or pg_config's. */
+struct err *pg_install_find(char **ret_bin) MUST_CHECK;
+/* Its folders, asked of the pg_config beside it. Blocks for some milliseconds: not on the loop. */
+struct err *pg_install_read(const char *bin, struct pg_install *ret) MUST_CHECK;
+void pg_install_clear(struct pg_install *in);
+
+/* Makes ROOT/images/immich-postgres if it is not there: a copy of bin, links to lib and share, and an extension folder
+ * of its own with the stand-ins. *ret_bin: the image's bin folder. Blocks. */
+struct err *pg_image_build(const char *root, const struct pg_install *in, char **ret_bin) MUST_CHECK;
+
+/* Runs a program to its end with its stdin from a text (NULL: /dev/null); stdout is collected into out (NULL: passed
+ * on). A status other than 0 is an error. Blocks. */
+struct err *pg_run(const char *const *argv, const char *input, struct buf *out) MUST_CHECK;
+
+/* The stand-in extensions' files: name below the extension folder and text; the last has a NULL name. */
+struct pg_image_file {
+    const char *name, *text;
+};
+extern const struct pg_image_file pg_image_files[];
+
+/* SQL of the seed's content for the database, "@ASSETS@" standing for the number of assets. */
+extern const char pg_seed_sql[];
+
+#endif
