@@ -1,0 +1,93 @@
+/* ferryman watch --headless --json: the stream on stdout. A reader that stops reading delays nothing but itself: it gets the latest
+ * row per key and a `lagged` record when it reads on. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "cli.h"
+#include "engine.h"
+#include "loop/loop.h"
+#include "loop/signals.h"
+#include "loop/stream_sock.h"
+#include "setup.h"
+#include "world/stream.h"
+
+#define CHUNK ((size_t)64 * 1024)
+
+struct watch {
+    struct loop *loop;
+    struct stream_writer *writer;
+    struct sock *out;
+};
+
+static void pump(void *arg) {
+    struct watch *w = arg;
+    struct buf text = {0};
+    if (!w->out || sock_queued(w->out) >= CHUNK) return;
+    stream_writer_fill(w->writer, &text, CHUNK);
+    if (text.len) sock_write(w->out, text.p, text.len);
+    buf_free(&text);
+}
+
+static void on_tick(void *arg) {
+    struct watch *w = arg;
+    struct buf text = {0};
+    stream_writer_tick(w->writer, &text);
+    if (text.len && w->out && sock_queued(w->out) < CHUNK) sock_write(w->out, text.p, text.len);
+    buf_free(&text);
+}
+
+static void on_end(void *arg, const struct err *e) {
+    struct watch *w = arg;
+    (void)e; /* whoever read has had enough: that is a good end, as for any filter */
+    sock_free(w->out);
+    w->out = NULL;
+    loop_stop(w->loop);
+}
+
+static void on_signal(void *arg, int signum) {
+    struct watch *w = arg;
+    (void)signum;
+    loop_stop(w->loop);
+}
+
+static struct err *watch(const struct setup *setup) {
+    static const struct sock_events events = {.on_drained = pump, .on_end = on_end};
+    static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
+    struct watch w = {.loop = loop_new()};
+    struct engine *engine = engine_new(w.loop, setup);
+    struct stream_hello hello = engine_hello(engine);
+    struct signals *signals = signals_new(w.loop, signums, 3, on_signal, &w);
+    w.writer = stream_writer_new(engine_world(engine), &hello);
+    struct err *e = sock_from_fd(w.loop, dup(STDOUT_FILENO), &events, &w, &w.out);
+    if (!e) {
+        engine_on_turn(engine, pump, &w);
+        engine_on_tick(engine, on_tick, &w);
+        loop_run(w.loop);
+    }
+    sock_free(w.out);
+    signals_free(signals);
+    stream_writer_free(w.writer);
+    engine_free(engine);
+    loop_free(w.loop);
+    return e;
+}
+
+static int run(struct cli *cli) {
+    struct setup setup = {0};
+    struct err *e = NULL;
+    if (!cli->headless || !cli->json)
+        e = err_new(ERR_USAGE, "watch: the only form so far is: ferryman watch --headless --json");
+    if (!e) e = setup_load(cli, &setup);
+    if (!e) e = watch(&setup);
+    setup_free(&setup);
+    return cli_report(e);
+}
+
+const struct subcommand command_watch = {
+    .name = "watch",
+    .usage = "watch --headless --json",
+    .summary = "the stream of changes, one JSON record a line, until it is ended",
+    .run = run,
+};
