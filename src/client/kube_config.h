@@ -1,6 +1,7 @@
-/* kubeconfig by kubectl's rules (facts/kube.md §3): --kubeconfig alone, else the KUBECONFIG list merged (the first file to
- * define a name wins it whole), else ~/.kube/config; relative paths resolve against the file that holds them; data wins over
- * files; without any file and inside a pod, the service account. */
+/* kubeconfig by kubectl's rules (facts/kube.md §3): --kubeconfig alone, else the KUBECONFIG list merged (the first file
+ * to define a name wins it whole), else ~/.kube/config; relative paths resolve against the file that holds them; data
+ * wins over files; without any file and inside a pod, the service account. Credentials are left out when the server is
+ * plain http: they go where TLS protects them. */
 #ifndef FERRYMAN_CLIENT_KUBE_CONFIG_H
 #define FERRYMAN_CLIENT_KUBE_CONFIG_H
 
@@ -36,11 +37,12 @@ struct kube_config {
     struct secret *basic_password;
     char *as_user, *as_uid;
     char **as_groups;
+    char **as_extra;                     /* "KEY=value" */
     struct kube_exec_config *exec;
 };
 
-/* file: --kubeconfig or NULL; context: --context or NULL for current-context. Errors (ERR_DATA) name file, line and column;
- * an unknown context lists those there are. An exec plugin with interactiveMode Always is refused with a clear line. */
+/* file: --kubeconfig or NULL; context: --context or NULL for current-context. Errors (ERR_DATA) name file, line and
+ * column; an unknown context lists those there are. An exec plugin with interactiveMode Always is refused with a clear line. */
 struct err *kube_config_load(const char *file, const char *context, struct kube_config **ret) MUST_CHECK;
 void kube_config_free(struct kube_config *c);
 
