@@ -116,7 +116,11 @@ void row_pack(enum world_table t, const struct cell *cells, struct buf *out, uin
 struct row *row_new(enum world_table t, struct slice key, struct slice packed, uint32_t nulls)
 {
     struct row *r = mem_alloc(offsetof(struct row, data) + key.n + packed.n);
-    *r = (struct row){.nulls = nulls, .cells_n = (uint32_t)packed.n, .key_n = (uint16_t)key.n, .table = (uint8_t)t};
+    memset(r, 0, offsetof(struct row, data)); /* not the whole struct: its padding behind data may not be there */
+    r->nulls = nulls;
+    r->cells_n = (uint32_t)packed.n;
+    r->key_n = (uint16_t)key.n;
+    r->table = (uint8_t)t;
     memcpy(r->data, key.p, key.n);
     memcpy(r->data + key.n, packed.p, packed.n);
     return r;
