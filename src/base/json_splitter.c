@@ -73,13 +73,6 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-static bool is_blank(const char *p, size_t n)
-{
-    while (n > 0 && is_space(p[n - 1]))
-        n--;
-    return n == 0;
-}
-
 static struct err *too_large(const struct json_splitter *s)
 {
     return err_new(ERR_PROTOCOL, "a piece of the JSON body is larger than %zu bytes", s->max_piece);
@@ -170,20 +163,21 @@ static struct err *take_item(struct json_splitter *s, const char **p, const char
     return deliver(s, JSON_PIECE_ITEM, from, (size_t)(to - from));
 }
 
+/* White space in front of a line, blank lines with it, is dropped and thus never kept. */
 static struct err *take_lines(struct json_splitter *s, const char **p, const char *end)
 {
-    const char *from = *p, *newline = memchr(from, '\n', (size_t)(end - from));
-    size_t n;
+    const char *from = *p, *newline;
 
-    *p = newline ? newline + 1 : end;
+    while (s->piece.len == 0 && from < end && is_space(*from))
+        from++;
+    *p = end;
+    if (from == end)
+        return NULL;
+    newline = memchr(from, '\n', (size_t)(end - from));
     if (!newline)
         return keep(s, &s->piece, from, (size_t)(end - from));
-    n = (size_t)(newline - from);
-    if (is_blank(from, n) && is_blank(s->piece.p, s->piece.len)) {
-        buf_clear(&s->piece);
-        return NULL;
-    }
-    return deliver(s, JSON_PIECE_LINE, from, n);
+    *p = newline + 1;
+    return deliver(s, JSON_PIECE_LINE, from, (size_t)(newline - from));
 }
 
 /* The complete object without its items. */
@@ -331,17 +325,17 @@ static bool line_is_complete(const struct json_splitter *s)
     const char *p = s->piece.p, *end = p + s->piece.len;
     struct json_scan scan = {0};
 
-    while (p < end && is_space(*p))
-        p++;
-    if (p == end || (*p != '{' && *p != '['))
+    if (*p != '{' && *p != '[')
         return false;
     p = json_scan_end(&scan, p, end);
-    return p && is_blank(p, (size_t)(end - p));
+    while (p && p < end && is_space(*p))
+        p++;
+    return p == end;
 }
 
 static struct err *finish_lines(struct json_splitter *s)
 {
-    if (is_blank(s->piece.p, s->piece.len))
+    if (s->piece.len == 0)
         return NULL;
     if (line_is_complete(s))
         return deliver(s, JSON_PIECE_LINE, "", 0);

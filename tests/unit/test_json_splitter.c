@@ -182,6 +182,7 @@ static void test_pieces_are_bounded(void **state)
     expect_limit(JSON_SPLIT_ITEMS, "{\"items\":[{\"abcdefghijklmnopqrstuvwxyz\":\"1234567890\"}]}", 43);
     expect_limit(JSON_SPLIT_ITEMS, "{\"abcdefghijklmnopqrstuvwxyz\":\"1234567890\",\"items\":[{}]}", 54);
     expect_limit(JSON_SPLIT_LINES, "{}\n{\"a\":\"123\"}\n{}\n", 11);
+    expect_limit(JSON_SPLIT_LINES, "                     \n   {\"a\":\"123\"}\n                       ", 11);
 }
 
 /* Strings, escapes and brackets around every place of the 64-byte blocks, also where chunks meet. */
