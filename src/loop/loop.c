@@ -188,6 +188,10 @@ void loop_free(struct loop *l) {
     uv_close((uv_handle_t *)&l->awake, NULL);
     uv_close((uv_handle_t *)&l->deadline, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
-    loop_check("close", uv_loop_close(&l->uv));
+    int code = uv_loop_close(&l->uv);
+    if (code < 0) {
+        uv_print_all_handles(&l->uv, stderr);
+        loop_fatal("a handle was not freed", code);
+    }
     mem_free(l);
 }

@@ -12,7 +12,7 @@ struct backoff {
     int64_t last_at_ms;                /* private, mono */
 };
 
-/* The delay before the next try; now_ms is clock_mono_ms. */
+/* The delay before the next try; now_ms is clock_mono_ms. The cap is for d: a delay is below twice the cap. */
 int64_t backoff_next(struct backoff *b, int64_t now_ms);
 /* At least what the server asked for (Retry-After), in milliseconds. */
 int64_t backoff_next_after(struct backoff *b, int64_t now_ms, int64_t asked_ms);

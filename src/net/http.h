@@ -60,7 +60,7 @@ struct http_result {
     struct err *error;          /* NULL if the exchange was complete (whatever the status); borrowed */
     struct buf *body;           /* collected body (unless on_data took it), bounded by max_body; borrowed */
     struct http_head head;
-    int64_t connect_us, first_byte_us, total_us; /* -1 where unknown */
+    int64_t connect_us, first_byte_us, total_us; /* -1 where unknown; connect_us also where the connection was reused */
     bool connected;             /* TCP (and TLS) had been established: "accepts and says nothing" if no answer came */
     const char *remote_address; /* numeric, "" if none */
 };
@@ -79,7 +79,8 @@ struct http_call {
     int64_t timeout_ms;         /* whole exchange; 0: none (watch) */
     int64_t idle_timeout_ms;    /* no byte for so long: error; 0: none */
     size_t max_body;            /* bytes to collect; 0: 4 MiB. More is ERR_PROTOCOL */
-    /* The answer's head, before any data. Returning false gives the rest up (on_done follows). May be NULL. */
+    /* The answer's head, before any data. Returning false gives the rest up (on_done follows with ERR_CANCELLED). May be
+     * NULL. */
     bool (*on_head)(void *arg, const struct http_head *head);
     /* Chunks of the body instead of collecting it, for status 200..299 only (error bodies are collected). An error it
      * returns (owned by http then) ends the request and is its result. */
