@@ -134,12 +134,15 @@ static void pg_free(struct sandbox *s)
 static void job_on_log(void *arg, const char *p, size_t n)
 {
     struct pg_job *j = arg;
-    kube_pod_log(j->s, j->ns, j->name, p, n);
+    if (!sandbox_stopping(j->s))
+        kube_pod_log(j->s, j->ns, j->name, p, n);
 }
 
 static void job_on_ready(void *arg)
 {
     struct pg_job *j = arg;
+    if (sandbox_stopping(j->s))
+        return;
     forward_set(j->s, j->ns, j->name, PG_PORT, j->port);
     kube_pod_ready(j->s, j->ns, j->name, true);
     pg_release(j->s);
@@ -295,6 +298,14 @@ static void pg_pod_finish(struct sandbox *s, const struct pod_info *info)
         pg_pod_end(j->pod);
     else
         job_ended(j, 0);
+}
+
+bool pg_is_up(struct sandbox *s)
+{
+    const struct pg_job *j = pg_of(s) ? pg_of(s)->jobs : NULL;
+    while (j && !(j->pod && pg_pod_is_ready(j->pod)))
+        j = j->next;
+    return j != NULL;
 }
 
 static const struct pod_backend pg_backend = {.ns = PG_NAMESPACE,

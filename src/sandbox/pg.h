@@ -7,7 +7,7 @@
 #ifndef FERRYMAN_SANDBOX_PG_H
 #define FERRYMAN_SANDBOX_PG_H
 
-#include "base/err.h"
+#include <stdbool.h>
 
 struct sandbox;
 struct sandbox_part;
@@ -16,5 +16,8 @@ struct sandbox_part;
 #define PG_APP "immich-postgresql"
 
 extern const struct sandbox_part pg_part;
+
+/* Whether a server accepts connections. */
+bool pg_is_up(struct sandbox *s);
 
 #endif
