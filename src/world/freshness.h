@@ -17,9 +17,9 @@ struct fresh {
     int64_t age_ms;          /* since the last proof of life; -1 if there never was one */
 };
 
-/* Of any row; rows of T_SOURCES judge themselves. A source that is unknown or has gone is DOWN. A LIVE or POLLED source whose
- * last_ok is older than its stale_after is STALE, whatever its row says. Rows that ferryman itself makes (plan, timeline) are
- * LIVE with age 0: their src is "". */
+/* Of any row; rows of T_SOURCES judge themselves. A source that is unknown or has gone is DOWN. A LIVE or POLLED
+ * source whose last_ok is older than its stale_after is STALE, whatever its row says. Rows that ferryman itself makes
+ * (plan, timeline) are LIVE with age 0: their src is "". */
 struct fresh world_freshness(const struct world *w, const struct row *r);
 struct fresh world_source_freshness(const struct world *w, const char *src);
 /* A fact that gates and acts may rest on: LIVE or POLLED. */

@@ -9,7 +9,8 @@
  *   {"t":"lagged","ms":…}                                     this reader was behind: intermediate states were dropped
  *   {"t":"bye","reason":"…"}
  *
- * Nulls are left out of `row`. Unknown records, tables and columns are passed over, so that an older reader keeps working. */
+ * Nulls are left out of `row`. Unknown records, tables and columns are passed over, so that an older reader keeps
+ * working. */
 #ifndef FERRYMAN_WORLD_STREAM_H
 #define FERRYMAN_WORLD_STREAM_H
 
@@ -46,14 +47,15 @@ void stream_writer_bye(struct stream_writer *s, const char *reason, struct buf *
  * proof of life, "freshness_age_ms" as well. */
 void stream_row_json(const struct world *w, const struct row *r, bool with_freshness, struct buf *out);
 
-/* Reader: applies a stream to a world of its own. Events may be NULL; what they are given is valid during the call, and they
- * must not feed, reset or free the reader. */
+/* Reader: applies a stream to a world of its own. Events may be NULL; what they are given is valid during the call,
+ * and they must not feed, reset or free the reader. */
 struct stream_reader;
 
 struct stream_reader_events {
     void (*on_commit)(void *arg);              /* a consistent state: time to draw */
     void (*on_tick)(void *arg);
-    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context); /* plan, context: may be NULL */
+    /* plan and context may be NULL */
+    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context);
     void (*on_lagged)(void *arg, int64_t ms);
     void (*on_bye)(void *arg, const char *reason);
 };

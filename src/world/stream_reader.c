@@ -1,5 +1,5 @@
-/* Takes a stream apart line by line. Its size is not trusted (a line is bounded, so are keys and texts), nor is its text,
- * which is cleaned once more; records, tables and columns that it does not know are passed over.
+/* Takes a stream apart line by line. Its size is not trusted (a line is bounded, so are keys and texts), nor is its
+ * text, which is cleaned once more; records, tables and columns that it does not know are passed over.
  *
  * A snapshot is a sweep over every table: what it does not name is gone when it ends. */
 #include "world/stream.h"
@@ -78,8 +78,8 @@ struct err *stream_reader_feed(struct stream_reader *s, const char *p, size_t n)
 
 /* ---- Reading a record -------------------------------------------------------------------------------------------- */
 
-/* The text so that it stays valid while the record is read: itself if it is clean and stands in the line, else a clean copy.
- * texts has room for it (read_line), so that earlier copies do not move. */
+/* The text so that it stays valid while the record is read: itself if it is clean and stands in the line, else a clean
+ * copy. texts has room for it (read_line), so that earlier copies do not move. */
 static struct slice keep_text(struct stream_reader *s, const struct json_reader *r, struct slice text)
 {
     bool clean = utf8_is_clean(text);
@@ -218,7 +218,8 @@ static struct err *apply_hello(struct stream_reader *s, const struct record *rec
         return err_new(ERR_PROTOCOL,
                        "it has schema %lld (ferryman %s), and this is ferryman %s, which reads schema %d: use the same "
                        "version at both ends",
-                       (long long)rec->schema, rec->version ? rec->version : "unknown", FERRYMAN_VERSION, STREAM_SCHEMA);
+                       (long long)rec->schema, rec->version ? rec->version : "unknown", FERRYMAN_VERSION,
+                       STREAM_SCHEMA);
     s->greeted = true;
     if (rec->now >= 0)
         world_set_now(s->w, rec->now);

@@ -1,5 +1,6 @@
 /* A writer is a reader of the world's changes (world.h) that writes what it meets. Two things come on top: the records
- * around the first pass, which is the snapshot, and the noting that a pass took so long that states in between are lost. */
+ * around the first pass, which is the snapshot, and the noting that a pass took so long that states in between are
+ * lost. */
 #include "world/stream.h"
 
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* The world's tables and columns: the one list of every fact that is shown. The stream, --json, screens, filters and
  * tests read it; a new column is a line in tables.def, a new table a block there.
  *
- * Words used in `doc` are the field's own. Times are Unix milliseconds, sizes bytes, durations milliseconds. A cell that
- * is null is unknown, which is never shown as healthy. */
+ * Words used in `doc` are the field's own. Times are Unix milliseconds, sizes bytes, durations milliseconds. A cell
+ * that is null is unknown, which is never shown as healthy. */
 #ifndef FERRYMAN_WORLD_TABLES_H
 #define FERRYMAN_WORLD_TABLES_H
 

@@ -45,12 +45,13 @@ void world_set_now(struct world *w, int64_t wall_ms);
 int64_t world_now(const struct world *w);
 
 /* Inserts or replaces the row `key` of `t`; cells has one entry per column. Equal to what is there: no delta, but the
- * row counts as seen (sweeps). Returns whether anything changed. `src` is the key of the row of T_SOURCES that the fact came from. Text must be
- * clean (utf8_clean) already; asserted in debug builds. */
+ * row counts as seen (sweeps). Returns whether anything changed. `src` is the key of the row of T_SOURCES that the
+ * fact came from. Text must be clean (utf8_clean) already; asserted in debug builds. */
 bool world_upsert(struct world *w, enum world_table t, struct slice key, const char *src, const struct cell *cells);
-/* Changes only the cells of the columns `cols` (n of them) of an existing row; false if it is not there. It does not count
- * as seen for a sweep. */
-bool world_patch(struct world *w, enum world_table t, struct slice key, const int *cols, const struct cell *cells, size_t n);
+/* Changes only the cells of the columns `cols` (n of them) of an existing row; false if it is not there. It does not
+ * count as seen for a sweep. */
+bool world_patch(struct world *w, enum world_table t, struct slice key, const int *cols, const struct cell *cells,
+                 size_t n);
 bool world_remove(struct world *w, enum world_table t, struct slice key);
 
 /* A complete list replaces what a source had said before: begin, upsert everything, end. What the source did not name
@@ -59,8 +60,9 @@ uint32_t world_sweep_begin(struct world *w);
 void world_sweep_end(struct world *w, enum world_table t, const char *src, uint32_t sweep);
 
 const struct row *world_find(const struct world *w, enum world_table t, struct slice key);
-/* By namespace and name (namespace absent for cluster-scoped tables); for tables that have a name column. If several rows
- * share a name (an object and its successor), the one changed last. O(1) for claims, volumes, pods, storage_classes; else a scan. */
+/* By namespace and name (namespace absent for cluster-scoped tables); for tables that have a name column. If several
+ * rows share a name (an object and its successor), the one changed last. O(1) for claims, volumes, pods,
+ * storage_classes; else a scan. */
 const struct row *world_find_name(const struct world *w, enum world_table t, struct slice ns, struct slice name);
 size_t world_count(const struct world *w, enum world_table t);
 /* Iteration in unspecified order: for (r = world_first(w, t); r; r = world_next(w, r)). Upserting or removing rows of t
@@ -81,21 +83,22 @@ int64_t row_int(const struct row *r, int col, int64_t fallback);
 
 uint64_t world_seq(const struct world *w);   /* number of the last change of anything */
 
-/* What happened to a row, for readers in the same process (derivations, screens): called after the change; `old` is NULL for an
- * insert, `now` for a removal. Must not change table `t`; may change others. */
+/* What happened to a row, for readers in the same process (derivations, screens): called after the change; `old` is
+ * NULL for an insert, `now` for a removal. Must not change table `t`; may change others. */
 typedef void (*world_watch_fn)(void *arg, enum world_table t, const struct row *old, const struct row *now);
 void world_watch(struct world *w, world_watch_fn fn, void *arg);
 void world_unwatch(struct world *w, world_watch_fn fn, void *arg);
 
 /* Readers of changes, in order. The cursor starts before everything; world_reader_next returns the next live row or
- * tombstone (*ret_removed) and moves on; NULL when it has caught up. A tombstone is valid until any reader's next call. */
+ * tombstone (*ret_removed) and moves on; NULL when it has caught up. A tombstone is valid until any reader's next
+ * call. */
 struct world_reader;
 struct world_reader *world_reader_new(struct world *w);
 void world_reader_free(struct world_reader *r);
 const struct row *world_reader_next(struct world_reader *r, bool *ret_removed);
 bool world_reader_behind(const struct world_reader *r);
-/* Whether the reader was sent back to the start since this was asked last: it stood still while very many rows were removed, and
- * their tombstones are gone. What it does not meet again no longer exists. */
+/* Whether the reader was sent back to the start since this was asked last: it stood still while very many rows were
+ * removed, and their tombstones are gone. What it does not meet again no longer exists. */
 bool world_reader_restarted(struct world_reader *r);
 
 #endif

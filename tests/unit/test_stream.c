@@ -93,9 +93,11 @@ static void test_records(void **state)
     world_upsert(w, T_SETTINGS, SLICE_LIT("immich/a"), "postgres/immich", cells);
     put(w, "e", 2);
     world_remove(w, T_EVENTS, SLICE_LIT("e"));
-    assert_fill(s, "{\"t\":\"hello\",\"schema\":1,\"version\":\"0.1.0\",\"plan\":\"nfs-hostile\",\"context\":\"home\",\"now\":1000}\n"
+    assert_fill(s, "{\"t\":\"hello\",\"schema\":1,\"version\":\"0.1.0\",\"plan\":\"nfs-hostile\","
+                   "\"context\":\"home\",\"now\":1000}\n"
                    "{\"t\":\"begin\"}\n"
-                   "{\"t\":\"upsert\",\"table\":\"settings\",\"key\":\"immich/a\",\"src\":\"postgres/immich\",\"seq\":1,\"at\":1000,"
+                   "{\"t\":\"upsert\",\"table\":\"settings\",\"key\":\"immich/a\",\"src\":\"postgres/immich\","
+                   "\"seq\":1,\"at\":1000,"
                    "\"row\":{\"name\":\"a \\\"b\\\"\",\"pending\":true}}\n"
                    "{\"t\":\"remove\",\"table\":\"events\",\"key\":\"e\",\"seq\":3}\n"
                    "{\"t\":\"end\",\"seq\":3}\n"
@@ -109,7 +111,8 @@ static void test_records(void **state)
                    "{\"t\":\"commit\",\"seq\":4}\n");
     stream_writer_tick(s, &out);
     stream_writer_bye(s, "the engine ends", &out);
-    assert_string_equal(buf_str(&out), "{\"t\":\"tick\",\"now\":1000}\n{\"t\":\"bye\",\"reason\":\"the engine ends\"}\n");
+    assert_string_equal(buf_str(&out), "{\"t\":\"tick\",\"now\":1000}\n"
+                                       "{\"t\":\"bye\",\"reason\":\"the engine ends\"}\n");
     buf_free(&out);
     stream_writer_free(s);
     world_free(w);
@@ -234,7 +237,8 @@ static void test_members_in_any_order_and_unknown_ones(void **state)
     struct world *v = world_new();
     struct stream_reader *r = stream_reader_new(v, NULL, NULL);
     feed(r, HELLO);
-    feed(r, "{\"row\":{\"line\":\"x\\ty\",\"new\":{\"a\":[1]},\"pod\":\"p\"},\"key\":\"1\",\"table\":\"logs\",\"t\":\"upsert\"}\n");
+    feed(r, "{\"row\":{\"line\":\"x\\ty\",\"new\":{\"a\":[1]},\"pod\":\"p\"},"
+            "\"key\":\"1\",\"table\":\"logs\",\"t\":\"upsert\"}\n");
     const struct row *row = world_find(v, T_LOGS, SLICE_LIT("1"));
     assert_non_null(row);
     assert_true(slice_is(row_text(row, LOGS_LINE), "x y"));
@@ -259,7 +263,8 @@ static void test_cells_of_another_type_are_null(void **state)
     (void)state;
     struct world *v = world_new();
     struct stream_reader *r = stream_reader_new(v, NULL, NULL);
-    feed(r, HELLO "{\"t\":\"upsert\",\"table\":\"settings\",\"key\":\"1\",\"row\":{\"name\":3,\"pending\":1,\"value\":null}}\n"
+    feed(r, HELLO "{\"t\":\"upsert\",\"table\":\"settings\",\"key\":\"1\","
+                  "\"row\":{\"name\":3,\"pending\":1,\"value\":null}}\n"
                   "{\"t\":\"upsert\",\"table\":\"events\",\"key\":\"1\",\"row\":{\"count\":true,\"first\":\"x\","
                   "\"last\":99999999999999999999}}\n");
     const struct row *a = world_find(v, T_SETTINGS, SLICE_LIT("1")), *b = world_find(v, T_EVENTS, SLICE_LIT("1"));
@@ -277,7 +282,8 @@ static void test_text_is_cleaned_again(void **state)
     (void)state;
     struct world *v = world_new();
     struct stream_reader *r = stream_reader_new(v, NULL, NULL);
-    feed(r, HELLO "{\"t\":\"upsert\",\"table\":\"logs\",\"key\":\"k\\u001b\",\"src\":\"s\\u0000x\",\"row\":{\"pod\":\"\\u001b[31m\",\"line\":"
+    feed(r, HELLO "{\"t\":\"upsert\",\"table\":\"logs\",\"key\":\"k\\u001b\",\"src\":\"s\\u0000x\","
+                  "\"row\":{\"pod\":\"\\u001b[31m\",\"line\":"
                   "\"\xc2\x9b\xff\"}}\n");
     const struct row *row = world_first(v, T_LOGS);
     assert_true(slice_is(row_key(row), "k\xef\xbf\xbd"));
@@ -313,7 +319,8 @@ static void test_what_is_no_stream_is_refused(void **state)
     assert_refused("HTTP/1.1 200 OK\n", "its first line");
     assert_refused("{\"t\":\"commit\"}\n", "does not begin with a hello");
     assert_refused("{}\n", "does not begin with a hello");
-    assert_refused("{\"t\":\"hello\",\"schema\":2,\"version\":\"9.9\"}\n", "schema 2 (ferryman 9.9), and this is ferryman");
+    assert_refused("{\"t\":\"hello\",\"schema\":2,\"version\":\"9.9\"}\n",
+                   "schema 2 (ferryman 9.9), and this is ferryman");
     assert_refused("{\"t\":\"hello\"}\n", "reads schema 1");
     assert_refused(HELLO "{\"t\":\"upsert\",\"table\":\"logs\",\"key\":\"1\",\"row\":{\n", "malformed JSON");
     assert_refused(HELLO "{\"t\":\"tick\"} x\n", "malformed JSON");
