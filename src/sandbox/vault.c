@@ -224,6 +224,8 @@ static void vault_pod_start(struct sandbox *s, const struct pod_info *info)
     const char *handle = pod_data_volume(info);
     str_set(&pod->name, info->name);
     str_set(&pod->volume, handle ? handle : info->uid);
+    if (info->ip && info->ip[0])
+        str_set(&pod->ip, info->ip);
     pod->stop_at = 0;
     pod->seen.known = false;
     struct vault_volume *volume = map_gets(v->volumes, pod->volume);
@@ -406,6 +408,7 @@ static void vault_free(struct vault *v)
         http_server_free(v->pod[i].server);
         mem_free(v->pod[i].name);
         mem_free(v->pod[i].volume);
+        mem_free(v->pod[i].ip);
     }
     map_free(v->volumes, volume_free);
     map_free(v->cubbyhole, volume_free);

@@ -14,9 +14,10 @@ bool vault_is_at_least(const struct vault *v, unsigned major, unsigned minor)
     return v->major > major || (v->major == major && v->minor >= minor);
 }
 
-char *vault_api_address(int node)
+char *vault_api_address(const struct vault *v, int node)
 {
-    return str_printf("http://10.42.%d.%d:8200", node, 7 + 3 * node);
+    const char *ip = v->pod[node].ip;
+    return str_printf("http://%s:8200", ip ? ip : "0.0.0.0");
 }
 
 static char *vault_cluster_address(int node)
@@ -171,7 +172,7 @@ struct json_t *vault_body_leader(const struct vault *v, int node)
     const struct vault_node *n = &v->c.node[node];
     bool self = node == v->c.leader;
     int known = self ? node : n->known_leader == node ? VAULT_NONE : n->known_leader;
-    char *api = known == VAULT_NONE ? mem_strdup("") : vault_api_address(known);
+    char *api = known == VAULT_NONE ? mem_strdup("") : vault_api_address(v, known);
     char *cluster = known == VAULT_NONE ? mem_strdup("") : vault_cluster_address(known);
     struct json_t *o = jd_object();
     jd_set(o, "ha_enabled", jd_bool(true));
@@ -199,7 +200,7 @@ static struct json_t *body_ha_node(const struct vault *v, int i)
     struct json_t *o = jd_object();
     bool active = i == v->c.leader;
     set_owned(o, "hostname", str_printf("vault-%d", i));
-    set_owned(o, "api_address", vault_api_address(i));
+    set_owned(o, "api_address", vault_api_address(v, i));
     set_owned(o, "cluster_address", vault_cluster_address(i));
     jd_set(o, "active_node", jd_bool(active));
     int64_t ago = v->c.now - v->c.node[i].last_echo;

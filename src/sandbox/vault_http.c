@@ -100,7 +100,7 @@ static void redirect(struct vault *v, int node, struct http_request *r)
         reply_error(r, 503, "no active Vault instance found");
         return;
     }
-    char *address = vault_api_address(leader);
+    char *address = vault_api_address(v, leader);
     const char *target = strstr(http_request_target(r), "/v1/"); /* behind the proxy's own path, if it came so */
     char *location = str_printf("%s%s", address, target ? target : "/");
     http_reply_header(r, "Location", location);

@@ -41,6 +41,7 @@ struct vault_pod {
     struct http_server *server;
     char *name;      /* NULL: no pod */
     char *volume;    /* handle of its data volume */
+    char *ip;        /* of its last pod */
     bool original;   /* the first start of this ordinal has been seen */
     int64_t stop_at; /* it ends then; mono; 0: it does not */
     int stop_code;
@@ -91,8 +92,8 @@ struct json_t *vault_body_auth(const struct vault *v);
 struct json_t *vault_body_envelope(struct json_t *data);
 /* {"errors": [text]}; no text gives an empty list. */
 struct json_t *vault_body_errors(const char *text);
-/* "http://10.42.0.7:8200" as vault-N advertises it. */
-char *vault_api_address(int node);
+/* "http://10.42.0.7:8200", the pod's address, as vault-N advertises it. */
+char *vault_api_address(const struct vault *v, int node);
 /* Milliseconds until the token dies. */
 int64_t vault_token_left_ms(const struct vault *v);
 /* A standby whose heartbeats to the active node fail. */
