@@ -42,7 +42,7 @@ struct kube_config {
 };
 
 /* file: --kubeconfig or NULL; context: --context or NULL for current-context. Errors (ERR_DATA) name file, line and
- * column; an unknown context lists those there are. An exec plugin with interactiveMode Always is refused with a clear line. */
+ * column; an unknown context lists those there are. An exec plugin with interactiveMode Always is refused. */
 struct err *kube_config_load(const char *file, const char *context, struct kube_config **ret) MUST_CHECK;
 void kube_config_free(struct kube_config *c);
 

@@ -298,8 +298,9 @@ static struct err *read_protocol(struct kube_exec_config *x, const struct kube_s
         return NULL;
     if (str_eq(mode, "Always"))
         return kube_stanza_err(s, yaml_get(exec, "interactiveMode"),
-                               "the credential plugin %s wants a terminal (interactiveMode: Always), which ferryman cannot "
-                               "give: log in with it beforehand and set interactiveMode: IfAvailable", x->command);
+                               "the credential plugin %s wants a terminal (interactiveMode: Always), which ferryman "
+                               "cannot give: log in with it beforehand and set interactiveMode: IfAvailable",
+                               x->command);
     return kube_stanza_err(s, yaml_get(exec, "interactiveMode"),
                            "interactiveMode \"%s\" is none of Never, IfAvailable, Always", mode);
 }
