@@ -401,10 +401,6 @@ static struct err *pg_sql(struct sandbox *s, const char *sql)
 static struct err *command_pg(struct sandbox *s, int argc, char **argv, struct buf *out)
 {
     const char *verb = argc > 1 ? argv[1] : "";
-    if (str_eq(verb, "kill") || str_eq(verb, "restart")) {
-        pg_end_all(pg_of(s), verb[0] == 'k');
-        return NULL;
-    }
     if (str_eq(verb, "invalid-index") && argc == 3) {
         char *sql = str_printf("UPDATE pg_index SET indisvalid = %s WHERE indexrelid = 'public.exif_city'::regclass",
                                str_eq(argv[2], "on") ? "false" : "true");
@@ -421,12 +417,24 @@ static struct err *command_pg(struct sandbox *s, int argc, char **argv, struct b
         return e;
     }
     (void)out;
-    return err_new(ERR_USAGE, "pg kill | restart | invalid-index on|off | sql TEXT");
+    return err_new(ERR_USAGE, "pg invalid-index on|off, or pg sql TEXT");
+}
+
+/* `kill pg` and `restart pg`; other things to kill are other parts'. */
+static struct err *command_end(struct sandbox *s, int argc, char **argv, struct buf *out)
+{
+    (void)out;
+    if (argc != 2 || !str_eq(argv[1], "pg"))
+        return err_new(ERR_USAGE, "%s pg", argv[0]);
+    pg_end_all(pg_of(s), str_eq(argv[0], "kill"));
+    return NULL;
 }
 
 static const struct control_command pg_commands[] = {
-    {"pg", "pg kill | restart | invalid-index on|off | sql TEXT",
-     "kills or restarts PostgreSQL, makes an index invalid, runs SQL in the database", command_pg},
+    {"kill", "kill pg", "kills PostgreSQL as the OOM killer does; its pod restarts", command_end},
+    {"restart", "restart pg", "shuts PostgreSQL down; its pod restarts", command_end},
+    {"pg", "pg invalid-index on|off", "makes an index of the database invalid, or valid again", command_pg},
+    {"pg", "pg sql TEXT", "runs SQL in the database", command_pg},
 };
 
 static struct err *pg_write_passfile(struct sandbox *s)
