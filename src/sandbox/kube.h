@@ -38,7 +38,7 @@ struct kube {
     struct kubelet *kubelet;
     struct bulk *bulk;
     uint64_t slow_seq;
-    struct held *held; /* requests that slow-api holds back */
+    int64_t pretend_ms;    /* while the seed is written: the time that new objects show; 0: now */
 };
 
 extern const struct sandbox_part kube_part;
@@ -125,9 +125,10 @@ struct err *pki_create(struct kube *k) MUST_CHECK;
 struct err *kubeconfig_write(struct kube *k) MUST_CHECK;
 struct err *plan_file_write(struct sandbox *s) MUST_CHECK;
 void seed_cluster(struct kube *k);
-/* Puts one bound claim with its volume there as bytes; `when` is the creation time. */
-void bulk_claims(struct kube *k, int64_t count);
-struct err *bulk_start(struct kube *k) MUST_CHECK;
-void bulk_stop(struct kube *k);
+/* Adds bound claims with their volumes, as bytes, until there are `total`. */
+void bulk_claims(struct kube *k, int64_t total);
+/* From now on `per_second` modifications of claims; 0 ends it. */
+void bulk_rate(struct kube *k, int64_t per_second);
+void bulk_free(struct kube *k);
 
 #endif

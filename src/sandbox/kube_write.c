@@ -13,7 +13,7 @@
 
 int64_t kube_now(const struct kube *k)
 {
-    return sandbox_now_ms(k->sb);
+    return k->pretend_ms ? k->pretend_ms : sandbox_now_ms(k->sb);
 }
 
 struct json_t *kube_get(struct kube *k, enum kube_id kind, const char *ns, const char *name)

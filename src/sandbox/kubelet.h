@@ -1,0 +1,27 @@
+/* The stand-in kubelet's memory of pods: backends, logs, and what the API asks of it. */
+#ifndef FERRYMAN_SANDBOX_KUBELET_H
+#define FERRYMAN_SANDBOX_KUBELET_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct kube;
+struct kubelet;
+struct json_t;
+struct pod_backend;
+
+struct kubelet *kubelet_new(struct kube *k);
+void kubelet_free(struct kubelet *kl);
+/* The backend of a pod by its document; NULL if none. */
+const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod);
+/* The pod's log so far; the absent slice if it never started. */
+struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name);
+/* A pod was changed: starts, stops or forgets what has to be. Called from the controllers' queue. */
+void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
+/* Takes a pod of the seed over as running since long ago: its backend is started, its status stays. */
+void kubelet_adopt(struct kubelet *kl, const struct json_t *pod);
+
+#endif
