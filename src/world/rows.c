@@ -1,5 +1,6 @@
 /* How a row is packed: the columns in order, nulls left out (the header has a bit for each), numbers as zigzag varints,
- * text as its length and bytes. One content has one packing, so rows are compared as bytes. */
+ * text as twice its length and its bytes, or, if it is one of the words that most rows are full of, as twice the word's
+ * number plus one. One content has one packing, so rows are compared as bytes. */
 #include "world/world.h"
 
 #include <assert.h>
@@ -27,6 +28,43 @@ struct cell cell_slice(struct slice s)
 struct cell cell_bool(bool v)
 {
     return cell_int(v);
+}
+
+/* At most 64, so that one byte says which; in the order of their length, so that few are compared. */
+static const char *const words[] = {
+    "OK", "0/1", "1/1", "2/2", "3/3", "ROX", "RWO", "RWX", "nfs", "FINE", "LOST", "RWOP", "helm", "idle", "Bound",
+    "MOVED", "READY", "block", "plain", "vault", "Delete", "FAILED", "NORMAL", "Normal", "Retain", "STABLE", "active",
+    "immich", "CronJob", "HOSTILE", "PENDING", "Pending", "RETIRED", "RUNNING", "UNKNOWN", "WARNING", "default",
+    "kubectl", "kubelet", "unknown", "ATTACHED", "COMPLETE", "Released", "declared", "Available", "Immediate",
+    "SUCCEEDED", "terraform", "Deployment", "Filesystem", "monitoring", "StatefulSet", "kube-system",
+    "kube-scheduler", "argocd-controller", "kube-controller-manager",
+};
+_Static_assert(ARRAY_LEN(words) <= 64, "a word's number no longer fits into a byte");
+
+enum { WORD_MAX = 32 };
+/* The words of length n are words[words_from[n] .. words_from[n + 1]). */
+static unsigned char words_from[WORD_MAX + 2];
+
+/* Runs before main, so that the table is as constant as it looks. */
+__attribute__((constructor)) static void words_init(void)
+{
+    size_t i = 0;
+    for (size_t n = 0; n < ARRAY_LEN(words_from); n++) {
+        while (i < ARRAY_LEN(words) && strlen(words[i]) < n)
+            i++;
+        words_from[n] = (unsigned char)i;
+    }
+}
+
+/* The number of a word, -1 if the text is none. */
+static int word_number(struct slice s)
+{
+    if (s.n > WORD_MAX || s.n == 0)
+        return -1;
+    for (int i = words_from[s.n]; i < words_from[s.n + 1]; i++)
+        if (!memcmp(words[i], s.p, s.n))
+            return i;
+    return -1;
 }
 
 static bool col_is_text(const struct world_col *col)
@@ -87,13 +125,18 @@ static void put_text(struct buf *out, struct slice s)
     assert(utf8_is_clean(s)); /* a fault of whoever made the row; consoles clean what they read once more */
 #endif
     static const char cut[] = "…";
+    int word = word_number(s);
+    if (word >= 0) {
+        put_number(out, (uint64_t)word * 2 + 1);
+        return;
+    }
     if (s.n <= WORLD_TEXT_MAX) {
-        put_number(out, s.n);
+        put_number(out, s.n * 2);
         buf_add_slice(out, s);
         return;
     }
     size_t n = clip_bytes(s, WORLD_TEXT_MAX - (sizeof cut - 1));
-    put_number(out, n + sizeof cut - 1);
+    put_number(out, (n + sizeof cut - 1) * 2);
     buf_add(out, s.p, n);
     buf_adds(out, cut);
 }
@@ -156,8 +199,10 @@ static struct cell get_cell(const struct world_col *col, const char **p)
     uint64_t v = get_number(p);
     if (!col_is_text(col))
         return cell_int(unzigzag(v));
-    struct cell c = cell_slice((struct slice){*p, (size_t)v});
-    *p += v;
+    if (v & 1)
+        return cell_text(words[v / 2]);
+    struct cell c = cell_slice((struct slice){*p, (size_t)(v / 2)});
+    *p += v / 2;
     return c;
 }
 
