@@ -20,6 +20,8 @@ struct ui {
     struct draw *draw;
     const char *ns;      /* namespace the console was asked for; NULL: all */
     const char *plan;    /* name of the plan; NULL: none */
+    bool stale;          /* the line to the engine is down: everything in the world is old */
+    struct list *lists;  /* all that are open; list.c's own */
 };
 
 /* What a screen is opened for: a row (detail, log), else T_COUNT. */
@@ -67,6 +69,9 @@ void ui_send(struct ui *ui, const char *json_line);
 int section_title(struct ui *ui, int y, int x, int cols, const char *title, struct slice detail, const char *prefix);
 /* The worst of the sources whose key begins so; FRESH_OFF if there is none. */
 struct fresh section_fresh(const struct world *w, const char *prefix);
+/* Why there may be nothing to show, by the worst source of that prefix: appends "waiting for the first answer of …", "DENIED: …" and
+ * returns true; false if the sources are well (then there is just nothing). For the empty states of lists. */
+bool section_why(const struct world *w, const char *prefix, struct buf *out);
 /* Paragraph of text wrapped at spaces; newlines begin new lines. Returns the rows used. */
 int section_text(struct ui *ui, struct rect r, enum style s, struct slice text);
 /* Whether the row changed within the last three seconds of the stream's time: to be marked. */
