@@ -340,11 +340,18 @@ static struct err *scenario_lag(struct sandbox *s, bool on)
     return NULL;
 }
 
+static struct err *scenario_snapshot_cut(struct sandbox *s, bool on)
+{
+    vault_of(s)->snapshot_cut = on;
+    return NULL;
+}
+
 static const struct scenario vault_scenarios[] = {
     {"leader-hung", "the active Vault accepts connections and answers nothing", scenario_hung},
     {"vault-sealed", "a follower is sealed and stays so", scenario_sealed},
     {"vault-403", "Vault refuses the token", scenario_denied},
     {"vault-lag", "a follower applies nothing while the others go on", scenario_lag},
+    {"vault-snapshot-cut", "snapshots end early, with status 200", scenario_snapshot_cut},
 };
 
 static struct err *command_leader(struct sandbox *s, int argc, char **argv, struct buf *out)

@@ -330,6 +330,12 @@ static void run_cubbyhole_delete(struct vault *v, struct http_request *r, const 
     reply_written(v, r);
 }
 
+static void run_snapshot(struct vault *v, struct http_request *r, const char *path)
+{
+    (void)path;
+    vault_snapshot_send(v, r);
+}
+
 static void run_capabilities_self(struct vault *v, struct http_request *r, const char *path);
 
 static const struct vault_route vault_routes[] = {
@@ -338,6 +344,7 @@ static const struct vault_route vault_routes[] = {
     {VERB_READ, "sys/storage/raft/autopilot/state", "read", run_autopilot_state},
     {VERB_READ, "sys/storage/raft/autopilot/configuration", "read", run_autopilot_read},
     {VERB_WRITE, "sys/storage/raft/autopilot/configuration", "update", run_autopilot_write},
+    {VERB_READ, "sys/storage/raft/snapshot", "read", run_snapshot},
     {VERB_WRITE, "sys/storage/raft/remove-peer", "update", run_remove_peer},
     {VERB_WRITE, "sys/step-down", "sudo", run_step_down},
     {VERB_WRITE, "sys/step-down", "update", run_step_down},
@@ -365,8 +372,6 @@ static struct json_t *capabilities_of(const char *path)
         if (route_means(&vault_routes[i], path))
             jd_append(list, jd_string(vault_routes[i].capability));
     }
-    if (str_eq(path, "sys/storage/raft/snapshot"))
-        jd_append(list, jd_string("read"));
     if (!jd_len(list))
         jd_append(list, jd_string("deny"));
     return list;
@@ -435,7 +440,7 @@ static void answer_logical(struct vault *v, int node, const char *path, const ch
         reply_error(r, 503, "Vault is sealed");
     } else if (node == v->c.leader) {
         answer_active(v, path, r);
-    } else if (http_request_header(r, "X-Vault-No-Request-Forwarding")) {
+    } else if (http_request_header(r, "X-Vault-No-Request-Forwarding") || str_eq(path, "sys/storage/raft/snapshot")) {
         redirect(v, node, r);
     } else if (v->c.leader == VAULT_NONE) {
         reply_error(r, 500, "local node not active but active cluster node not found");

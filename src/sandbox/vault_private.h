@@ -58,7 +58,7 @@ struct vault {
     char *cluster_id;
     int64_t active_plan_ms; /* when the leader became active, plan time */
     int leader_seen;
-    bool denied, lagging;
+    bool denied, lagging, snapshot_cut;
     int hung_node, sealed_node, lag_node;
     int64_t token_created_ms, token_expires_ms; /* mono */
     struct vault_pod pod[VAULT_NODES];
@@ -78,6 +78,9 @@ void vault_answer(struct vault *v, int node, const char *path, struct http_reque
 void vault_held_check(struct vault *v);
 /* Drops everything that waits, for one node or (VAULT_NONE) all: their connections are closed. */
 void vault_held_drop(struct vault *v, int node);
+
+/* Answers with a snapshot of now. */
+void vault_snapshot_send(const struct vault *v, struct http_request *r);
 
 /* Bodies. All return a new document. */
 struct json_t *vault_body_health(const struct vault *v, int node);
