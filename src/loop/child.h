@@ -26,17 +26,19 @@ struct child_exit {
 
 struct child_options {
     const char *const *argv;     /* NULL-terminated; argv[0] is looked up in PATH if it has no slash */
-    const char *const *env;      /* "NAME=value" list that is added to the base: PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, XDG_*, SSH_AUTH_SOCK, KUBECONFIG, and what the caller names */
+    const char *const *env;      /* "NAME=value" list that is added to the base: PATH, HOME, USER, LOGNAME, LANG,
+                                  * LANGUAGE, LC_*, TZ, TMPDIR, XDG_*, SSH_AUTH_SOCK, KUBECONFIG */
     bool inherit_env;            /* the whole environment instead of that base (credential plugins want it) */
     const char *cwd;             /* NULL: ours */
     const char *input;           /* bytes for stdin, copied; NULL: /dev/null */
     size_t input_len;
-    bool keep_stdin;             /* stdin is a pipe that stays open until child_free (its EOF tells the child that we died) */
+    bool keep_stdin;             /* stdin is a pipe that stays open until child_free (EOF: we have died) */
     int64_t timeout_ms;          /* 0: none. Then SIGTERM, and SIGKILL 2 s later */
     size_t max_output;           /* bytes of stdout to keep; 0: 1 MiB */
     void (*on_output)(void *arg, const char *p, size_t n); /* chunks of stdout as they come, instead of collecting */
     void (*on_stderr)(void *arg, const char *p, size_t n);
-    void (*on_exit)(void *arg, const struct child_exit *exit); /* once, after both pipes have ended; child_free is allowed in it */
+    /* Once, after both pipes have ended; child_free is allowed in it. */
+    void (*on_exit)(void *arg, const struct child_exit *exit);
     void *arg;
 };
 

@@ -29,8 +29,8 @@ static void fdwatch_broken(void *arg) {
 static void fdwatch_ready(uv_poll_t *handle, int status, int events) {
     struct fdwatch *w = handle->data;
     if (status >= 0) {
-        unsigned got = ((events & UV_READABLE) != 0 ? FD_READABLE : 0u) | ((events & UV_WRITABLE) != 0 ? FD_WRITABLE : 0u);
-        w->fn(w->arg, got);
+        unsigned readable = (events & UV_READABLE) != 0 ? FD_READABLE : 0u;
+        w->fn(w->arg, readable | ((events & UV_WRITABLE) != 0 ? FD_WRITABLE : 0u));
         return;
     }
     w->fn(w->arg, FD_READABLE | FD_WRITABLE);

@@ -5,7 +5,8 @@
 struct loop;
 struct signals;
 
-struct signals *signals_new(struct loop *l, const int *signums, int count, void (*fn)(void *arg, int signum), void *arg);
+struct signals *signals_new(struct loop *l, const int *signums, int count, void (*fn)(void *arg, int signum),
+                            void *arg);
 void signals_free(struct signals *s);
 
 #endif

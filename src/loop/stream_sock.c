@@ -136,8 +136,8 @@ static bool sock_address(const char *text, unsigned port, struct sockaddr_storag
                              uv_ip6_addr(text, (int)port, (struct sockaddr_in6 *)ret) == 0);
 }
 
-struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev, void *arg,
-                             struct sock **ret) {
+struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev,
+                             void *arg, struct sock **ret) {
     struct sockaddr_storage to = {0};
     if (!sock_address(address, port, &to))
         return err_new(ERR_FAILED, "\"%s\" port %u is not a numeric address and port", address, port);

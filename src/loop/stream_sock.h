@@ -33,8 +33,8 @@ void sock_listener_free(struct sock_listener *s); /* also unlinks the path */
 struct err *sock_connect_unix(struct loop *l, const char *path, const struct sock_events *ev, void *arg,
                               struct sock **ret) MUST_CHECK;
 /* Numeric address ("127.0.0.1", "::1") and port; used by probes ("accepts TCP and then says nothing"). */
-struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev, void *arg,
-                             struct sock **ret) MUST_CHECK;
+struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev,
+                             void *arg, struct sock **ret) MUST_CHECK;
 /* Takes over a descriptor: pipe, socket, tty or regular file opened for reading and/or writing; 0 to 2 are not closed.
  * It is read only if on_data is given. On error the descriptor stays the caller's. */
 struct err *sock_from_fd(struct loop *l, int fd, const struct sock_events *ev, void *arg, struct sock **ret) MUST_CHECK;

@@ -12,8 +12,8 @@ struct resolve;
 struct work *work_start(struct loop *l, void (*run)(void *arg), void (*done)(void *arg), void *arg);
 
 /* Resolves a host name (or takes a numeric address as it is); the callback gets the numeric addresses (borrowed,
- * NULL-terminated) or an error (borrowed). It must be freed, also after the answer (allowed in the callback); freeing it
- * before the answer suppresses the callback. */
+ * NULL-terminated) or an error (borrowed). It must be freed, also after the answer (allowed in the callback); freeing
+ * it before the answer suppresses the callback. */
 struct resolve *resolve_start(struct loop *l, const char *host,
                               void (*fn)(void *arg, const char *const *addresses, const struct err *e), void *arg);
 void resolve_free(struct resolve *r);

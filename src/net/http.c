@@ -71,7 +71,7 @@ void http_free(struct http *h) {
         http_destroy(h);
 }
 
-/* Fails what runs and starts over with an empty connection pool. Requests that wait for their beginning are not hurt. */
+/* Fails what runs and starts over with an empty connection pool. Requests that have not begun are not hurt. */
 static void http_rebuild(struct http *h, const char *reason) {
     for (struct http_request *r = h->requests, *next; r != NULL; r = next) {
         next = r->next;

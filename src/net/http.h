@@ -79,8 +79,8 @@ struct http_call {
     int64_t timeout_ms;         /* whole exchange; 0: none (watch) */
     int64_t idle_timeout_ms;    /* no byte for so long: error; 0: none */
     size_t max_body;            /* bytes to collect; 0: 4 MiB. More is ERR_PROTOCOL */
-    /* The answer's head, before any data. Returning false gives the rest up (on_done follows with ERR_CANCELLED). May be
-     * NULL. */
+    /* The answer's head, before any data. Returning false gives the rest up (on_done follows with ERR_CANCELLED). May
+     * be NULL. */
     bool (*on_head)(void *arg, const struct http_head *head);
     /* Chunks of the body instead of collecting it, for status 200..299 only (error bodies are collected). An error it
      * returns (owned by http then) ends the request and is its result. */

@@ -99,9 +99,10 @@ struct err *http_headers_make(struct http_request *r, const struct http_call *ca
         mem_free(prefix);
     }
     if (call->body != NULL) {
-        char *type = str_printf("Content-Type: %s", call->content_type != NULL ? call->content_type : "application/json");
-        http_header_add(r, type);
-        mem_free(type);
+        const char *type = call->content_type != NULL ? call->content_type : "application/json";
+        char *line = str_printf("Content-Type: %s", type);
+        http_header_add(r, line);
+        mem_free(line);
     } else {
         http_header_add(r, "Content-Type:"); /* none: libcurl would call an empty POST a form */
     }

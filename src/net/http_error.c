@@ -80,8 +80,8 @@ static struct err *http_error_connect(const struct http_request *r) {
     long number = 0;
     curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &number);
     char *peer = http_peer(r);
-    struct err *e = number != 0 ? http_error(r, ERR_UNAVAILABLE, "cannot connect to %s: %s", peer, strerror((int)number))
-                                : http_error(r, ERR_UNAVAILABLE, "cannot connect to %s: %s", peer, r->errbuf);
+    const char *why = number != 0 ? strerror((int)number) : r->errbuf;
+    struct err *e = http_error(r, ERR_UNAVAILABLE, "cannot connect to %s: %s", peer, why);
     mem_free(peer);
     return e;
 }
@@ -96,7 +96,8 @@ static struct err *http_error_connect_timeout(const struct http_request *r) {
 }
 
 static struct err *http_error_verify(const struct http_request *r, const char *text) {
-    const char *remedy = "give the CA that signed it as certificate-authority (a proxy that opens TLS signs with its own)";
+    const char *remedy =
+        "give the CA that signed it as certificate-authority (a proxy that opens TLS signs with its own)";
     if (strstr(text, "subject name") != NULL)
         remedy = "set tls-server-name to a name that its certificate has";
     else if (strstr(text, "expired") != NULL || strstr(text, "not yet valid") != NULL)
@@ -114,10 +115,12 @@ static struct err *http_error_lost(const struct http_request *r, const char *tex
     long tunnel = 0, number = 0;
     curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
     curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &number);
+    const char *proxy = r->http->proxy != NULL ? r->http->proxy : "of the environment";
     if (tunnel >= 300)
         return http_error(r, ERR_UNAVAILABLE,
-                          "the proxy %s refused the tunnel to %s with HTTP %ld; check proxy-url, HTTPS_PROXY and NO_PROXY",
-                          r->http->proxy != NULL ? r->http->proxy : "of the environment", r->http->authority, tunnel);
+                          "the proxy %s refused the tunnel to %s with HTTP %ld; "
+                          "check proxy-url, HTTPS_PROXY and NO_PROXY",
+                          proxy, r->http->authority, tunnel);
     if (number == ETIMEDOUT)
         return http_error(r, ERR_UNAVAILABLE, "connection lost: no sign of life from %s for 20 s", r->http->authority);
     return http_error(r, ERR_UNAVAILABLE, "connection lost: %s", text);

@@ -29,8 +29,9 @@ static void http_action(struct http *h, curl_socket_t fd, int mask) {
 /* The http_socket may be gone when libcurl returns. */
 static void http_socket_ready(void *arg, unsigned events) {
     const struct http_socket *s = arg;
-    int mask = ((events & FD_READABLE) != 0 ? CURL_CSELECT_IN : 0) | ((events & FD_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0);
-    http_action(s->http, s->fd, mask);
+    int in = (events & FD_READABLE) != 0 ? CURL_CSELECT_IN : 0;
+    int out = (events & FD_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
+    http_action(s->http, s->fd, in | out);
 }
 
 static void http_timer_fired(void *arg) {
@@ -73,7 +74,8 @@ static int http_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *http
     struct http_socket *s = *http_socket_find(h, fd);
     if (s == NULL)
         s = http_socket_add(h, fd);
-    fdwatch_set(s->watch, ((what & CURL_POLL_IN) != 0 ? FD_READABLE : 0u) | ((what & CURL_POLL_OUT) != 0 ? FD_WRITABLE : 0u));
+    unsigned readable = (what & CURL_POLL_IN) != 0 ? FD_READABLE : 0u;
+    fdwatch_set(s->watch, readable | ((what & CURL_POLL_OUT) != 0 ? FD_WRITABLE : 0u));
     return 0;
 }
 

@@ -110,7 +110,8 @@ bool http_lines_add(struct http_lines *l, struct slice line);
 void http_lines_free(struct http_lines *l);
 
 /* http_error.c: "NAME: METHOD /path: what". */
-struct err *http_error(const struct http_request *r, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4) MUST_CHECK;
+struct err *http_error(const struct http_request *r, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4)
+    MUST_CHECK;
 struct err *http_error_curl(const struct http_request *r, CURLcode code) MUST_CHECK;
 struct err *http_error_timeout(const struct http_request *r, int64_t ms, bool idle) MUST_CHECK;
 

@@ -1,4 +1,4 @@
-/* A request's way: waiting (http_start) → running (in libcurl's multi) → ended (result complete) → done (on_done called).
+/* A request's way: waiting (http_start) → running (in libcurl's multi) → ended (result complete) → done (on_done ran).
  * The first and the last step are deferred work; between them the only ways out are libcurl's message, our deadlines, a
  * reset and the owner's free. */
 #include <string.h>
@@ -79,8 +79,8 @@ static int64_t http_info_us(const struct http_request *r, CURLINFO info) {
 }
 
 /* Notes how far the connection got and how long it took, while libcurl still knows. On a reused connection libcurl
- * counts connecting as done at once. While TLS is being shaken hands on, 7.88 has no connect time yet, but it has counted
- * the connection and knows its address; while TCP is not accepted it has neither. */
+ * counts connecting as done at once. During TLS's handshake 7.88 has no connect time yet, but it has counted the
+ * connection and knows its address; while TCP is not accepted it has neither. */
 void http_request_observe(struct http_request *r) {
     long connects = 0;
     const char *ip = NULL;

@@ -305,7 +305,8 @@ static void test_regular_file(void **state) {
     char path[] = "/tmp/test_stream_file.XXXXXX";
     int fd = mkstemp(path);
     struct end w = {0}, r = {.want = 600000};
-    assert_null(sock_from_fd(*state, fd, &(struct sock_events){.on_drained = end_drained, .on_end = end_end}, &w, &w.sock));
+    assert_null(sock_from_fd(*state, fd, &(struct sock_events){.on_drained = end_drained, .on_end = end_end}, &w,
+        &w.sock));
     char block[1000];
     for (int i = 0; i < 600; i++) {
         memset(block, 'a' + i % 26, sizeof block);

@@ -51,6 +51,7 @@ struct tiny_http {
     int count, accepted;
     bool (*handler)(void *arg, const struct tiny_request *rq, struct tiny_answer *ret);
     void *handler_arg;
+    char *greeting;
 };
 
 static void tiny_fail(const char *what) {
@@ -290,6 +291,8 @@ static void tiny_accept(void *arg, unsigned events) {
     t->accepted++;
     if (sock_from_fd(t->loop, fd, &conn_events, c, &c->sock) != NULL)
         tiny_fail("sock_from_fd");
+    if (t->greeting != NULL)
+        sock_write(c->sock, t->greeting, strlen(t->greeting));
 }
 
 struct tiny_http *tiny_http_new(struct loop *l) {
@@ -320,6 +323,7 @@ void tiny_http_free(struct tiny_http *t) {
     for (int i = 0; i < t->count; i++)
         record_free(&t->requests[i]);
     mem_free(t->requests);
+    mem_free(t->greeting);
     mem_free(t);
 }
 
@@ -354,10 +358,14 @@ void tiny_http_json(struct tiny_http *t, const char *path, const char *json) {
     tiny_http_answer(t, path, &(struct tiny_answer){.body = json});
 }
 
-void tiny_http_handler(struct tiny_http *t, bool (*fn)(void *arg, const struct tiny_request *rq, struct tiny_answer *ret),
-                       void *arg) {
+void tiny_http_handler(struct tiny_http *t,
+                       bool (*fn)(void *arg, const struct tiny_request *rq, struct tiny_answer *ret), void *arg) {
     t->handler = fn;
     t->handler_arg = arg;
+}
+
+void tiny_http_greet(struct tiny_http *t, const char *bytes) {
+    str_set(&t->greeting, bytes);
 }
 
 int tiny_http_push(struct tiny_http *t, const char *path, const char *text) {

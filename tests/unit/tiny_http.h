@@ -60,9 +60,13 @@ const char *tiny_http_url(const struct tiny_http *t);
 void tiny_http_answer(struct tiny_http *t, const char *path, const struct tiny_answer *a);
 /* "200 application/json" with this body. */
 void tiny_http_json(struct tiny_http *t, const char *path, const char *json);
-/* Asked before the queues; returns false to leave the request to them. The answer's texts need to live until it returns. */
-void tiny_http_handler(struct tiny_http *t, bool (*fn)(void *arg, const struct tiny_request *rq, struct tiny_answer *ret),
-                       void *arg);
+/* Asked before the queues; returns false to leave the request to them. The answer's texts are used before
+ * the next request. */
+void tiny_http_handler(struct tiny_http *t,
+                       bool (*fn)(void *arg, const struct tiny_request *rq, struct tiny_answer *ret), void *arg);
+
+/* Bytes that every new connection is greeted with, whatever it asks. */
+void tiny_http_greet(struct tiny_http *t, const char *bytes);
 
 /* One more chunk for every open stream of the path; returns how many there are. */
 int tiny_http_push(struct tiny_http *t, const char *path, const char *text);
