@@ -2,6 +2,7 @@
 #ifndef FERRYMAN_UI_FORMAT_H
 #define FERRYMAN_UI_FORMAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"

@@ -61,19 +61,21 @@ struct list_spec {
 /* Follows ui->world, also into a frozen copy and back. spec and arg are borrowed and outlive the list. */
 struct list *list_new(struct ui *ui, const struct list_spec *spec, void *arg);
 void list_free(struct list *l);
+/* All lists of ui now read ui->world (it has changed). */
+void list_follow(struct ui *ui);
 /* arg (what accepts asks) has changed: all rows anew. */
 void list_refresh(struct list *l);
 
 /* Column titles in the first row of r, rows below. `focused`: the selection is drawn. */
 void list_draw(struct list *l, struct rect r, bool focused);
-/* "120 claims · sort: risk ↓ · /vault (114 hidden by filter)" for the section's header. */
+/* "sort: risk ↓  /vault (114 hidden by filter)" for the section's header. */
 void list_summary(const struct list *l, struct buf *out);
 
 size_t list_total(const struct list *l);   /* rows that belong here */
-size_t list_shown(const struct list *l);   /* after the filter */
+size_t list_shown(struct list *l);   /* after the filter */
 /* The i-th row shown, from 0; NULL beyond. Valid until the world changes. */
-const struct row *list_row(const struct list *l, size_t i);
-const struct row *list_selected(const struct list *l); /* NULL: nothing is shown */
+const struct row *list_row(struct list *l, size_t i);
+const struct row *list_selected(struct list *l); /* NULL: nothing is shown */
 /* Selects the row of that key if it is there. */
 bool list_select(struct list *l, struct slice key);
 
