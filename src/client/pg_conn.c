@@ -38,6 +38,7 @@ struct pg_conn {
     struct query *first, *last; /* the first is on the wire when `busy` */
     PGresult *result;           /* of the query on the wire; the last of several */
     bool up, busy, dead;
+    bool server_read_only;
     char endpoint[128];
 };
 
@@ -106,13 +107,25 @@ static void note_endpoint(struct pg_conn *c) {
     snprintf(c->endpoint, sizeof c->endpoint, "%s:%s", host && *host ? host : PQhost(c->pg), port ? port : "");
 }
 
+static void on_fenced(void *arg, const struct pg_rows *rows, const struct err *e) {
+    struct pg_conn *c = arg;
+    if (e) {
+        tell_down(c, err_copy(e));
+        return;
+    }
+    c->server_read_only = slice_is(pg_rows_text(rows, 0, 0), "on");
+    c->o.on_up(c->o.arg);
+}
+
 static void connected(struct pg_conn *c) {
     timer_stop(c->deadline);
     PQsetnonblocking(c->pg, 1);
     note_endpoint(c);
     c->up = true;
     watch(c, FD_READABLE);
-    c->o.on_up(c->o.arg);
+    /* What sessions of this server begin as, before ours becomes read-only: the fence of a migration shows here. */
+    pg_query(c, "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'on', false)",
+             on_fenced, c);
 }
 
 static void poll_connect(struct pg_conn *c) {
@@ -153,7 +166,7 @@ static void start(struct pg_conn *c, PQconninfoOption *info, const char *address
     char options[200];
     int64_t timeout = c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
     for (PQconninfoOption *i = info; i && i->keyword; i++) param(&p, i->keyword, i->val);
-    snprintf(options, sizeof options, "-c default_transaction_read_only=on -c statement_timeout=%lld -c lock_timeout=1000 -c DateStyle=ISO,MDY -c TimeZone=UTC",
+    snprintf(options, sizeof options, "-c statement_timeout=%lld -c lock_timeout=1000 -c DateStyle=ISO,MDY -c TimeZone=UTC",
              (long long)timeout);
     param(&p, "dbname", c->database);
     param(&p, "hostaddr", address);
@@ -391,6 +404,10 @@ void pg_query(struct pg_conn *c, const char *sql, void (*fn)(void *arg, const st
 
 bool pg_conn_up(const struct pg_conn *c) {
     return c->up;
+}
+
+bool pg_conn_server_read_only(const struct pg_conn *c) {
+    return c->server_read_only;
 }
 
 int pg_conn_version(const struct pg_conn *c) {
