@@ -29,8 +29,9 @@ struct kube_credentials {
     struct kube_exec_result made; /* the plugin's certificate */
     unsigned generation, connection;
     int64_t expires_ms;
-    int64_t read_at_ms, ran_at_ms; /* mono */
-    bool have;                     /* the plugin has answered */
+    int64_t read_at_ms, made_at_ms; /* mono: token file, plugin's answer */
+    bool have;                      /* the plugin has answered */
+    int64_t usable_until_ms;        /* Unix time; 0: until it is refused */
     struct kube_exec *run;
     struct err *error;
     int64_t error_until_ms;
@@ -151,6 +152,11 @@ static void exec_done(void *arg, struct kube_exec_result *r, const struct err *e
         c->made = *r;
         *r = (struct kube_exec_result){0};
         c->have = true;
+        c->made_at_ms = clock_mono_ms();
+        /* One that is over when it comes (our clock may be wrong) is for the server to judge: not run for ever. */
+        c->usable_until_ms = c->made.expires_ms;
+        if (c->usable_until_ms > 0 && c->usable_until_ms <= clock_wall_ms())
+            c->usable_until_ms = clock_wall_ms() + EXEC_AGAIN_MS;
         credentials_changed(c);
     }
     c->on_change(c->arg);
@@ -158,7 +164,6 @@ static void exec_done(void *arg, struct kube_exec_result *r, const struct err *e
 
 static enum kube_auth_state exec_run(struct kube_credentials *c)
 {
-    c->ran_at_ms = clock_mono_ms();
     struct err *e = kube_exec_start(c->loop, c->config->exec, exec_done, c, &c->run);
     if (!e)
         return KUBE_AUTH_PENDING;
@@ -170,7 +175,7 @@ static enum kube_auth_state exec_state(struct kube_credentials *c)
 {
     if (c->run)
         return KUBE_AUTH_PENDING;
-    if (c->have && (c->made.expires_ms == 0 || clock_wall_ms() < c->made.expires_ms))
+    if (c->have && (c->usable_until_ms == 0 || clock_wall_ms() < c->usable_until_ms))
         return KUBE_AUTH_READY;
     if (c->error && clock_mono_ms() < c->error_until_ms)
         return KUBE_AUTH_FAILED;
@@ -265,7 +270,7 @@ bool kube_credentials_refused(struct kube_credentials *c, unsigned generation)
         return true;
     if (c->config->token_file)
         return read_token_file(c);
-    if (!c->config->exec || clock_mono_ms() - c->ran_at_ms < EXEC_AGAIN_MS)
+    if (!c->config->exec || clock_mono_ms() - c->made_at_ms < EXEC_AGAIN_MS)
         return false;
     c->have = false;
     return true;

@@ -213,8 +213,8 @@ static void test_data_wins_over_file(void **state)
 static void test_contexts(void **state)
 {
     (void)state;
-    const char *two = CLUSTER_HOME "contexts: [{name: a, context: {cluster: home}}, {name: b, context: {cluster: home}}, "
-                                   "{name: c, context: {cluster: gone}}, "
+    const char *two = CLUSTER_HOME "contexts: [{name: a, context: {cluster: home}}, "
+                                   "{name: b, context: {cluster: home}}, {name: c, context: {cluster: gone}}, "
                                    "{name: d, context: {cluster: home, user: gone}}, {name: e}]\n";
     const char *file = put("contexts", two);
     refused(file, NULL, "sets no current-context; choose one with --context: a, b, c, d, e");
@@ -309,7 +309,8 @@ static void test_exec(void **state)
     assert_null(strchr(c->exec->install_hint, '\n'));
     assert_string_equal(c->exec->cluster_info_json,
                         "{\"server\":\"https://h\",\"certificate-authority-data\":\"Q0E=\","
-                        "\"config\":{\"audience\":\"x\",\"n\":1,\"r\":1.5,\"q\":\"1\",\"on\":true,\"nil\":null,\"list\":[\"a\"]}}");
+                        "\"config\":{\"audience\":\"x\",\"n\":1,\"r\":1.5,\"q\":\"1\",\"on\":true,"
+                        "\"nil\":null,\"list\":[\"a\"]}}");
     kube_config_free(c);
     c = load(put("exec2", CLUSTER_HOME CONTEXT_HOME "current-context: home\n"
         "users: [{name: me, user: {token: t, exec: {command: x, " EXEC_V1 "}}}]\n"), NULL);
