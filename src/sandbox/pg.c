@@ -36,6 +36,7 @@ struct pg_job {
     char *ns, *name, *pgdata;
     unsigned port;
     bool restarted; /* the container was: init containers do not run again */
+    bool in_place;  /* the server restarts inside its container: nobody else is told */
     const char *content;
     struct pg_pod *pod; /* NULL: held back */
 };
@@ -171,13 +172,28 @@ static void job_ended(struct pg_job *j, int status)
     mem_free(name);
 }
 
+/* Lets the timer start what waits: now, or when the scenario's pause is over. */
+static void pg_start_when_due(struct pg *pg)
+{
+    int64_t left = pg->hold_until_ms - clock_mono_ms();
+    timer_start(pg->hold_timer, left > 0 ? left : 0, 0);
+}
+
 static void job_on_exit(void *arg, int status)
 {
     struct pg_job *j = arg;
     forward_clear(j->s, j->ns, j->name);
     if (!sandbox_stopping(j->s))
         kube_pod_ready(j->s, j->ns, j->name, false);
-    job_ended(j, status);
+    if (!j->in_place || sandbox_stopping(j->s)) {
+        job_ended(j, status);
+        return;
+    }
+    pg_pod_free(j->pod);
+    j->pod = NULL;
+    j->in_place = false;
+    j->restarted = true;
+    pg_start_when_due(pg_of(j->s));
 }
 
 /* Starts the server of a job. */
@@ -283,21 +299,23 @@ static void pg_pod_begin(struct sandbox *s, const struct pod_info *info)
                          .content = pg->seeded ? "empty" : s->small_db ? "seed-small" : "seed"};
     pg->seeded = true;
     pg->jobs = j;
-    if (pg->hold_until_ms > clock_mono_ms())
-        timer_start(pg->hold_timer, pg->hold_until_ms - clock_mono_ms(), 0);
-    else
-        job_run(j);
+    pg_start_when_due(pg);
 }
 
 static void pg_pod_finish(struct sandbox *s, const struct pod_info *info)
 {
     struct pg_job *j = pg_find(pg_of(s), info->ns, info->name);
-    if (!j)
+    if (!j) {
         kube_pod_exited(s, info->ns, info->name, 0);
-    else if (j->pod)
+        return;
+    }
+    j->in_place = false;
+    if (!j->pod)
+        job_ended(j, 0);
+    else if (info->grace_ms > 0)
         pg_pod_end(j->pod);
     else
-        job_ended(j, 0);
+        pg_pod_kill(j->pod);
 }
 
 bool pg_is_up(struct sandbox *s)
@@ -344,6 +362,8 @@ static struct err *scenario_restart(struct sandbox *s, bool on)
     struct pg *pg = pg_of(s);
     if (on) {
         pg->hold_until_ms = clock_mono_ms() + PG_HOLD_MS;
+        for (struct pg_job *j = pg->jobs; j; j = j->next)
+            j->in_place = j->pod != NULL;
         pg_end_all(pg, false);
     } else {
         timer_stop(pg->hold_timer);

@@ -161,11 +161,9 @@ static struct err *entry_write(const struct pg_entry *en, const char *name, cons
     return e;
 }
 
-/* The deployment's init container: settings that PGDATA keeps beside postgresql.conf. */
-static struct err *entry_init_container(const struct pg_entry *en)
+/* Settings that PGDATA keeps beside postgresql.conf. */
+static struct err *entry_write_override(const struct pg_entry *en)
 {
-    if (str_eq(en->init, "none") || (str_eq(en->init, "gated") && !entry_has_version(en)))
-        return NULL;
     return entry_write(en, "postgresql.override.conf", "w",
                        "# written by the init container\n"
                        "shared_preload_libraries = '" PG_PRELOAD "'\n"
@@ -174,6 +172,14 @@ static struct err *entry_init_container(const struct pg_entry *en)
                        "max_wal_size = 2GB\n"
                        "wal_compression = on\n"
                        "random_page_cost = 1.2\n");
+}
+
+/* The deployment's init container. */
+static struct err *entry_init_container(const struct pg_entry *en)
+{
+    if (str_eq(en->init, "none") || (str_eq(en->init, "gated") && !entry_has_version(en)))
+        return NULL;
+    return entry_write_override(en);
 }
 
 /* SQL in single-user mode, where the first error is fatal: no socket, no second server to wait for. */
@@ -265,7 +271,7 @@ static struct err *entry_first_boot(struct pg_entry *en)
     if (!e && !str_eq(en->content, "empty")) {
         e = entry_load_seed(en);
         if (!e)
-            e = entry_init_container(en); /* the seed's server has been started before */
+            e = entry_write_override(en); /* the seed's server has been started before */
     }
     return e;
 }
