@@ -1,0 +1,161 @@
+/* The top of every screen: who and where, how fresh each server is, and what must not be overlooked. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "ui/console_private.h"
+#include "ui/format.h"
+
+#define EXPIRY_WARN_MS (INT64_C(15) * 60 * 1000)
+
+static void identity(struct console *c, int cols) {
+    struct draw *d = c->ui.draw;
+    struct buf who = {0}, now = {0};
+    int x = 1 + draw_str(d, 0, 1, cols, STYLE_TITLE, "ferryman");
+    buf_printf(&who, "%s%s%s", c->plan ? c->plan : "no plan", c->context ? " @ " : "", c->context ? c->context : "");
+    if (c->ui.ns) buf_printf(&who, "  -n %s", c->ui.ns);
+    if (world_now(c->ui.world)) format_utc(&now, world_now(c->ui.world));
+    const char *mode = c->o.read_only_attach ? "ATTACHED, READ-ONLY" : "READ-ONLY";
+    int time_cols = (int)utf8_columns(buf_slice(&now)), mode_cols = (int)strlen(mode);
+    int mode_x = cols - 1 - time_cols - 3 - mode_cols;
+    if (cols >= 110) mode_x -= 12;
+    draw_text(d, 0, x + 2, mode_x - x - 4, STYLE_HEADER, buf_slice(&who));
+    draw_str(d, 0, mode_x, mode_cols, STYLE_ACCENT, mode);
+    draw_right(d, 0, cols - 1 - time_cols, time_cols, STYLE_HEADER, buf_slice(&now));
+    buf_free(&who);
+    buf_free(&now);
+}
+
+struct server {
+    const char *name, *prefix;
+};
+
+static const struct server servers[] = {
+    {"kube", "kube/"}, {"vault", "vault/"}, {"postgres", "postgres/"}, {"alerts", "alerts/"}, {"lvm", "lvm/"}, {"http", "http/"},
+};
+
+static struct fresh server_fresh(struct console *c, const struct server *s) {
+    struct fresh f = section_fresh(c->ui.world, s->prefix);
+    if (c->ui.stale && fresh_usable(f)) f.state = FRESH_STALE;
+    return f;
+}
+
+static int64_t requests_a_minute(const struct world *w) {
+    int64_t sum = 0;
+    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) sum += row_int(r, SOURCES_REQUESTS, 0);
+    return sum;
+}
+
+/* When not everything fits, servers that are well are their name and mark only. */
+static void strip(struct console *c, int cols) {
+    struct draw *d = c->ui.draw;
+    int shown = 0;
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) shown += server_fresh(c, &servers[i]).state != FRESH_OFF;
+    bool brief = shown * 16 > cols;
+    int x = 1;
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+        struct fresh f = server_fresh(c, &servers[i]);
+        if (f.state == FRESH_OFF) continue;
+        x += draw_str(d, 1, x, cols - x, STYLE_DIM, servers[i].name) + 1;
+        x += draw_fresh(d, 1, x, brief && fresh_usable(f) ? 2 : cols - x, f) + (brief ? 2 : 3);
+    }
+    if (!shown) draw_str(d, 1, x, cols - x, STYLE_DIM, "no source has reported yet");
+    struct buf rate = {0};
+    format_int(&rate, requests_a_minute(c->ui.world));
+    buf_adds(&rate, " requests/min");
+    int rate_cols = (int)rate.len;
+    if (shown && x + rate_cols + 1 < cols) draw_right(d, 1, cols - 1 - rate_cols, rate_cols, STYLE_DIM, buf_slice(&rate));
+    buf_free(&rate);
+}
+
+static void banner(struct console *c, int *y, enum style s, struct buf *text) {
+    int cols = term_cols(c->o.term);
+    draw_fill(c->ui.draw, *y, 0, cols, s);
+    draw_text(c->ui.draw, *y, 1, cols - 2, s, buf_slice(text));
+    buf_free(text);
+    ++*y;
+}
+
+static void engine_banner(struct console *c, int *y) {
+    struct buf text = {0};
+    if (c->connected) return;
+    if (!c->ever_connected && !(c->why && *c->why)) {
+        draw_str(c->ui.draw, *y, 1, term_cols(c->o.term) - 2, STYLE_BUSY, "> connecting to the engine; it listens on a socket of its own");
+        ++*y;
+        return;
+    }
+    char since[32] = "";
+    if (world_now(c->o.world)) clock_format_hms(world_now(c->o.world), since, sizeof since);
+    buf_printf(&text, "ENGINE GONE%s%s%s%s%s. ", *since ? " since " : "", since, *since ? "Z" : "", c->why && *c->why ? ": " : "", c->why ? c->why : "");
+    buf_adds(&text, c->ever_connected ? "Everything below is from then; trying again." : "Nothing is known yet; trying again.");
+    banner(c, y, STYLE_BANNER_BAD, &text);
+}
+
+static void frozen_banner(struct console *c, int *y) {
+    struct buf text = {0}, key = {0};
+    if (!c->frozen) return;
+    int64_t behind = world_now(c->o.world) - world_now(c->frozen);
+    char age[32];
+    keymap_keys(c->keys, COMMAND_FREEZE, true, &key);
+    buf_adds(&text, "FROZEN at ");
+    format_hms(&text, world_now(c->frozen));
+    buf_printf(&text, "Z, %s ago. %s changes since. %s catches up.", behind < 1000 ? "0s" : clock_format_age(behind, age, sizeof age),
+               world_seq(c->o.world) == c->frozen_seq ? "No" : "There are", buf_str(&key));
+    buf_free(&key);
+    banner(c, y, STYLE_BANNER_WARN, &text);
+}
+
+static void plan_banner(struct console *c, int *y) {
+    const struct row *plan = world_first(c->ui.world, T_PLAN);
+    if (!plan || !slice_is(row_text(plan, PLAN_STATE), "MISMATCH")) return;
+    struct slice wanted = row_text(plan, PLAN_CLUSTER);
+    const struct row *kube = world_find(c->ui.world, T_CREDENTIALS, SLICE_LIT("kube"));
+    struct slice is = kube ? row_text(kube, CREDENTIALS_IDENTITY) : (struct slice){NULL, 0};
+    struct buf text = {0};
+    buf_printf(&text, "ANOTHER CLUSTER: the plan is for %.*s, this one is %.*s. Nothing of the plan is judged here.", SLICE_FMT(wanted),
+               is.p ? (int)is.n : 7, is.p ? is.p : "unknown");
+    banner(c, y, STYLE_BANNER_BAD, &text);
+}
+
+static struct slice error_of(const struct world *w, struct slice server) {
+    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) {
+        struct slice key = row_key(r), error = row_text(r, SOURCES_ERROR);
+        if (error.n && key.n > server.n && memcmp(key.p, server.p, server.n) == 0 && key.p[server.n] == '/') return error;
+    }
+    return (struct slice){NULL, 0};
+}
+
+static void credential_banner(struct console *c, const struct row *r, int *y) {
+    struct slice key = row_key(r), state = row_text(r, CREDENTIALS_STATE);
+    int64_t now = world_now(c->ui.world), expires = row_int(r, CREDENTIALS_EXPIRES, 0);
+    bool refused = slice_is(state, "EXPIRED") || slice_is(state, "DENIED");
+    struct buf text = {0};
+    if (refused) {
+        struct slice error = error_of(c->ui.world, key);
+        buf_printf(&text, "CREDENTIALS %.*s at %.*s%s%.*s. Renew them; they are read again by themselves.", SLICE_FMT(state), SLICE_FMT(key),
+                   error.n ? ": " : "", SLICE_FMT(error));
+        banner(c, y, STYLE_BANNER_BAD, &text);
+    } else if (expires && expires - now < EXPIRY_WARN_MS) {
+        char age[32];
+        struct slice method = row_text(r, CREDENTIALS_METHOD);
+        clock_format_age(expires > now ? expires - now : now - expires, age, sizeof age);
+        buf_printf(&text, "The credentials at %.*s %s %s%s%s%.*s%s.", SLICE_FMT(key), expires > now ? "end in" : "ended", age,
+                   expires > now ? "" : " ago", method.n ? " (" : "", SLICE_FMT(method), method.n ? ")" : "");
+        banner(c, y, STYLE_BANNER_WARN, &text);
+    }
+}
+
+int header_draw(struct console *c) {
+    int cols = term_cols(c->o.term), y = 2;
+    identity(c, cols);
+    strip(c, cols);
+    draw_hline(c->ui.draw, y++, 0, cols);
+    engine_banner(c, &y);
+    frozen_banner(c, &y);
+    plan_banner(c, &y);
+    int most = y + 3;
+    for (const struct row *r = world_first(c->ui.world, T_CREDENTIALS); r && y < most; r = world_next(c->ui.world, r)) credential_banner(c, r, &y);
+    return y;
+}

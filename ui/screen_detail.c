@@ -1,0 +1,250 @@
+/* Everything about one row: its fields by the schema, where they come from, and the rows that belong to it (its volume, class, pods,
+ * events, …), each of which Enter opens in turn. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ui/format.h"
+#include "ui/pager.h"
+#include "ui/screen.h"
+
+#define RELATED_MAX 200 /* rows of one kind: more are counted only */
+
+struct state {
+    struct ui *ui;
+    struct pager *pager;
+    enum world_table table;
+    char *key;
+    char *name; /* as it was last seen, for when the row has gone */
+};
+
+/* Which rows of another table belong to this one. */
+struct relation {
+    enum world_table from, to;
+    enum { BY_NAME, BY_UID, HAS_WORD, BY_OWNER } how;
+    int from_col;    /* BY_NAME, HAS_WORD: the word; -1: namespace and name of the row itself */
+    int to_col;      /* HAS_WORD, BY_UID: where it is looked for */
+    const char *title;
+   
+};
+
+static const struct relation relations[] = {
+    {T_CLAIMS, T_VOLUMES, BY_NAME, CLAIMS_VOLUME, -1, "volume"},
+    {T_CLAIMS, T_STORAGE_CLASSES, BY_NAME, CLAIMS_CLASS, -1, "storage class"},
+    {T_CLAIMS, T_PODS, HAS_WORD, CLAIMS_NAME, PODS_CLAIMS, "pods that mount it"},
+    {T_CLAIMS, T_WORKLOADS, HAS_WORD, CLAIMS_NAME, WORKLOADS_CLAIMS, "workloads that name it"},
+    {T_CLAIMS, T_JOBS, HAS_WORD, CLAIMS_NAME, JOBS_CLAIMS, "jobs that mount it"},
+    {T_CLAIMS, T_EVENTS, BY_UID, -1, EVENTS_OBJECT_UID, "events"},
+    {T_VOLUMES, T_CLAIMS, HAS_WORD, VOLUMES_NAME, CLAIMS_VOLUME, "claim"},
+    {T_VOLUMES, T_STORAGE_CLASSES, BY_NAME, VOLUMES_CLASS, -1, "storage class"},
+    {T_VOLUMES, T_ATTACHMENTS, HAS_WORD, VOLUMES_NAME, ATTACHMENTS_VOLUME, "attachments"},
+    {T_VOLUMES, T_EVENTS, BY_UID, -1, EVENTS_OBJECT_UID, "events"},
+    {T_STORAGE_CLASSES, T_CLAIMS, HAS_WORD, STORAGE_CLASSES_NAME, CLAIMS_CLASS, "claims"},
+    {T_PODS, T_EVENTS, BY_UID, -1, EVENTS_OBJECT_UID, "events"},
+    {T_PODS, T_NODES, BY_NAME, PODS_NODE, -1, "node"},
+    {T_PODS, T_RAFT_PEERS, HAS_WORD, PODS_NAME, RAFT_PEERS_NAME, "raft node"},
+    {T_WORKLOADS, T_EVENTS, BY_UID, -1, EVENTS_OBJECT_UID, "events"},
+    {T_WORKLOADS, T_PODS, BY_OWNER, WORKLOADS_NAME, PODS_OWNER, "pods"},
+    {T_JOBS, T_EVENTS, BY_UID, -1, EVENTS_OBJECT_UID, "events"},
+    {T_NODES, T_ATTACHMENTS, HAS_WORD, NODES_NAME, ATTACHMENTS_NODE, "attachments"},
+    {T_NODES, T_PODS, HAS_WORD, NODES_NAME, PODS_NODE, "pods"},
+    {T_ATTACHMENTS, T_VOLUMES, BY_NAME, ATTACHMENTS_VOLUME, -1, "volume"},
+    {T_RAFT_PEERS, T_PODS, HAS_WORD, RAFT_PEERS_NAME, PODS_NAME, "pod"},
+    {T_RAFT_PEERS, T_RAFT_CLUSTERS, HAS_WORD, RAFT_PEERS_WORKLOAD, -1, "cluster"},
+    {T_EXTENSIONS, T_DATABASES, HAS_WORD, EXTENSIONS_DATABASE, DATABASES_NAME, "database"},
+    {T_DATABASES, T_EXTENSIONS, HAS_WORD, DATABASES_NAME, EXTENSIONS_DATABASE, "extensions"},
+};
+
+static struct slice row_name(const struct row *r) {
+    const struct world_table_info *info = world_table_info(row_table(r));
+    struct slice name = info->name_col >= 0 ? row_text(r, info->name_col) : (struct slice){NULL, 0};
+    return name.n ? name : row_key(r);
+}
+
+static struct slice row_namespace(const struct row *r) {
+    const struct world_table_info *info = world_table_info(row_table(r));
+    return info->namespace_col >= 0 ? row_text(r, info->namespace_col) : (struct slice){NULL, 0};
+}
+
+/* The row's first state, by which it is marked in a list of related rows. */
+static struct slice row_state(const struct row *r) {
+    const struct world_table_info *info = world_table_info(row_table(r));
+    for (size_t i = 0; i < info->ncols; i++)
+        if (info->cols[i].type == COL_STATE) return row_text(r, (int)i);
+    return (struct slice){NULL, 0};
+}
+
+/* Whether the comma or blank separated list holds the word. */
+static bool has_word(struct slice list, struct slice word) {
+    size_t start = 0;
+    if (!word.n) return false;
+    for (size_t i = 0; i <= list.n; i++) {
+        if (i < list.n && list.p[i] != ',' && list.p[i] != ' ') continue;
+        if (slice_eq((struct slice){list.p + start, i - start}, word)) return true;
+        start = i + 1;
+    }
+    return false;
+}
+
+static bool owner_is(struct slice owner, struct slice name) {
+    return owner.n > name.n && owner.p[owner.n - name.n - 1] == '/' && memcmp(owner.p + owner.n - name.n, name.p, name.n) == 0;
+}
+
+static bool related(const struct relation *rel, const struct row *from, const struct row *to) {
+    struct slice ns = row_namespace(from), other = row_namespace(to);
+    if (ns.n && other.n && !slice_eq(ns, other) && rel->to != T_NODES) return false;
+    struct slice word = rel->from_col >= 0 ? row_text(from, rel->from_col) : row_key(from);
+    struct slice there = rel->to_col >= 0 ? row_text(to, rel->to_col) : row_key(to);
+    switch (rel->how) {
+    case BY_NAME: return slice_eq(row_name(to), word);
+    case BY_UID: return slice_eq(there, row_key(from));
+    case HAS_WORD: return has_word(there, word);
+    case BY_OWNER: return owner_is(there, word);
+    }
+    return false;
+}
+
+static void describe_event(const struct world *w, const struct row *r, struct buf *out) {
+    format_age(out, world_now(w), row_int(r, EVENTS_LAST, world_now(w)));
+    buf_printf(out, " ago  %.*s: %.*s", SLICE_FMT(row_text(r, EVENTS_REASON)), SLICE_FMT(row_text(r, EVENTS_MESSAGE)));
+    if (row_int(r, EVENTS_COUNT, 1) > 1) buf_printf(out, " (%lld times)", (long long)row_int(r, EVENTS_COUNT, 1));
+}
+
+static void describe(const struct world *w, const struct row *r, struct buf *out) {
+    struct slice ns = row_namespace(r);
+    if (row_table(r) == T_EVENTS) {
+        describe_event(w, r, out);
+        return;
+    }
+    if (ns.n) buf_printf(out, "%.*s/", SLICE_FMT(ns));
+    buf_add_slice(out, row_name(r));
+}
+
+static void add_relation(struct state *s, const struct relation *rel, const struct row *from) {
+    const struct world *w = s->ui->world;
+    size_t found = 0;
+    for (const struct row *to = world_first(w, rel->to); to; to = world_next(w, to)) {
+        struct buf text = {0};
+        if (!related(rel, from, to)) continue;
+        if (found == 0) pager_heading(s->pager, rel->title);
+        if (++found > RELATED_MAX) continue;
+        describe(w, to, &text);
+        struct slice state = row_state(to);
+        pager_link(s->pager, state.p ? state : SLICE_LIT("UNKNOWN"), buf_slice(&text), rel->to, row_key(to));
+        buf_free(&text);
+    }
+    if (found > RELATED_MAX) {
+        char more[64];
+        snprintf(more, sizeof more, "and %zu more", found - RELATED_MAX);
+        pager_add(s->pager, NULL, STYLE_DIM, slice_of(more));
+    }
+}
+
+/* Times as time and age, sizes with their unit, states with their colour; null as "?". */
+static void add_field(struct state *s, const struct world_col *col, struct cell c) {
+    struct buf text = {0}, label = {0};
+    int64_t now = world_now(s->ui->world);
+    enum style style = STYLE_NORMAL;
+    for (const char *p = col->name; *p; p++) buf_addc(&label, *p == '_' ? ' ' : *p);
+    if (c.type == CELL_INT && col->type == COL_TIME) {
+        char age[32];
+        format_utc(&text, c.i);
+        clock_format_age(now - c.i, age, sizeof age);
+        buf_printf(&text, " (%s%s)", age, c.i <= now && strcmp(age, "now") != 0 ? " ago" : "");
+    } else if (!format_cell(&text, col->type, c, now)) {
+        buf_adds(&text, "?");
+        style = STYLE_DIM;
+    } else if (col->type == COL_STATE) {
+        style = theme_level_style(status_level(c.s));
+    }
+    pager_add(s->pager, buf_str(&label), style, buf_slice(&text));
+    buf_free(&label);
+    buf_free(&text);
+}
+
+static void add_origin(struct state *s, const struct row *r) {
+    const struct world *w = s->ui->world;
+    struct buf text = {0};
+    struct fresh f = world_freshness(w, r);
+    const char *src = row_src(w, r);
+    char age[32];
+    if (!*src) buf_adds(&text, "ferryman itself");
+    else buf_printf(&text, "%s, %s", src, freshness_name(f.state));
+    if (*src && f.age_ms >= 0) buf_printf(&text, " %s", clock_format_age(f.age_ms, age, sizeof age));
+    if (row_changed(r) > 0) {
+        buf_adds(&text, "; last change ");
+        format_utc(&text, row_changed(r));
+    }
+    pager_add(s->pager, "known from", fresh_usable(f) ? STYLE_NORMAL : STYLE_STALE, buf_slice(&text));
+    pager_add(s->pager, "key", STYLE_DIM, row_key(r));
+    buf_free(&text);
+}
+
+static const struct row *fill(struct state *s) {
+    const struct row *r = world_find(s->ui->world, s->table, slice_of(s->key));
+    const struct world_table_info *info = world_table_info(s->table);
+    struct cell cells[WORLD_COLS_MAX];
+    pager_clear(s->pager);
+    if (!r) {
+        pager_add(s->pager, NULL, STYLE_WARN, SLICE_LIT("This row has gone from the cluster. What has taken its name, if anything, is another one."));
+        return NULL;
+    }
+    row_cells(r, cells);
+    for (size_t i = 0; i < info->ncols; i++) add_field(s, &info->cols[i], cells[i]);
+    add_origin(s, r);
+    for (size_t i = 0; i < ARRAY_LEN(relations); i++)
+        if (relations[i].from == s->table) add_relation(s, &relations[i], r);
+    return r;
+}
+
+static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
+    struct state *s = MEM_NEW(struct state);
+    s->ui = ui;
+    s->table = arg->table;
+    s->key = arg->key.p ? slice_dup(arg->key) : mem_strdup("");
+    s->name = mem_strdup(s->key);
+    s->pager = pager_new(ui);
+    pager_labels(s->pager, 16);
+    return s;
+}
+
+static void close_screen(void *state) {
+    struct state *s = state;
+    pager_free(s->pager);
+    mem_free(s->key);
+    mem_free(s->name);
+    mem_free(s);
+}
+
+static void draw_screen(void *state, struct rect r) {
+    struct state *s = state;
+    const struct row *row = fill(s);
+    struct buf title = {0};
+    for (const char *p = world_table_info(s->table)->name; *p; p++) buf_addc(&title, *p == '_' ? ' ' : *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
+    if (row) {
+        struct buf name = {0};
+        struct slice ns = row_namespace(row);
+        if (ns.n) buf_printf(&name, "%.*s/", SLICE_FMT(ns));
+        buf_add_slice(&name, row_name(row));
+        str_set(&s->name, buf_str(&name));
+        buf_free(&name);
+    }
+    section_title(s->ui, r.y, r.x + 1, r.cols - 2, buf_str(&title), slice_of(s->name), NULL);
+    pager_draw(s->pager, (struct rect){r.y + 2, r.x + 1, r.rows - 2, r.cols - 2});
+    buf_free(&title);
+}
+
+static bool run(void *state, enum command c) {
+    return pager_command(((struct state *)state)->pager, c);
+}
+
+static bool copy(void *state, struct buf *out) {
+    return pager_copy(((struct state *)state)->pager, out);
+}
+
+const struct screen_ops screen_detail = {
+    .id = "detail", .title = "detail", .go = COMMAND_NONE, .open = open_screen, .close = close_screen, .draw = draw_screen, .command = run,
+    .copy = copy,
+};

@@ -1,0 +1,11 @@
+/* The screens, in the order of their keys: the first is shown at the start. */
+#include "ui/screen.h"
+
+const struct screen_ops *const screen_table[] = {
+    &screen_storage,
+    &screen_sources,
+    &screen_errors,
+    &screen_whoami,
+    &screen_help,
+    NULL,
+};
