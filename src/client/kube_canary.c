@@ -122,6 +122,14 @@ void kube_canary_free(struct kube_canary *k)
     mem_free(k);
 }
 
+void kube_canary_returned(struct kube_canary *k)
+{
+    for (struct kube_watcher *w = k->watchers, *next; w; w = next) {
+        next = w->next;
+        w->on_return(w->arg);
+    }
+}
+
 void kube_canary_pace(struct kube_client *c, int64_t every_ms, int64_t deadline_ms)
 {
     c->canary->every_ms = every_ms;

@@ -118,11 +118,14 @@ void kube_client_health(struct kube_client *c, const struct err *e)
     bool same = e ? c->health && str_eq(err_text(e), err_text(c->health)) : c->healthy;
     if (same)
         return;
+    bool returned = !e && c->health;
     c->healthy = !e;
     err_free(c->health);
     c->health = e ? err_copy(e) : NULL;
     if (c->ev.on_health)
         c->ev.on_health(c->arg, c->health);
+    if (returned)
+        kube_canary_returned(c->canary);
 }
 
 /* ---- Transport --------------------------------------------------------------------------------------------------- */

@@ -26,9 +26,10 @@ struct kube_transport {
     bool retired;
 };
 
-/* Somebody who watches: the canary runs while there is one, and tells each when the server has answered it. */
+/* Somebody who watches: the canary runs while there is one. */
 struct kube_watcher {
-    void (*on_proof)(void *arg, bool same_connection);
+    void (*on_proof)(void *arg, bool same_connection); /* the canary was answered */
+    void (*on_return)(void *arg);                      /* the server had not answered, or not to us, and does again */
     void *arg;
     struct kube_watcher *prev, *next;
 };
@@ -58,6 +59,7 @@ void kube_client_health(struct kube_client *c, const struct err *e); /* NULL: it
 struct kube_canary *kube_canary_new(struct kube_client *c);
 void kube_canary_free(struct kube_canary *k);
 void kube_canary_pace(struct kube_client *c, int64_t every_ms, int64_t deadline_ms); /* for tests: shorter times */
+void kube_canary_returned(struct kube_canary *k); /* tells the watchers */
 void kube_watcher_add(struct kube_client *c, struct kube_watcher *w);
 void kube_watcher_remove(struct kube_client *c, struct kube_watcher *w);
 

@@ -14,7 +14,13 @@
 #include "loop/timer.h"
 #include "net/http.h"
 
-enum { NOTIFY_MS = 1000, PROOF_OTHER_MS = 75000, ASKED_MAX_MS = 300000 };
+enum { NOTIFY_MS = 1000, PROOF_OTHER_MS = 75000, ASKED_MAX_MS = 300000, DENIED_FIRST_MS = 5000, RETURN_MS = 300 };
+
+static unsigned random_below(unsigned bound)
+{
+    unsigned n = 0;
+    return getentropy(&n, sizeof n) == 0 ? n % bound : 0;
+}
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -46,6 +52,13 @@ void reflector_set(struct kube_reflector *r, enum kube_reflector_state state, co
     reflector_notify(r);
 }
 
+void reflector_answered(struct kube_reflector *r, enum kube_reflector_state state)
+{
+    r->status.last_ok_ms = clock_mono_ms();
+    reflector_set(r, state, NULL, 0);
+    reflector_touch(r);
+}
+
 const struct kube_reflector_status *kube_reflector_status(const struct kube_reflector *r)
 {
     return &r->status;
@@ -70,6 +83,18 @@ void reflector_object(struct kube_reflector *r, struct slice json, bool deleted)
     if (r->logged++ < REFLECTOR_LOGGED_MAX)
         log_warn("%s: an object cannot be read: %s", r->path, err_text(e));
     err_ignore(e, "one object that cannot be read must not hide the others; it is counted in the status");
+}
+
+/* The server answers again: no need to sit out a delay that grew while it did not. Slightly scattered. */
+static void reflector_return(void *arg)
+{
+    struct kube_reflector *r = arg;
+    if (r->status.state != KUBE_BACKOFF || !timer_active(r->retry) || r->retry_asked)
+        return;
+    if (err_kind(r->error) != ERR_UNAVAILABLE && err_kind(r->error) != ERR_AUTH)
+        return;
+    backoff_reset(&r->backoff);
+    timer_start(r->retry, random_below(RETURN_MS), 0);
 }
 
 /* ---- What comes next --------------------------------------------------------------------------------------------- */
@@ -123,7 +148,15 @@ void reflector_back_off(struct kube_reflector *r, bool watch, const struct err *
     struct err *kept = err_copy(e); /* e may belong to the request, which is freed */
     int64_t delay = backoff_next_after(&r->backoff, clock_mono_ms(), asked_ms < ASKED_MAX_MS ? asked_ms : ASKED_MAX_MS);
     reflector_wait(r, KUBE_BACKOFF, watch, kept, delay);
+    r->retry_asked = asked_ms > 0;
     err_free(kept);
+}
+
+/* One that was allowed until now is asked again soon: a server that has just begun denies for a moment. */
+static int64_t denied_delay(struct kube_reflector *r)
+{
+    bool first = r->status.lists > 0 && r->denials++ == 0;
+    return first && r->pace.denied_ms > DENIED_FIRST_MS ? DENIED_FIRST_MS : r->pace.denied_ms;
 }
 
 bool reflector_denied(struct kube_reflector *r, int status, const struct err *e)
@@ -133,7 +166,7 @@ bool reflector_denied(struct kube_reflector *r, int status, const struct err *e)
     struct err *kept = err_copy(e);
     if (status == 404)
         kept = err_wrap(kept, "the server has no %s", strrchr(r->path, '/') + 1);
-    reflector_wait(r, KUBE_DENIED, false, kept, r->pace.denied_ms);
+    reflector_wait(r, KUBE_DENIED, false, kept, denied_delay(r));
     err_free(kept);
     return true;
 }
@@ -152,12 +185,6 @@ int64_t reflector_asked_ms(const struct http_result *result)
 }
 
 /* ---- Life -------------------------------------------------------------------------------------------------------- */
-
-static unsigned random_below(unsigned bound)
-{
-    unsigned n = 0;
-    return getentropy(&n, sizeof n) == 0 ? n % bound : 0;
-}
 
 static struct kube_reflector_pace pace_or_default(struct kube_reflector_pace p)
 {
@@ -205,7 +232,7 @@ struct kube_reflector *kube_reflector_new(struct kube_client *c, const struct ku
     r->backoff = (struct backoff){.first_ms = o->pace.first_backoff_ms, .cap_ms = o->pace.cap_backoff_ms};
     r->retry = timer_new(r->loop, reflector_retry, r);
     r->watch.silence = timer_new(r->loop, reflector_silence, r);
-    r->watcher = (struct kube_watcher){.on_proof = reflector_proof, .arg = r};
+    r->watcher = (struct kube_watcher){.on_proof = reflector_proof, .on_return = reflector_return, .arg = r};
     kube_watcher_add(c, &r->watcher);
     loop_defer(r->loop, reflector_begin, r);
     return r;

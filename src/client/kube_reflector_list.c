@@ -85,8 +85,7 @@ static bool list_head(void *arg, const struct http_head *head)
     struct kube_reflector *r = arg;
     if (head->status < 200 || head->status > 299)
         return true;
-    reflector_touch(r);
-    reflector_set(r, KUBE_LISTING, NULL, 0);
+    reflector_answered(r, KUBE_LISTING);
     if (!r->list.begun && r->ev.on_list_begin)
         r->ev.on_list_begin(r->arg);
     r->list.begun = true;

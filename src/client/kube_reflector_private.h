@@ -41,6 +41,8 @@ struct kube_reflector {
     struct backoff backoff;
     struct timer *retry;
     bool retry_watch;          /* what the retry does: watch again, else list */
+    bool retry_asked;          /* the server said how long to wait */
+    unsigned denials;          /* since it was live */
     struct kube_watcher watcher;
     struct kube_request *request;
     struct json_splitter *splitter;
@@ -69,6 +71,8 @@ struct kube_reflector {
 
 /* kube_reflector.c */
 void reflector_touch(struct kube_reflector *r);   /* something was heard: last_ok */
+/* An answer has begun: heard, well, in this state. */
+void reflector_answered(struct kube_reflector *r, enum kube_reflector_state state);
 void reflector_set(struct kube_reflector *r, enum kube_reflector_state state, const struct err *e, int64_t next_try_ms);
 void reflector_object(struct kube_reflector *r, struct slice json, bool deleted);
 void reflector_list_now(struct kube_reflector *r);

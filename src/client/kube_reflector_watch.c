@@ -149,8 +149,8 @@ static bool watch_head(void *arg, const struct http_head *head)
     r->watch.since_ms = r->watch.heard_ms = clock_mono_ms();
     r->status.watches++;
     timer_start(r->watch.silence, r->pace.silence_ms, 0);
-    reflector_touch(r);
-    reflector_set(r, KUBE_LIVE, NULL, 0);
+    r->denials = 0;
+    reflector_answered(r, KUBE_LIVE);
     return true;
 }
 

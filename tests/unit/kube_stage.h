@@ -52,6 +52,7 @@ struct stage {
     char error[512];     /* of the last BACKOFF or DENIED */
     enum kube_reflector_state worst; /* BACKOFF or DENIED if ever seen */
     bool (*want)(struct stage *w);
+    bool mute;           /* whatever is asked: the connection is reset */
     bool done;
     struct timer *poll;
 };

@@ -322,6 +322,27 @@ static void test_dropped_connections(void **state)
     assert_true(stage_knows(w, "a"));
 }
 
+static bool is_ill(struct stage *w)
+{
+    return w->client->health != NULL;
+}
+
+/* A backoff that has grown is not sat out when the server is there again. */
+static void test_server_returns(void **state)
+{
+    struct stage *w = *state;
+    stage_start_paced(w, (struct kube_reflector_pace){.first_backoff_ms = 3600000, .cap_backoff_ms = 3600000});
+    AWAIT(w, is_live);
+    kube_canary_pace(w->client, 50, 1000);
+    w->mute = true;
+    tiny_http_drop(w->server);
+    AWAIT(w, has_failed);
+    AWAIT(w, is_ill);
+    w->mute = false;
+    AWAIT(w, has_recovered);
+    assert_int_equal(w->lists.used, 1);
+}
+
 static void test_freed_in_the_middle(void **state)
 {
     struct stage *w = *state;
@@ -367,6 +388,7 @@ int main(void)
         T(test_canary_moves_last_ok),
         T(test_dead_canary_resets_the_connections),
         T(test_dropped_connections),
+        T(test_server_returns),
         T(test_freed_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
