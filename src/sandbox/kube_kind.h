@@ -46,7 +46,7 @@ struct kube_kind {
     bool namespaced, status, scale, all;
     const char *fields;          /* selectable fields besides metadata.name and metadata.namespace, "a,b" */
     const char *bookmark;        /* what follows metadata in a bookmark, with its comma */
-    enum kube_id stored;         /* where its objects lie: id, but for KIND_EVENT_NEW */
+    enum kube_id stored;         /* where its objects lie: id but for KIND_EVENT_NEW */
 };
 
 extern const struct kube_kind kube_kinds[KIND_COUNT];

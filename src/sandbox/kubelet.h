@@ -21,7 +21,5 @@ const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_
 struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name);
 /* A pod was changed: starts, stops or forgets what has to be. Called from the controllers' queue. */
 void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
-/* Takes a pod of the seed over as running since long ago: its backend is started, its status stays. */
-void kubelet_adopt(struct kubelet *kl, const struct json_t *pod);
 
 #endif

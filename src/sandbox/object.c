@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json_doc.h"
+#include "base/json_writer.h"
 #include "base/mem.h"
 
 static void random_bytes(void *p, size_t n)
@@ -109,23 +110,79 @@ void object_tidy(struct json_t *doc)
     jd_free(rest);
 }
 
+static void add_raw(struct buf *b, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        buf_addc(b, (char)(*p == '\'' ? '"' : *p));
+}
+
+/* A string value without its quotes. */
+static void add_escaped(struct buf *b, const char *text, size_t n)
+{
+    struct buf quoted = {0};
+    struct json_writer w;
+
+    jw_init(&w, &quoted);
+    jw_slice(&w, (struct slice){text, n});
+    buf_add(b, quoted.p + 1, quoted.len - 2);
+    buf_free(&quoted);
+}
+
+/* Writes one conversion, whose % is at p; returns what follows it. Knows %s, %.Ns, %c, %d, %u, %zu, %lld, %llu, %%. */
+static const char *add_argument(struct buf *b, const char *p, bool in_string, va_list *ap)
+{
+    char spec[16] = "%";
+    size_t n = 1 + strspn(p + 1, ".0123456789lz"), precision = SIZE_MAX;
+    char kind = p[n];
+
+    memcpy(spec, p, n + 1 < sizeof spec ? n + 1 : sizeof spec - 1);
+    if (spec[1] == '.')
+        precision = (size_t)atoi(spec + 2);
+    if (kind == '%') {
+        buf_addc(b, '%');
+    } else if (kind == 's') {
+        const char *text = va_arg(*ap, const char *);
+        if (in_string)
+            add_escaped(b, text, strnlen(text, precision));
+        else
+            add_raw(b, text);
+    } else if (kind == 'c') {
+        buf_addc(b, (char)va_arg(*ap, int));
+    } else if (strstr(spec, "ll")) {
+        buf_printf(b, "%lld", va_arg(*ap, long long));
+    } else if (strstr(spec, "z")) {
+        buf_printf(b, "%zu", va_arg(*ap, size_t));
+    } else {
+        buf_printf(b, "%d", va_arg(*ap, int));
+    }
+    return p + n + 1;
+}
+
 struct json_t *object_parse(const char *fmt, ...)
 {
-    va_list ap;
     struct json_t *doc = NULL;
+    struct buf b = {0};
+    bool in_string = false;
+    va_list ap;
 
     va_start(ap, fmt);
-    char *text = str_vprintf(fmt, ap);
+    for (const char *p = fmt; *p;) {
+        if (*p == '%') {
+            p = add_argument(&b, p, in_string, &ap);
+            continue;
+        }
+        if (*p == '\'' || (*p == '"' && (p == fmt || p[-1] != '\\')))
+            in_string = !in_string;
+        buf_addc(&b, (char)(*p == '\'' ? '"' : *p));
+        p++;
+    }
     va_end(ap);
-    for (char *p = text; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    struct err *e = jd_parse(text, strlen(text), "template", &doc);
+    struct err *e = jd_parse(buf_str(&b), b.len, "template", &doc);
     if (e) {
-        fprintf(stderr, "ferryman-sandbox: %s: %s\n", err_text(e), text);
+        fprintf(stderr, "ferryman-sandbox: %s: %s\n", err_text(e), buf_str(&b));
         abort();
     }
-    free(text);
+    buf_free(&b);
     return doc;
 }
 

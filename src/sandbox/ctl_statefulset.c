@@ -1,0 +1,216 @@
+/* StatefulSets: stable names, claims from templates, adoption of orphans. While one of a pod's claims terminates the pod
+ * is not made on it: FailedCreate, back-off, and once the old claim has gone the claim is made anew (wire/02-race). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "sandbox/controllers.h"
+#include "sandbox/kube.h"
+#include "sandbox/object.h"
+
+#define KCM "kube-controller-manager"
+#define SET_MAX 64
+#define RETRY_MS 20
+
+struct set {
+    struct kube *k;
+    struct json_t *doc;
+    struct json_t *pods[SET_MAX]; /* by ordinal */
+    int64_t highest;
+    char revision[80];
+    int64_t replicas, ready, current;
+};
+
+/* Ordinal of a pod's name; -1 if it is not this set's. */
+static int64_t ordinal_of(const struct json_t *set, const struct json_t *pod)
+{
+    const char *name = object_name(pod);
+    size_t n = strlen(object_name(set));
+    int64_t i;
+
+    if (strncmp(name, object_name(set), n) != 0 || name[n] != '-' || !slice_to_i64(slice_of(name + n + 1), &i))
+        return -1;
+    return i >= 0 && i < SET_MAX ? i : -1;
+}
+
+static bool take_pod(void *arg, struct json_t *pod)
+{
+    struct set *s = arg;
+    int64_t i = ordinal_of(s->doc, pod);
+    bool mine = owned_by(pod, object_uid_of(s->doc));
+
+    if (i >= 0 && !mine && !object_controller(pod) && !object_terminating(pod) &&
+        object_labels_match(jd_get(s->doc, "spec.selector.matchLabels"), jd_get(pod, "metadata.labels"))) {
+        if (!jd_is_array(jd_get(pod, "metadata.ownerReferences")))
+            jd_put(pod, "metadata.ownerReferences", jd_array());
+        jd_append(jd_get(pod, "metadata.ownerReferences"), owner_reference(KIND_STATEFULSET, s->doc));
+        kube_write(s->k, KIND_POD, pod, KCM);
+        mine = true;
+    }
+    if (i < 0 || !mine)
+        return true;
+    s->pods[i] = jd_ref(pod);
+    s->highest = i > s->highest ? i : s->highest;
+    s->replicas++;
+    s->ready += pod_is_ready(pod) && !object_terminating(pod);
+    s->current += str_eq(object_label(pod, "controller-revision-hash"), s->revision);
+    return true;
+}
+
+/* The revision of the present template: there, adopted, or made. */
+static void ensure_revision(struct set *s)
+{
+    struct json_t *want = revision_for(s->doc, 1);
+    struct json_t *have = kube_get(s->k, KIND_REVISION, object_namespace(s->doc), object_name(want));
+
+    if (!have) {
+        kube_add(s->k, KIND_REVISION, want, KCM);
+    } else if (!owned_by(have, object_uid_of(s->doc)) && !object_controller(have)) {
+        jd_put(have, "metadata.ownerReferences", jd_copy(jd_get(want, "metadata.ownerReferences")));
+        kube_write(s->k, KIND_REVISION, have, KCM);
+    }
+    str_copy(s->revision, sizeof s->revision, object_name(want));
+    jd_free(have);
+    jd_free(want);
+}
+
+static void ensure_claim(struct set *s, const struct json_t *template, int64_t ordinal, struct buf *errors,
+                         size_t *error_count)
+{
+    struct json_t *claim = set_claim(s->doc, template, ordinal);
+    struct json_t *have = kube_get(s->k, KIND_CLAIM, object_namespace(claim), object_name(claim));
+
+    if (have && object_terminating(have)) {
+        buf_printf(errors, "%spvc %s is being deleted", *error_count ? ", " : "", object_name(claim));
+        ++*error_count;
+    } else if (!have) {
+        kube_add(s->k, KIND_CLAIM, claim, KCM);
+        kube_event(s->k, KIND_STATEFULSET, s->doc, "statefulset-controller", "Normal", "SuccessfulCreate",
+                   "create Claim %s Pod %s-%lld in StatefulSet %s success", object_name(claim), object_name(s->doc),
+                   (long long)ordinal, object_name(s->doc));
+    }
+    jd_free(have);
+    jd_free(claim);
+}
+
+/* Returns whether the pod could be made. */
+static bool create_pod(struct set *s, int64_t ordinal)
+{
+    struct json_t *templates = jd_get(s->doc, "spec.volumeClaimTemplates");
+    struct buf errors = {0};
+    size_t error_count = 0;
+
+    for (size_t i = 0; i < jd_len(templates); i++)
+        ensure_claim(s, jd_at(templates, i), ordinal, &errors, &error_count);
+    if (error_count == 0) {
+        struct json_t *pod = set_pod(s->doc, ordinal, s->revision);
+        kube_add(s->k, KIND_POD, pod, KCM);
+        kube_event(s->k, KIND_STATEFULSET, s->doc, "statefulset-controller", "Normal", "SuccessfulCreate",
+                   "create Pod %s in StatefulSet %s successful", object_name(pod), object_name(s->doc));
+        jd_free(pod);
+    } else {
+        kube_event(s->k, KIND_STATEFULSET, s->doc, "statefulset-controller", "Warning", "FailedCreate",
+                   "create Pod %s-%lld in StatefulSet %s failed error: %s%s%s", object_name(s->doc), (long long)ordinal,
+                   object_name(s->doc), error_count > 1 ? "[" : "", buf_str(&errors), error_count > 1 ? "]" : "");
+        controllers_queue(s->k, QUEUE_STATEFULSET, object_namespace(s->doc), object_name(s->doc), RETRY_MS);
+    }
+    buf_free(&errors);
+    return error_count == 0;
+}
+
+static void delete_pod(struct set *s, const struct json_t *pod)
+{
+    kube_delete(s->k, KIND_POD, object_namespace(pod), object_name(pod), NULL, -1, false, NULL, NULL);
+    kube_event(s->k, KIND_STATEFULSET, s->doc, "statefulset-controller", "Normal", "SuccessfulDelete",
+               "delete Pod %s in StatefulSet %s successful", object_name(pod), object_name(s->doc));
+}
+
+/* One pass over the ordinals; false when an ordered set has to wait for one of them. */
+static bool grow(struct set *s, int64_t want, bool ordered)
+{
+    for (int64_t i = 0; i < want && i < SET_MAX; i++) {
+        struct json_t *pod = s->pods[i];
+        if (pod && pod_is_finished(pod) && !object_terminating(pod))
+            delete_pod(s, pod);
+        bool there = pod || create_pod(s, i);
+        if (ordered && (!there || !pod || !pod_is_ready(pod) || object_terminating(pod)))
+            return false;
+    }
+    return true;
+}
+
+static void shrink(struct set *s, int64_t want, bool ordered)
+{
+    for (int64_t i = s->highest; i >= want && i >= 0; i--) {
+        if (!s->pods[i])
+            continue;
+        if (!object_terminating(s->pods[i]))
+            delete_pod(s, s->pods[i]);
+        if (ordered)
+            return;
+    }
+}
+
+/* RollingUpdate: one pod of an older revision at a time, from the highest ordinal. */
+static void roll(struct set *s, int64_t want)
+{
+    if (!str_eq(jd_str(s->doc, "spec.updateStrategy.type"), "RollingUpdate") || s->ready < want)
+        return;
+    for (int64_t i = want - 1; i >= jd_num(s->doc, "spec.updateStrategy.rollingUpdate.partition", 0) && i >= 0; i--) {
+        if (s->pods[i] && !str_eq(object_label(s->pods[i], "controller-revision-hash"), s->revision)) {
+            delete_pod(s, s->pods[i]);
+            return;
+        }
+    }
+}
+
+static void write_status(struct set *s)
+{
+    const char *current = jd_str(s->doc, "status.currentRevision");
+    struct json_t *status = jd_object();
+    bool all = s->current == s->replicas;
+
+    jd_set(status, "observedGeneration", jd_int(jd_num(s->doc, "metadata.generation", 1)));
+    jd_set(status, "replicas", jd_int(s->replicas));
+    if (s->ready)
+        jd_set(status, "readyReplicas", jd_int(s->ready));
+    if (all && s->replicas)
+        jd_set(status, "currentReplicas", jd_int(s->replicas));
+    if (s->current)
+        jd_set(status, "updatedReplicas", jd_int(s->current));
+    jd_set(status, "currentRevision", jd_string(all || !current ? s->revision : current));
+    jd_set(status, "updateRevision", jd_string(s->revision));
+    jd_set(status, "collisionCount", jd_int(0));
+    jd_set(status, "availableReplicas", jd_int(s->ready));
+    jd_set(s->doc, "status", status);
+    kube_write(s->k, KIND_STATEFULSET, s->doc, KCM);
+}
+
+void statefulset_sync(struct kube *k, const char *ns, const char *name)
+{
+    struct set s = {.k = k, .doc = kube_get(k, KIND_STATEFULSET, ns, name), .highest = -1};
+
+    if (!s.doc || object_terminating(s.doc)) {
+        jd_free(s.doc);
+        return;
+    }
+    bool ordered = !str_eq(jd_str(s.doc, "spec.podManagementPolicy"), "Parallel");
+    int64_t want = jd_num(s.doc, "spec.replicas", 1);
+    ensure_revision(&s);
+    each_object(k, KIND_POD, ns, take_pod, &s);
+    if (grow(&s, want, ordered) || !ordered) {
+        shrink(&s, want, ordered);
+        roll(&s, want);
+    }
+    for (int64_t i = 0; i < SET_MAX; i++) {
+        jd_free(s.pods[i]);
+        s.pods[i] = NULL;
+    }
+    s.replicas = s.ready = s.current = 0;
+    each_object(k, KIND_POD, ns, take_pod, &s);
+    write_status(&s);
+    for (int64_t i = 0; i < SET_MAX; i++)
+        jd_free(s.pods[i]);
+    jd_free(s.doc);
+}

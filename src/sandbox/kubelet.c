@@ -1,0 +1,629 @@
+/* The stand-in kubelet: what is scheduled is started, what terminates is ended. A pod with a backend is as real as that;
+ * one without becomes ready by itself after 1.5 s and ends 2 s after its deletion.
+ *
+ * The memory of a pod (struct run) begins when its containers are created and ends when they have ended; a new pod of
+ * the same name waits for that. */
+#include "sandbox/kubelet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "sandbox/controllers.h"
+#include "sandbox/kube.h"
+#include "sandbox/object.h"
+
+#define CREATE_MS 300
+#define READY_MS 1200
+#define END_MS 2000
+#define JOB_MS 3000
+#define LOG_MAX 262144
+#define CRASH_FIRST_MS 500
+#define CRASH_SECOND_MS 10000
+#define CRASH_MAX_MS 300000
+#define MANAGER "kubelet"
+
+enum stage { CREATING, STARTED, RUNNING, ENDING, WAITING, OVER };
+
+struct run {
+    struct kubelet *kl;
+    struct run *next;
+    char *ns, *name, *uid;
+    enum stage stage;
+    bool ready;
+    const struct pod_backend *backend;
+    unsigned restarts;
+    int64_t since_ms;
+    struct timer *timer;
+    struct buf log;
+};
+
+struct kubelet {
+    struct kube *k;
+    struct run *runs;
+    const struct pod_backend **backends;
+    size_t backend_count;
+};
+
+static void on_timer(void *arg);
+
+struct kubelet *kubelet_new(struct kube *k)
+{
+    struct kubelet *kl = MEM_NEW(struct kubelet);
+
+    kl->k = k;
+    return kl;
+}
+
+static struct run *find(struct kubelet *kl, const char *ns, const char *name)
+{
+    for (struct run *r = kl->runs; r; r = r->next)
+        if (str_eq(r->name, name) && str_eq(r->ns, ns))
+            return r;
+    return NULL;
+}
+
+static void run_free(struct run *r)
+{
+    timer_free(r->timer);
+    buf_free(&r->log);
+    free(r->ns);
+    free(r->name);
+    free(r->uid);
+    free(r);
+}
+
+static void run_drop(struct run *r)
+{
+    for (struct run **p = &r->kl->runs; *p; p = &(*p)->next) {
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    }
+    run_free(r);
+}
+
+void kubelet_free(struct kubelet *kl)
+{
+    if (!kl)
+        return;
+    loop_undefer(kl->k->sb->loop, kl);
+    while (kl->runs)
+        run_drop(kl->runs);
+    free(kl->backends);
+    free(kl);
+}
+
+/* ---- What is known of a pod ----------------------------------------------------------------------------------------- */
+
+static const char *app_of(const struct json_t *pod)
+{
+    const char *app = object_label(pod, "app");
+
+    app = app ? app : object_label(pod, "app.kubernetes.io/name");
+    return app ? app : "";
+}
+
+const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod)
+{
+    for (size_t i = 0; i < kl->backend_count; i++)
+        if (str_eq(kl->backends[i]->ns, object_namespace(pod)) && str_eq(kl->backends[i]->app, app_of(pod)))
+            return kl->backends[i];
+    return NULL;
+}
+
+struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name)
+{
+    struct run *r = find(kl, ns, name);
+
+    return r ? (struct slice){buf_str(&r->log), r->log.len} : (struct slice){0};
+}
+
+static struct json_t *volume_named(const struct json_t *pod, const char *name)
+{
+    struct json_t *list = jd_get(pod, "spec.volumes");
+
+    for (size_t i = 0; i < jd_len(list); i++)
+        if (str_eq(jd_str(jd_at(list, i), "name"), name))
+            return jd_at(list, i);
+    return NULL;
+}
+
+static void add_claim(struct kube *k, struct pod_info *info, const struct json_t *mount, const char *claim_name)
+{
+    struct json_t *claim = kube_get(k, KIND_CLAIM, info->ns, claim_name);
+    struct json_t *pv = claim ? kube_get(k, KIND_VOLUME, NULL, jd_str(claim, "spec.volumeName")) : NULL;
+
+    info->claims = mem_reallocarray(info->claims, info->claim_count + 1, sizeof info->claims[0]);
+    info->claims[info->claim_count++] = (struct pod_claim){
+        .volume = mem_strdup(jd_str(mount, "name")),
+        .claim = mem_strdup(claim_name),
+        .claim_uid = mem_strdup(claim ? object_uid_of(claim) : ""),
+        .mount_path = mem_strdup(jd_str(mount, "mountPath")),
+        .sub_path = mem_strdup(jd_str(mount, "subPath")),
+        .volume_handle = mem_strdup(!pv ? "" : jd_str(pv, "spec.csi.volumeHandle") ? jd_str(pv, "spec.csi.volumeHandle")
+                                                                                  : object_name(pv)),
+        .storage_class = mem_strdup(claim ? jd_str(claim, "spec.storageClassName") : NULL),
+    };
+    jd_free(pv);
+    jd_free(claim);
+}
+
+static struct pod_info info_new(struct kube *k, const struct json_t *pod, const struct run *r)
+{
+    struct pod_info info = {.ns = mem_strdup(object_namespace(pod)), .name = mem_strdup(object_name(pod)),
+                            .uid = mem_strdup(object_uid_of(pod)), .node = mem_strdup(jd_str(pod, "spec.nodeName")),
+                            .ip = mem_strdup(jd_str(pod, "status.podIP")), .app = mem_strdup(app_of(pod)),
+                            .restart = r->restarts};
+    struct json_t *containers = jd_get(pod, "spec.containers");
+
+    info.grace_ms = 1000 * (jd_get(pod, "metadata.deletionGracePeriodSeconds")
+                                ? jd_num(pod, "metadata.deletionGracePeriodSeconds", 0)
+                                : jd_num(pod, "spec.terminationGracePeriodSeconds", 30));
+    for (size_t i = 0; i < jd_len(containers); i++) {
+        struct json_t *mounts = jd_get(jd_at(containers, i), "volumeMounts");
+        for (size_t j = 0; j < jd_len(mounts); j++) {
+            struct json_t *v = volume_named(pod, jd_str(jd_at(mounts, j), "name"));
+            const char *claim = v ? jd_str(v, "persistentVolumeClaim.claimName") : NULL;
+            if (claim)
+                add_claim(k, &info, jd_at(mounts, j), claim);
+        }
+    }
+    return info;
+}
+
+static void info_free(struct pod_info *info)
+{
+    for (size_t i = 0; i < info->claim_count; i++) {
+        struct pod_claim *c = &info->claims[i];
+        free(c->volume);
+        free(c->claim);
+        free(c->claim_uid);
+        free(c->mount_path);
+        free(c->sub_path);
+        free(c->volume_handle);
+        free(c->storage_class);
+    }
+    free(info->claims);
+    free(info->ns);
+    free(info->name);
+    free(info->uid);
+    free(info->node);
+    free(info->ip);
+    free(info->app);
+}
+
+/* The pod that this run belongs to; NULL if it is gone or another one now. */
+static struct json_t *pod_of(const struct run *r)
+{
+    struct json_t *pod = kube_get(r->kl->k, KIND_POD, r->ns, r->name);
+
+    if (pod && !str_eq(object_uid_of(pod), r->uid)) {
+        jd_free(pod);
+        pod = NULL;
+    }
+    return pod;
+}
+
+/* ---- Status --------------------------------------------------------------------------------------------------------- */
+
+static void show_running(struct run *r, bool ready)
+{
+    struct json_t *pod = pod_of(r);
+
+    r->ready = ready;
+    if (pod && !pod_is_finished(pod)) {
+        pod_set_running(r->kl->k, pod, ready, r->since_ms, r->restarts);
+        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
+    }
+    jd_free(pod);
+}
+
+static void set_state(struct json_t *pod, const char *member, const struct json_t *state, bool ready)
+{
+    struct json_t *list = jd_get(pod, "status.containerStatuses");
+
+    for (size_t i = 0; i < jd_len(list); i++) {
+        jd_set(jd_at(list, i), member, jd_copy(state));
+        jd_set(jd_at(list, i), "ready", jd_bool(ready));
+        jd_set(jd_at(list, i), "started", jd_bool(ready));
+    }
+}
+
+static struct json_t *terminated(const struct run *r, int code)
+{
+    char from[40], to[40];
+
+    return object_parse("{'terminated':{'exitCode':%d,'reason':'%s','startedAt':'%s','finishedAt':'%s'}}", code,
+                        code == 0 ? "Completed" : "Error", object_time(r->since_ms, from),
+                        object_time(kube_now(r->kl->k), to));
+}
+
+/* The containers have ended for good. */
+static void show_finished(struct run *r, int code)
+{
+    struct json_t *pod = pod_of(r), *state = terminated(r, code);
+
+    if (pod) {
+        pod_set_running(r->kl->k, pod, false, r->since_ms, r->restarts);
+        jd_put(pod, "status.phase", jd_string(code == 0 ? "Succeeded" : "Failed"));
+        set_state(pod, "state", state, false);
+        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
+    }
+    jd_free(state);
+    jd_free(pod);
+}
+
+static void show_crashed(struct run *r, int code, bool backing_off)
+{
+    struct json_t *pod = pod_of(r), *state = terminated(r, code);
+
+    if (pod) {
+        pod_set_running(r->kl->k, pod, false, r->since_ms, r->restarts);
+        set_state(pod, "lastState", state, false);
+        if (backing_off) {
+            struct json_t *waiting = object_parse("{'waiting':{'reason':'CrashLoopBackOff','message':'back-off restarting "
+                                                  "failed container'}}");
+            set_state(pod, "state", waiting, false);
+            jd_free(waiting);
+            kube_event(r->kl->k, KIND_POD, pod, MANAGER, "Warning", "BackOff", "Back-off restarting failed container");
+        } else {
+            set_state(pod, "state", state, false);
+        }
+        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
+    }
+    jd_free(state);
+    jd_free(pod);
+}
+
+/* ---- Starting ------------------------------------------------------------------------------------------------------- */
+
+static void attach_volumes(struct run *r, const struct json_t *pod)
+{
+    struct kube *k = r->kl->k;
+    struct json_t *volumes = jd_get(pod, "spec.volumes");
+
+    for (size_t i = 0; i < jd_len(volumes); i++) {
+        struct json_t *claim = kube_get(k, KIND_CLAIM, r->ns,
+                                        jd_str(jd_at(volumes, i), "persistentVolumeClaim.claimName"));
+        struct json_t *pv = claim ? kube_get(k, KIND_VOLUME, NULL, jd_str(claim, "spec.volumeName")) : NULL;
+        if (pv && str_eq(jd_str(pv, "spec.csi.driver"), "csi.proxmox.sinextra.dev")) {
+            struct json_t *a = attachment_for(pv, jd_str(pod, "spec.nodeName"));
+            kube_add(k, KIND_ATTACHMENT, a, "kube-controller-manager");
+            jd_free(a);
+        }
+        jd_free(pv);
+        jd_free(claim);
+    }
+}
+
+static void call_start(struct run *r)
+{
+    struct json_t *pod = pod_of(r);
+
+    if (!pod)
+        return;
+    struct pod_info info = info_new(r->kl->k, pod, r);
+    r->backend->start(r->kl->k->sb, &info);
+    info_free(&info);
+    jd_free(pod);
+}
+
+static bool runs_to_an_end(const struct run *r)
+{
+    struct json_t *pod = pod_of(r);
+    const char *policy = pod ? jd_str(pod, "spec.restartPolicy") : NULL;
+    bool ends = str_eq(policy, "Never") || str_eq(policy, "OnFailure");
+
+    jd_free(pod);
+    return ends;
+}
+
+static void start_containers(struct run *r)
+{
+    r->stage = STARTED;
+    r->since_ms = kube_now(r->kl->k);
+    if (r->backend) {
+        show_running(r, false);
+        call_start(r);
+        return;
+    }
+    if (runs_to_an_end(r)) {
+        show_running(r, true);
+        timer_start(r->timer, JOB_MS, 0);
+        return;
+    }
+    timer_start(r->timer, READY_MS, 0);
+}
+
+static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
+{
+    struct run *r = MEM_NEW(struct run);
+
+    r->kl = kl;
+    r->ns = mem_strdup(object_namespace(pod));
+    r->name = mem_strdup(object_name(pod));
+    r->uid = mem_strdup(object_uid_of(pod));
+    r->backend = kubelet_backend(kl, pod);
+    r->timer = timer_new(kl->k->sb->loop, on_timer, r);
+    r->since_ms = kube_now(kl->k);
+    r->next = kl->runs;
+    kl->runs = r;
+    return r;
+}
+
+static bool volumes_bound(struct kube *k, const struct json_t *pod)
+{
+    struct json_t *volumes = jd_get(pod, "spec.volumes");
+    bool all = true;
+
+    for (size_t i = 0; all && i < jd_len(volumes); i++) {
+        const char *name = jd_str(jd_at(volumes, i), "persistentVolumeClaim.claimName");
+        struct json_t *claim = name ? kube_get(k, KIND_CLAIM, object_namespace(pod), name) : NULL;
+        all = !name || (claim && str_eq(jd_str(claim, "status.phase"), "Bound"));
+        jd_free(claim);
+    }
+    return all;
+}
+
+static void start_pod(struct kubelet *kl, const struct json_t *pod)
+{
+    if (!volumes_bound(kl->k, pod))
+        return;
+    struct run *r = run_new(kl, pod);
+    r->stage = CREATING;
+    attach_volumes(r, pod);
+    timer_start(r->timer, CREATE_MS, 0);
+}
+
+/* A pod that runs already when it is first seen: the seed's. */
+static void adopt_pod(struct kubelet *kl, const struct json_t *pod)
+{
+    struct run *r = run_new(kl, pod);
+    struct json_t *status = jd_get(pod, "status.containerStatuses");
+    const char *since = jd_str(pod, "status.startTime");
+
+    r->stage = RUNNING;
+    r->ready = pod_is_ready(pod);
+    if (jd_len(status))
+        r->restarts = (unsigned)jd_num(jd_at(status, 0), "restartCount", 0);
+    if (since)
+        (void)!clock_parse_rfc3339(slice_of(since), &r->since_ms);
+    if (r->backend)
+        call_start(r);
+}
+
+/* ---- Ending --------------------------------------------------------------------------------------------------------- */
+
+/* Everything of it has ended: the object goes, too. */
+static void finish(struct run *r)
+{
+    struct kube *k = r->kl->k;
+    struct json_t *pod = pod_of(r);
+    char *ns = mem_strdup(r->ns), *name = mem_strdup(r->name);
+
+    run_drop(r);
+    if (pod && object_terminating(pod)) {
+        jd_put(pod, "metadata.deletionGracePeriodSeconds", jd_int(0));
+        if (jd_len(jd_get(pod, "metadata.finalizers")) == 0)
+            store_del(k->store, KIND_POD, ns, name, pod);
+    }
+    controllers_queue(k, QUEUE_KUBELET, ns, name, 0);
+    jd_free(pod);
+    free(ns);
+    free(name);
+}
+
+static void stop_pod(struct run *r, const struct json_t *pod)
+{
+    bool has_process = r->stage == STARTED || r->stage == RUNNING;
+    int64_t grace_ms = pod ? 1000 * jd_num(pod, "metadata.deletionGracePeriodSeconds", 30) : 0;
+
+    if (r->stage == ENDING || r->stage == OVER)
+        return;
+    r->stage = ENDING;
+    timer_stop(r->timer);
+    if (r->backend && has_process) {
+        struct json_t *none = pod ? NULL : object_parse("{'metadata':{'name':'%s','namespace':'%s','uid':'%s',"
+                                                        "'deletionGracePeriodSeconds':0}}", r->name, r->ns, r->uid);
+        struct pod_info info = info_new(r->kl->k, pod ? pod : none, r);
+        r->backend->stop(r->kl->k->sb, &info);
+        info_free(&info);
+        jd_free(none);
+        return;
+    }
+    timer_start(r->timer, grace_ms < END_MS ? grace_ms : END_MS, 0);
+}
+
+static int64_t back_off(const struct run *r)
+{
+    int64_t ms = r->restarts <= 1 ? CRASH_FIRST_MS : CRASH_SECOND_MS;
+
+    for (unsigned i = 2; i < r->restarts && ms < CRASH_MAX_MS; i++)
+        ms *= 2;
+    return ms < CRASH_MAX_MS ? ms : CRASH_MAX_MS;
+}
+
+/* The main process ended by itself. */
+static void crashed(struct run *r, int code)
+{
+    if (runs_to_an_end(r)) {
+        r->stage = OVER;
+        show_finished(r, code);
+        return;
+    }
+    r->stage = WAITING;
+    r->ready = false;
+    r->restarts++;
+    show_crashed(r, code, back_off(r) > CRASH_FIRST_MS);
+    timer_start(r->timer, back_off(r), 0);
+}
+
+static void on_timer(void *arg)
+{
+    struct run *r = arg;
+
+    switch (r->stage) {
+    case CREATING:
+    case WAITING:
+        start_containers(r);
+        break;
+    case STARTED:
+        if (runs_to_an_end(r)) {
+            r->stage = OVER;
+            show_finished(r, 0);
+        } else {
+            r->stage = RUNNING;
+            show_running(r, true);
+        }
+        break;
+    case ENDING:
+        finish(r);
+        break;
+    case RUNNING:
+    case OVER:
+        break;
+    }
+}
+
+void kubelet_sync(struct kubelet *kl, const char *ns, const char *name)
+{
+    struct json_t *pod = kube_get(kl->k, KIND_POD, ns, name);
+    struct run *r = find(kl, ns, name);
+
+    if (r && (!pod || !str_eq(object_uid_of(pod), r->uid))) {
+        if (r->stage == OVER)
+            finish(r);
+        else
+            stop_pod(r, NULL);
+    } else if (pod && !jd_str(pod, "spec.nodeName")) {
+        /* the scheduler's */
+    } else if (pod && object_terminating(pod)) {
+        if (!r)
+            r = run_new(kl, pod);
+        if (r->stage == OVER)
+            finish(r);
+        else
+            stop_pod(r, pod);
+    } else if (pod && !r && str_eq(jd_str(pod, "status.phase"), "Pending")) {
+        start_pod(kl, pod);
+    } else if (pod && !r && str_eq(jd_str(pod, "status.phase"), "Running")) {
+        adopt_pod(kl, pod);
+    }
+    jd_free(pod);
+}
+
+/* ---- What the backends say ------------------------------------------------------------------------------------------ */
+
+struct adoption {
+    struct kube *k;
+    const struct pod_backend *b;
+};
+
+static bool adopt_for(void *arg, struct json_t *pod)
+{
+    struct adoption *a = arg;
+    struct kubelet *kl = a->k->kubelet;
+    struct run *r = find(kl, object_namespace(pod), object_name(pod));
+
+    if (kubelet_backend(kl, pod) != a->b || (r && r->backend) || !str_eq(jd_str(pod, "status.phase"), "Running"))
+        return true;
+    if (!r) {
+        adopt_pod(kl, pod);
+    } else {
+        r->backend = a->b;
+        call_start(r);
+    }
+    return true;
+}
+
+static void adopt_all(void *arg)
+{
+    struct kubelet *kl = arg;
+
+    for (size_t i = 0; i < kl->backend_count; i++) {
+        struct adoption a = {kl->k, kl->backends[i]};
+        each_object(kl->k, KIND_POD, kl->backends[i]->ns, adopt_for, &a);
+    }
+}
+
+void kube_register_backend(struct sandbox *s, const struct pod_backend *b)
+{
+    struct kubelet *kl = s->kube->kubelet;
+
+    kl->backends = mem_reallocarray(kl->backends, kl->backend_count + 1, sizeof(kl->backends[0]));
+    kl->backends[kl->backend_count++] = b;
+    loop_defer(s->loop, adopt_all, kl);
+}
+
+void kube_pod_ready(struct sandbox *s, const char *ns, const char *name, bool ready)
+{
+    struct run *r = s->kube ? find(s->kube->kubelet, ns, name) : NULL;
+
+    if (!r || (r->stage != STARTED && r->stage != RUNNING))
+        return;
+    if (r->stage == STARTED && ready)
+        r->stage = RUNNING;
+    if (r->ready != ready)
+        show_running(r, ready);
+}
+
+void kube_pod_exited(struct sandbox *s, const char *ns, const char *name, int exit_code)
+{
+    struct run *r = s->kube ? find(s->kube->kubelet, ns, name) : NULL;
+
+    if (!r)
+        return;
+    if (r->stage == ENDING)
+        timer_start(r->timer, 0, 0);
+    else if (r->stage == STARTED || r->stage == RUNNING)
+        crashed(r, exit_code);
+}
+
+void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const char *text, size_t n)
+{
+    struct run *r = s->kube ? find(s->kube->kubelet, ns, name) : NULL;
+
+    if (!r)
+        return;
+    buf_add(&r->log, text, n);
+    if (r->log.len > 2 * LOG_MAX)
+        buf_consume(&r->log, r->log.len - LOG_MAX);
+}
+
+void kube_pod_label(struct sandbox *s, const char *ns, const char *name, const char *label, const char *value)
+{
+    struct json_t *pod = s->kube ? kube_get(s->kube, KIND_POD, ns, name) : NULL;
+
+    if (!pod)
+        return;
+    object_set_label(pod, label, value);
+    kube_write(s->kube, KIND_POD, pod, app_of(pod));
+    jd_free(pod);
+}
+
+struct err *kube_pod_kill(struct sandbox *s, const char *ns, const char *name)
+{
+    struct run *r = find(s->kube->kubelet, ns, name);
+
+    if (!r || (r->stage != STARTED && r->stage != RUNNING))
+        return err_new(ERR_USAGE, "no running pod %s/%s", ns, name);
+    if (!r->backend) {
+        crashed(r, 137);
+        return NULL;
+    }
+    struct json_t *pod = pod_of(r);
+    if (!pod)
+        return err_new(ERR_USAGE, "no pod %s/%s", ns, name);
+    struct pod_info info = info_new(s->kube, pod, r);
+    info.grace_ms = 0;
+    r->backend->stop(s, &info);
+    info_free(&info);
+    jd_free(pod);
+    return NULL;
+}

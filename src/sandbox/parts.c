@@ -1,0 +1,12 @@
+/* The parts of the sandbox, in the order in which they start. */
+#include "sandbox/alerts.h"
+#include "sandbox/apps.h"
+#include "sandbox/kube.h"
+#include "sandbox/kubectl.h"
+#include "sandbox/lvm.h"
+#include "sandbox/pg.h"
+#include "sandbox/vault.h"
+
+const struct sandbox_part *const sandbox_parts[] = {
+    &kube_part, &kubectl_part, &vault_part, &pg_part, &alerts_part, &apps_part, &lvm_part, NULL,
+};
