@@ -32,8 +32,8 @@ static bool app_has_pod(struct sandbox *s)
 static struct json_t *app_about(void)
 {
     struct json_t *o = jd_object();
-    jd_set(o, "version", jd_string("v1.132.3"));
-    jd_set(o, "versionUrl", jd_string("https://github.com/immich-app/immich/releases/tag/v1.132.3"));
+    jd_set(o, "version", jd_string("v1.131.3"));
+    jd_set(o, "versionUrl", jd_string("https://github.com/immich-app/immich/releases/tag/v1.131.3"));
     jd_set(o, "licensed", jd_bool(false));
     jd_set(o, "nodejs", jd_string("v22.14.0"));
     return o;

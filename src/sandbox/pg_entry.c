@@ -231,11 +231,12 @@ static struct err *entry_load_seed(const struct pg_entry *en)
     struct err *e = entry_password(en, &password);
     if (e)
         return e;
-    char *role = str_printf("SET password_encryption = 'scram-sha-256';\n\n"
+    char *role = str_printf("BEGIN;\n\n"
+                            "SET password_encryption = 'scram-sha-256';\n\n"
                             "CREATE ROLE " PG_APP_USER " SUPERUSER LOGIN PASSWORD '%s';\n\n", password);
     bool small = str_eq(en->content, "seed-small");
     char *seed = entry_seed_text(small ? PG_SEED_ASSETS_SMALL : PG_SEED_ASSETS);
-    char *text = str_printf("%s%sANALYZE;\n\n", role, seed);
+    char *text = str_printf("%s%sCOMMIT;\n\n", role, seed);
     e = entry_sql(en, PG_DATABASE, text);
     mem_free(text);
     mem_free(seed);

@@ -1,7 +1,8 @@
 /* What the seed's database holds: Immich's tables in small, a role that reads, sequences, a large object, ten
  * extensions, one of them older than the image's default. Rows are computed, so every sandbox has the same.
  *
- * It runs in single-user mode with -j, where a command ends at a semicolon and an empty line. */
+ * It runs in single-user mode with -j, where a command ends at a semicolon and an empty line. In one transaction, so
+ * that what it creates needs no write-ahead log (wal_level is minimal then). */
 #include "sandbox/pg_entry.h"
 
 const char pg_seed_sql[] =
@@ -81,15 +82,15 @@ const char pg_seed_sql[] =
     "    '2026-04-01 08:00Z' FROM generate_series(1, 6) n;\n\n"
     "INSERT INTO libraries SELECT nth_uuid('library', n), 'External ' || n, nth_uuid('user', n),\n"
     "    ARRAY['/photos/' || n] FROM generate_series(1, 2) n;\n\n"
-    "INSERT INTO assets SELECT nth_uuid('asset', n), nth_uuid('user', 1 + n % 6), CASE WHEN n % 10 = 0\n"
-    "    THEN nth_uuid('library', 1 + n % 2) END,\n"
-    "    CASE WHEN n % 14 = 0 THEN 'VIDEO' ELSE 'IMAGE' END, 'upload/library/' || n % 6 || '/' || 2015 +\n"
-    "    n % 11 || '/IMG_' || n || '.jpg',\n"
-    "    'IMG_' || n || '.jpg', decode(md5('sum' || n), 'hex'), timestamptz '2015-01-01 00:00Z' + n *\n"
-    "    interval '52 minutes',\n"
-    "    n % 37 = 0, CASE WHEN n % 911 = 0 THEN 'trashed' ELSE 'active' END::assets_status_enum,\n"
+    "INSERT INTO assets SELECT nth_uuid('asset', n), users[1 + n % 6], CASE WHEN n % 10 = 0 THEN\n"
+    "    libraries[1 + n % 2] END, CASE WHEN n % 14 = 0 THEN 'VIDEO' ELSE 'IMAGE' END,\n"
+    "    concat('upload/library/', n % 6, '/', 2015 + n % 11, '/IMG_', n, '.jpg'),\n"
+    "    concat('IMG_', n, '.jpg'), int8send(n * bigint '11400714819323') || int8send(n),\n"
+    "    timestamptz '2015-01-01 00:00Z' + n * interval '52 minutes', n % 37 = 0,\n"
+    "    CASE WHEN n % 911 = 0 THEN 'trashed' ELSE 'active' END::assets_status_enum,\n"
     "    CASE WHEN n % 911 = 0 THEN timestamptz '2026-04-20 12:00Z' END, timestamptz '2026-04-21 12:00Z'\n"
-    "    FROM generate_series(1, @ASSETS@) n;\n\n"
+    "    FROM generate_series(1, @ASSETS@) n, (SELECT array_agg(nth_uuid('user', i)) AS users,\n"
+    "    array_agg(nth_uuid('library', i)) AS libraries FROM generate_series(1, 6) i) AS ids;\n\n"
     "INSERT INTO exif SELECT nth_uuid('asset', n), (ARRAY['Canon','Apple','Google','SONY'])[1 + n % 4],\n"
     "    'model ' || n % 9, 4032, 3024,\n"
     "    1500000 + (n * 7919) % 6000000, 41 + (n % 1000) / 500.0, 22 + (n % 1500) / 300.0,\n"
@@ -103,7 +104,8 @@ const char pg_seed_sql[] =
     "INSERT INTO person SELECT nth_uuid('person', n), nth_uuid('user', 1 + n % 6), CASE WHEN n % 3 = 0\n"
     "    THEN 'person ' || n ELSE '' END, n % 40 = 0 FROM generate_series(1, 400) n;\n\n"
     "INSERT INTO asset_faces SELECT nth_uuid('face', n), nth_uuid('asset', 1 + (n * 31) % @ASSETS@),\n"
-    "    nth_uuid('person', 1 + n % 400), n % 900, n % 700 FROM generate_series(1, @ASSETS@ / 4) n;\n\n"
+    "    people[1 + n % 400], n % 900, n % 700 FROM generate_series(1, @ASSETS@ / 4) n,\n"
+    "    (SELECT array_agg(nth_uuid('person', i)) AS people FROM generate_series(1, 400) i) AS ids;\n\n"
     "INSERT INTO face_search SELECT nth_uuid('face', n), ARRAY[cos(n), sin(n * 2), cos(n * 3), sin(n *\n"
     "    4)]::real[] FROM generate_series(1, @ASSETS@ / 4) n;\n\n"
     "INSERT INTO albums SELECT nth_uuid('album', n), nth_uuid('user', 1 + n % 6), 'Album ' || n, '',\n"
@@ -115,7 +117,7 @@ const char pg_seed_sql[] =
     "    n), 'DELETE', timestamptz '2026-04-01 00:00Z' + n * interval '1 minute' FROM generate_series(1,\n"
     "    2500) n;\n\n"
     "INSERT INTO system_metadata VALUES ('version-check-state',\n"
-    "    '{\"checkedAt\": \"2026-04-25T06:00:00Z\", \"releaseVersion\": \"v1.132.3\"}'),\n"
+    "    '{\"checkedAt\": \"2026-04-25T06:00:00Z\", \"releaseVersion\": \"v1.131.3\"}'),\n"
     "    ('system-config', '{\"ffmpeg\": {\"crf\": 23}, \"storageTemplate\": {\"enabled\": true}}'),\n"
     "    ('admin-onboarding', '{\"isOnboarded\": true}');\n\n"
     "INSERT INTO migrations (\"timestamp\", name) SELECT 1645130759468 + n::bigint * 86400000, 'Migration'\n"
@@ -150,4 +152,6 @@ const char pg_seed_sql[] =
     "    'trashed';\n\n"
     "GRANT USAGE ON SCHEMA public TO immich_readers;\n\n"
     "GRANT SELECT ON ALL TABLES IN SCHEMA public TO immich_readers;\n\n"
-    "RESET ROLE;\n\n";
+    "RESET ROLE;\n\n"
+    "SET default_statistics_target = 10;\n\n"
+    "ANALYZE;\n\n";
