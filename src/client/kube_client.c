@@ -147,7 +147,7 @@ static struct kube_transport *transport_for(struct kube_client *c, const struct 
         .insecure = config->insecure,
         .server_name = config->tls_server_name,
         .proxy_url = config->proxy_url,
-        .env_proxy = !config->proxy_url,
+        .env_proxy = !config->proxy_url && c->remote, /* as Go: never for loopback */
     };
     c->transport = MEM_NEW(struct kube_transport);
     c->transport->http = http_new(c->loop, &o);
