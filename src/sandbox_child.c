@@ -46,12 +46,11 @@ static struct err *choose_dir(struct cli *cli, struct sandbox_child *s) {
     const char *tmp = getenv("TMPDIR");
     if (cli->dir) {
         s->dir = mem_strdup(cli->dir);
-        return file_mkdirs(s->dir, 0755);
+        return file_mkdirs(s->dir, 0700);
     }
     s->dir = str_printf("%s/ferryman-sandbox-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     s->temporary = true;
     if (!mkdtemp(s->dir)) return err_sys(errno, "cannot make a folder for the sandbox at %s; set TMPDIR or give --dir", s->dir);
-    if (chmod(s->dir, 0755)) return err_sys(errno, "cannot open %s to the sandbox's PostgreSQL user", s->dir);
     return NULL;
 }
 

@@ -43,6 +43,20 @@ struct err *err_new(enum err_kind kind, const char *fmt, ...)
     return err_make(kind, text);
 }
 
+struct err *err_list(enum err_kind kind, const char *lines)
+{
+    struct err *e = MEM_NEW(struct err);
+    struct buf text = {0};
+    struct slice rest = slice_of(lines), line;
+    e->kind = kind;
+    while (slice_cut(&rest, '\n', &line)) {
+        if (text.len) buf_addc(&text, '\n');
+        utf8_clean(&text, line);
+    }
+    e->text = buf_steal(&text);
+    return e;
+}
+
 struct err *err_sys(int errnum, const char *fmt, ...)
 {
     struct buf b = {0};

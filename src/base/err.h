@@ -32,6 +32,8 @@ struct err;
 
 /* A new error. The text has no trailing period or newline; it is cleaned (utf8_clean), so foreign text may be in it. */
 struct err *err_new(enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
+/* Several faults of one input, each a line of `lines`: the only error whose text has newlines. Each line is cleaned. */
+struct err *err_list(enum err_kind kind, const char *lines) MUST_CHECK;
 /* A new ERR_SYSTEM error whose text ends with ": strerror(errnum)". */
 struct err *err_sys(int errnum, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
 /* Puts context in front of `cause`, which it takes over; the kind is the cause's. Returns NULL if cause is NULL. */

@@ -164,9 +164,13 @@ static void read_workloads(struct plan_reader *r, const struct yaml_node *root, 
     }
 }
 
+/* HH:MM at the beginning of s; 24:00 is the end of a day. */
 static bool clock_time_valid(const char *s) {
-    return strlen(s) >= 5 && isdigit((unsigned char)s[0]) && isdigit((unsigned char)s[1]) && s[2] == ':' &&
-           isdigit((unsigned char)s[3]) && isdigit((unsigned char)s[4]) && (s[0] - '0') * 10 + (s[1] - '0') < 24 && s[3] < '6';
+    if (strlen(s) < 5 || !isdigit((unsigned char)s[0]) || !isdigit((unsigned char)s[1]) || s[2] != ':' || !isdigit((unsigned char)s[3]) ||
+        !isdigit((unsigned char)s[4]))
+        return false;
+    int hour = (s[0] - '0') * 10 + (s[1] - '0'), minute = (s[3] - '0') * 10 + (s[4] - '0');
+    return hour < 24 ? minute < 60 : hour == 24 && minute == 0;
 }
 
 bool plan_hours_valid(const char *text) {
@@ -222,7 +226,7 @@ struct err *plan_parse(const char *text, size_t n, const char *file, struct plan
     p->watchdog = mem_strdup("Watchdog");
     read_plan(&r, doc->root, p);
     if (r.count) {
-        e = err_new(ERR_DATA, "%s", buf_str(&r.faults));
+        e = err_list(ERR_DATA, buf_str(&r.faults));
         plan_free(p);
     } else {
         *ret = p;

@@ -73,7 +73,6 @@ class Sandbox:
 
     def __init__(self, *options, seconds=60):
         self.dir = tempfile.mkdtemp(prefix="ferryman-test-")
-        os.chmod(self.dir, 0o755)
         self.log = open(os.path.join(self.dir, "sandbox.stderr"), "w+")
         self.process = subprocess.Popen([SANDBOX, "--dir", self.dir, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, start_new_session=True)
