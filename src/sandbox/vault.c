@@ -364,6 +364,10 @@ static struct err *command_leader(struct sandbox *s, int argc, char **argv, stru
         return NULL;
     if (!vault_node_takes_part(&v->c, (int)to) || v->c.leader == VAULT_NONE || v->c.node[v->c.leader].hung)
         return err_new(ERR_FAILED, "vault-%d cannot take over now", (int)to);
+    vault_move(v);
+    if (v->c.node[to].applied < v->c.index)
+        return err_new(ERR_FAILED, "vault-%d is %lld entries behind", (int)to,
+                       (long long)(v->c.index - v->c.node[to].applied));
     vault_cluster_step_down(&v->c, (int)to);
     buf_printf(out, "vault-%d takes over\n", (int)to);
     return NULL;

@@ -81,13 +81,23 @@ int vault_cluster_tolerance(const struct vault_cluster *c)
     return tolerance > 0 ? tolerance : 0;
 }
 
-/* Who would win: takes part, votes, is not banned, holds everything committed; among equals the lowest. */
+/* Whether a majority would vote for it: a node refuses who holds less than itself, so what is committed stays. */
+static bool vault_would_win(const struct vault_cluster *c, int candidate)
+{
+    int votes = 0;
+    for (int i = 0; i < VAULT_NODES; i++)
+        votes += vault_node_takes_part(c, i) && c->node[i].voter && c->node[i].applied <= c->node[candidate].applied;
+    return votes >= vault_majority(c);
+}
+
+/* Who would be elected: takes part, votes, is not banned, gets the votes; among equals the lowest. */
 static int vault_candidate(const struct vault_cluster *c)
 {
     int best = VAULT_NONE;
     for (int i = 0; i < VAULT_NODES; i++) {
         const struct vault_node *n = &c->node[i];
-        if (n->stage != VAULT_RUNS || !n->in_config || !n->voter || n->hung || n->banned_until > c->now)
+        if (n->stage != VAULT_RUNS || !n->in_config || !n->voter || n->hung || n->banned_until > c->now ||
+            !vault_would_win(c, i))
             continue;
         if (best == VAULT_NONE || n->applied > c->node[best].applied)
             best = i;
@@ -303,9 +313,11 @@ void vault_cluster_step_down(struct vault_cluster *c, int to)
     int old = c->leader;
     if (old == VAULT_NONE || c->node[old].hung || old == to)
         return;
+    if (to != VAULT_NONE && (!vault_node_takes_part(c, to) || c->node[to].applied < c->index))
+        return; /* it is not handed over before the other is level */
     vault_lose_leader(c, VAULT_TRANSFER_MS);
     c->node[old].banned_until = c->now + VAULT_STEP_DOWN_BAN_MS;
-    if (to == VAULT_NONE || !vault_node_takes_part(c, to))
+    if (to == VAULT_NONE)
         return;
     for (int i = 0; i < VAULT_NODES; i++) {
         if (i != to)

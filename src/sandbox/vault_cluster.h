@@ -83,7 +83,7 @@ void vault_cluster_hang(struct vault_cluster *c, int node, bool hung);
 /* Sealed by hand, and the unsealer kept away; or let in again. */
 void vault_cluster_seal(struct vault_cluster *c, int node, bool sealed);
 void vault_cluster_lag(struct vault_cluster *c, int node, bool lagging);
-/* The leader gives up for the sake of `to` (VAULT_NONE: the most current). */
+/* The leader gives up for the sake of `to` (VAULT_NONE: the most current). Nothing happens if that one is not level. */
 void vault_cluster_step_down(struct vault_cluster *c, int to);
 void vault_cluster_remove_peer(struct vault_cluster *c, int node);
 /* One more entry. False: there is no leader with a majority, or it hangs. */

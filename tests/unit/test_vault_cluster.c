@@ -240,6 +240,28 @@ static void test_lag(void **state)
     assert_true(vault_node_healthy(&c, 1));
 }
 
+/* Who lacks committed entries is neither handed over to nor elected. */
+static void test_nobody_behind_leads(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    vault_cluster_lag(&c, 0, true);
+    for (int i = 0; i < 100; i++)
+        assert_true(vault_cluster_write(&c));
+    pass(&c, 500);
+    int64_t index = c.index;
+    vault_cluster_step_down(&c, 0);
+    assert_int_equal(c.leader, 2);
+    vault_cluster_stop(&c, 2, true);
+    vault_cluster_hang(&c, 1, true); /* only the one behind could answer */
+    pass(&c, 60000);
+    assert_int_equal(c.leader, VAULT_NONE);
+    vault_cluster_hang(&c, 1, false);
+    pass(&c, 1000);
+    assert_int_equal(c.leader, 1);
+    assert_true(c.index > index);
+}
+
 static void test_removed_peer_comes_back_as_non_voter(void **state)
 {
     (void)state;
@@ -299,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_step_down_without_a_successor),
         cmocka_unit_test(test_sealed_node_does_not_vote),
         cmocka_unit_test(test_lag),
+        cmocka_unit_test(test_nobody_behind_leads),
         cmocka_unit_test(test_removed_peer_comes_back_as_non_voter),
         cmocka_unit_test(test_removed_checker),
         cmocka_unit_test(test_time_does_not_go_back),
