@@ -78,20 +78,37 @@ static void on_cluster(void *arg, const char *uid, bool mismatch) {
     if (mismatch) timeline_add(s->world, "BAD", "plan", "this is another cluster: its uid is %s, the plan pins %s", uid, s->setup->plan->cluster);
 }
 
+/* The workloads that the plan moves: theirs are the claims that can be hostile. */
+static struct kube_plan_object *plan_objects(const struct plan *p) {
+    struct kube_plan_object *v = mem_calloc(p->nworkloads + 1, sizeof *v);
+    for (size_t i = 0; i < p->nworkloads; i++) {
+        const struct plan_workload *w = &p->workloads[i];
+        const struct plan_postgres *pg = w->kind == &plan_kind_postgres ? w->spec : NULL;
+        const struct plan_raft *raft = w->kind == &plan_kind_raft ? w->spec : NULL;
+        v[i] = (struct kube_plan_object){w->ns, pg ? "Deployment" : "StatefulSet", pg ? pg->deployment : raft ? raft->statefulset : w->name};
+    }
+    return v;
+}
+
 static void start_kube(struct engine_sources *s, const struct plan *p) {
     static const char *const none[] = {NULL};
     const char **namespaces = p ? plan_namespaces(p) : NULL, **classes = p ? terminated(&p->source_classes) : NULL;
+    const char **remaining = p ? terminated(&p->remaining) : NULL;
+    struct kube_plan_object *objects = p ? plan_objects(p) : NULL;
     s->kube = kube_source_new(&(struct kube_source_options){
         .loop = s->loop, .world = s->world, .config = s->setup->kube,
         .namespaces = namespaces ? namespaces : none,
         .source_classes = classes ? classes : none,
         .target_class = p ? p->target_class : NULL,
         .cluster_uid = p ? p->cluster : NULL,
+        .objects = objects, .nobjects = p ? p->nworkloads : 0, .remaining = remaining,
         .claims_only = getenv("FERRYMAN_CLAIMS_ONLY") != NULL,
         .on_cluster = on_cluster, .arg = s,
     });
     mem_free(namespaces);
     mem_free(classes);
+    mem_free(remaining);
+    mem_free(objects);
 }
 
 /* VAULT_TOKEN, else ~/.vault-token, as Vault's own client has it. */

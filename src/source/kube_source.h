@@ -6,6 +6,7 @@
 #define FERRYMAN_SOURCE_KUBE_SOURCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 #include "world/world.h"
@@ -14,6 +15,11 @@ struct kube_client;
 struct kube_config;
 struct kube_source;
 struct loop;
+
+/* A workload that the plan moves. */
+struct kube_plan_object {
+    const char *ns, *kind, *name; /* kind: "Deployment", "StatefulSet" */
+};
 
 struct kube_source_options {
     struct loop *loop;
@@ -24,6 +30,10 @@ struct kube_source_options {
     const char *const *source_classes;   /* of the plan: role of storage classes, HOSTILE/RETIRED; may be empty (all NFS counts) */
     const char *target_class;            /* NULL: none */
     const char *cluster_uid;             /* pinned uid of kube-system; NULL: not pinned. A mismatch is told by on_cluster */
+    const struct kube_plan_object *objects; /* of the plan; copied. Whose claims can be HOSTILE, RETIRED, MOVED. None and no
+                                               namespaces: there is no plan, and NFS under what looks like a database is HOSTILE */
+    size_t nobjects;
+    const char *const *remaining;        /* "namespace/name" of claims that may stay, NULL-terminated; copied; may be NULL */
     bool claims_only;                    /* bench: claims and volumes alone */
     void (*on_cluster)(void *arg, const char *uid, bool mismatch);
     void *arg;

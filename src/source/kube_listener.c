@@ -1,0 +1,123 @@
+/* One kind, its reflector and its row of T_SOURCES. A listener that is denied the whole cluster stays DENIED in its own
+ * row and tries on, while listeners of the plan's namespaces do what they can; they go when it comes through. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "source/kube_source_private.h"
+
+/* The canary proves a watch every 15 s (kube_client.h): two misses and something is wrong. */
+#define STALE_AFTER_MS 45000
+
+struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube_kind *kind, const char *ns) {
+    struct kube_listener *l = MEM_NEW(struct kube_listener);
+    char *name = ns ? str_printf("%s@%s", kind->resource, ns) : mem_strdup(kind->resource);
+    *l = (struct kube_listener){.source = s, .kind = kind, .ns = mem_strdup(ns)};
+    l->row = source_row_new(s->o.world, "kube", name, STALE_AFTER_MS);
+    mem_free(name);
+    s->listeners = mem_reallocarray(s->listeners, s->nlisteners + 1, sizeof *s->listeners);
+    s->listeners[s->nlisteners++] = l;
+    map_puts(s->by_key, source_row_key(l->row), l);
+    if (!s->client) return l;
+    static const struct kube_reflector_events events = {
+        .on_list_begin = kube_listener_begin,
+        .on_object = kube_listener_object,
+        .on_list_end = kube_listener_end,
+        .on_status = kube_listener_status,
+    };
+    l->reflector = kube_reflector_new(s->client, &(struct kube_reflector_options){.group_path = kind->group_path, .resource = kind->resource, .ns = ns},
+                                      &events, l);
+    return l;
+}
+
+/* With `remove` its row and all rows that it delivered go too. */
+void kube_listener_free(struct kube_listener *l, bool remove) {
+    struct kube_source *s = l->source;
+    if (s->o.loop) loop_undefer(s->o.loop, l);
+    kube_reflector_free(l->reflector);
+    if (remove && l->kind->table != T_COUNT)
+        world_sweep_end(s->o.world, l->kind->table, source_row_key(l->row), world_sweep_begin(s->o.world));
+    map_del(s->by_key, slice_of(source_row_key(l->row)));
+    for (size_t i = 0; i < s->nlisteners; i++)
+        if (s->listeners[i] == l) s->listeners[i] = s->listeners[--s->nlisteners];
+    source_row_free(l->row, remove);
+    mem_free(l->ns);
+    mem_free(l);
+}
+
+struct kube_listener *kube_listener_of(const struct kube_source *s, const struct row *r) {
+    return map_gets(s->by_key, row_src(s->o.world, r));
+}
+
+/* ---- Objects ------------------------------------------------------------------------------------------------------ */
+
+void kube_listener_begin(void *arg) {
+    struct kube_listener *l = arg;
+    l->sweep = world_sweep_begin(l->source->o.world);
+    if (l->kind->begin) l->kind->begin(l);
+}
+
+struct err *kube_listener_object(void *arg, struct slice json, bool deleted) {
+    struct kube_listener *l = arg;
+    struct err *e = l->kind->apply(l, json, deleted);
+    kube_arena_reset(&l->source->arena);
+    return e;
+}
+
+void kube_listener_row(struct kube_listener *l, const struct kube_meta *m, const struct cell *cells, bool deleted) {
+    struct world *w = l->source->o.world;
+    if (deleted) world_remove(w, l->kind->table, m->uid);
+    else world_upsert(w, l->kind->table, m->uid, source_row_key(l->row), cells);
+}
+
+static void answered(struct kube_listener *l) {
+    if (!l->answered) {
+        l->answered = true;
+        kube_source_answered(l->source, l->kind);
+    }
+}
+
+/* The listeners of single namespaces of this kind, which are needed no longer. */
+static void drop_singles(void *arg) {
+    struct kube_listener *l = arg;
+    struct kube_source *s = l->source;
+    for (size_t i = s->nlisteners; i-- > 0;)
+        if (s->listeners[i] != l && s->listeners[i]->kind == l->kind && s->listeners[i]->ns) kube_listener_free(s->listeners[i], true);
+}
+
+void kube_listener_end(void *arg) {
+    struct kube_listener *l = arg;
+    struct kube_source *s = l->source;
+    if (l->kind->table != T_COUNT) world_sweep_end(s->o.world, l->kind->table, source_row_key(l->row), l->sweep);
+    if (l->kind->end) l->kind->end(l);
+    kube_arena_reset(&s->arena);
+    l->listed = true;
+    answered(l);
+    source_row_objects(l->row, l->objects);
+    if (!l->single) return;
+    l->single = false;
+    if (s->o.loop) loop_defer(s->o.loop, drop_singles, l);
+    else drop_singles(l);
+}
+
+/* ---- State -------------------------------------------------------------------------------------------------------- */
+
+static void listen_singly(struct kube_listener *l) {
+    struct kube_source *s = l->source;
+    l->single = true;
+    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_new(s, l->kind, *ns);
+}
+
+void kube_listener_status(void *arg, const struct kube_reflector_status *st) {
+    struct kube_listener *l = arg;
+    struct kube_source *s = l->source;
+    if (st->state == KUBE_LIVE && st->last_ok_ms > l->last_ok_ms) {
+        l->last_ok_ms = st->last_ok_ms;
+        source_row_ok(l->row, true);
+        if (s->account) kube_account_alive(s->account);
+    }
+    if ((st->state != KUBE_BACKOFF && st->state != KUBE_DENIED) || !st->error) return;
+    answered(l);
+    source_row_failed(l->row, st->error, st->next_try_ms);
+    if (st->state == KUBE_DENIED && err_kind(st->error) == ERR_DENIED && !l->ns && l->kind->scope == KUBE_ALL && !l->single && *s->o.namespaces)
+        listen_singly(l);
+}
