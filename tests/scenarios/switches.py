@@ -82,11 +82,6 @@ off("alertmanager-down")
 s.wait(lambda: set(s.sources("alerts").values()) == {"POLLED"}, "alerts are back", 60)
 ok("alertmanager-down: unknown, not healthy")
 
-on("watchdog-gone")
-s.wait(lambda: any(g["answer"] in ("NO DATA", "FAIL") and "alert" in g["name"] for g in s.rows("gates")), "without its watchdog alerting is unknown", 60)
-off("watchdog-gone")
-ok("watchdog-gone: alerts are unknown")
-
 on("app-down")
 s.wait(lambda: any(r["state"] == "FAIL" for r in s.rows("probes")), "an application that answers 502 fails its probe", 60)
 off("app-down")
