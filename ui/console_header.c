@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
 #include "ui/console_private.h"
@@ -48,25 +49,45 @@ static int64_t requests_a_minute(const struct world *w) {
     return sum;
 }
 
-/* When not everything fits, servers that are well are their name and mark only. */
+/* Columns of one server at a level of brevity: 0 everything, 1 what is well as its mark only, 2 what is not well as mark and word, 3 marks. */
+static int server_cols(const struct server *s, struct fresh f, int brevity) {
+    int name = (int)strlen(s->name) + 1, whole = draw_fresh_cols(f);
+    if (brevity == 0) return name + whole + 3;
+    if (brevity == 3 || fresh_usable(f)) return name + 1 + 2;
+    if (brevity == 2) whole = draw_fresh_cols((struct fresh){f.state, -1});
+    return name + whole + 2;
+}
+
+static int strip_cols(struct console *c, int brevity) {
+    int sum = 1;
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+        struct fresh f = server_fresh(c, &servers[i]);
+        if (f.state != FRESH_OFF) sum += server_cols(&servers[i], f, brevity);
+    }
+    return sum;
+}
+
 static void strip(struct console *c, int cols) {
     struct draw *d = c->ui.draw;
-    int shown = 0;
-    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) shown += server_fresh(c, &servers[i]).state != FRESH_OFF;
-    bool brief = shown * 16 > cols;
-    int x = 1;
-    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+    int x = 1, brevity = 0;
+    while (brevity < 3 && strip_cols(c, brevity) > cols) brevity++;
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
         struct fresh f = server_fresh(c, &servers[i]);
         if (f.state == FRESH_OFF) continue;
-        x += draw_str(d, 1, x, cols - x, STYLE_DIM, servers[i].name) + 1;
-        x += draw_fresh(d, 1, x, brief && fresh_usable(f) ? 2 : cols - x, f) + (brief ? 2 : 3);
+        int used = server_cols(&servers[i], f, brevity), name = (int)strlen(servers[i].name) + 1;
+        draw_str(d, 1, x, name, STYLE_DIM, servers[i].name);
+        if (brevity == 2) f.age_ms = -1;
+        bool mark_only = brevity == 3 || (brevity && fresh_usable(f));
+        if (mark_only) draw_fresh(d, 1, x + name, 1, f);
+        else draw_fresh(d, 1, x + name, cols - x - name, f);
+        x += used;
     }
-    if (!shown) draw_str(d, 1, x, cols - x, STYLE_DIM, "no source has reported yet");
+    if (x == 1) draw_str(d, 1, x, cols - x, STYLE_DIM, "no source has reported yet");
     struct buf rate = {0};
     format_int(&rate, requests_a_minute(c->ui.world));
     buf_adds(&rate, " requests/min");
     int rate_cols = (int)rate.len;
-    if (shown && x + rate_cols + 1 < cols) draw_right(d, 1, cols - 1 - rate_cols, rate_cols, STYLE_DIM, buf_slice(&rate));
+    if (x > 1 && x + rate_cols + 1 < cols) draw_right(d, 1, cols - 1 - rate_cols, rate_cols, STYLE_DIM, buf_slice(&rate));
     buf_free(&rate);
 }
 
@@ -134,8 +155,8 @@ static void credential_banner(struct console *c, const struct row *r, int *y) {
     struct buf text = {0};
     if (refused) {
         struct slice error = error_of(c->ui.world, key);
-        buf_printf(&text, "CREDENTIALS %.*s at %.*s%s%.*s. Renew them; they are read again by themselves.", SLICE_FMT(state), SLICE_FMT(key),
-                   error.n ? ": " : "", SLICE_FMT(error));
+        buf_printf(&text, "CREDENTIALS %.*s at %.*s: renew them, they are read again by themselves. %.*s", SLICE_FMT(state), SLICE_FMT(key),
+                   SLICE_FMT(error));
         banner(c, y, STYLE_BANNER_BAD, &text);
     } else if (expires && expires - now < EXPIRY_WARN_MS) {
         char age[32];

@@ -71,6 +71,20 @@ static void put(const struct draw *d, int y, int x, enum style s, uint32_t cp) {
     mvadd_wch(y, x, &cell);
 }
 
+/* What stands for a character where only ASCII may be drawn: marks of our own have their like, foreign letters become '?'. */
+static uint32_t ascii_of(uint32_t cp) {
+    static const struct {
+        uint32_t cp;
+        char ascii;
+    } likes[] = {{0x00B7, '-'}, {0x2013, '-'}, {0x2014, '-'}, {0x2026, '~'}, {0x2190, '<'}, {0x2191, '^'}, {0x2192, '>'}, {0x2193, 'v'},
+                 {0x00D7, 'x'}, {0x2500, '-'}, {0x2502, '|'}, {0x2713, '+'}, {0x2717, 'X'}, {0x2022, '\''}};
+    if (cp < 0x80) return cp;
+    for (size_t i = 0; i < ARRAY_LEN(likes); i++)
+        if (likes[i].cp == cp) return (uint32_t)likes[i].ascii;
+    if (cp >= 0x2581 && cp <= 0x2588) return (uint32_t)"_.:-=+*#"[cp - 0x2581]; /* bars of growing height */
+    return cp >= 0x2589 && cp <= 0x2593 ? '#' : '?';
+}
+
 /* Each character at its own place: what the terminal thinks of its width moves nothing else. Zero-width characters are left out. */
 static int put_text(const struct draw *d, int y, int x, enum style s, struct slice text) {
     int used = 0;
@@ -78,7 +92,8 @@ static int put_text(const struct draw *d, int y, int x, enum style s, struct sli
         uint32_t cp;
         size_t n = utf8_decode(text.p, text.n, &cp);
         int w = utf8_width(cp);
-        if (w > 0) put(d, y, x + used, s, cp);
+        if (w > 0 && theme_ascii(d->theme)) put(d, y, x + used, s, ascii_of(cp));
+        else if (w > 0) put(d, y, x + used, s, cp);
         used += w;
         text.p += n;
         text.n -= n;
@@ -155,12 +170,23 @@ static const struct {
     [FRESH_STARTING] = {STYLE_BUSY, GLYPH_BUSY, "starting"},
 };
 
-int draw_fresh(struct draw *d, int y, int x, int cols, struct fresh f) {
-    char text[48], age[24] = "";
-    enum style s = fresh_look[f.state].style;
+static void fresh_text(struct fresh f, char *text, size_t size) {
+    char age[24] = "";
     bool with_age = f.state != FRESH_LIVE && f.state != FRESH_OFF && f.state != FRESH_STARTING && f.age_ms >= 0;
     if (with_age) clock_format_age(f.age_ms, age, sizeof age);
-    snprintf(text, sizeof text, "%s%s%s", fresh_look[f.state].word, *fresh_look[f.state].word && *age ? " " : "", age);
+    snprintf(text, size, "%s%s%s", fresh_look[f.state].word, *fresh_look[f.state].word && *age ? " " : "", age);
+}
+
+int draw_fresh_cols(struct fresh f) {
+    char text[48];
+    fresh_text(f, text, sizeof text);
+    return 2 + (int)utf8_columns(slice_of(text));
+}
+
+int draw_fresh(struct draw *d, int y, int x, int cols, struct fresh f) {
+    char text[48];
+    enum style s = fresh_look[f.state].style;
+    fresh_text(f, text, sizeof text);
     draw_glyph(d, y, x, s, fresh_look[f.state].glyph);
     return 2 + draw_str(d, y, x + 2, cols - 2, s, text);
 }

@@ -42,6 +42,7 @@ void draw_vline(struct draw *d, int y, int x, int rows);
 int draw_status(struct draw *d, int y, int x, int cols, struct slice word);
 /* "✓ live", "~ STALE 3m12s", "✗ DOWN 2m" … */
 int draw_fresh(struct draw *d, int y, int x, int cols, struct fresh f);
+int draw_fresh_cols(struct fresh f); /* columns that it takes uncut */
 /* Lays a style over what is drawn already (selection, freeze dimming). */
 void draw_overlay(struct draw *d, int y, int x, int cols, enum style s);
 

@@ -32,8 +32,8 @@ enum list_look {
 struct list_col {
     const char *title;
     int col;             /* the table's column: shown, sorted by and dimmed when null; -1 with a text function of your own */
-    short min, max;      /* columns of the screen; max 0: as min. What is left over is shared by columns up to max, then by flex ones */
-    bool flex;
+    short min, max;      /* columns of the screen: a column is as wide as its widest cell within these; max 0: as min */
+    bool flex;           /* no max: as wide as its cells, as far as there is room */
     bool right;          /* right-aligned (numbers, ages) */
     short drop;          /* 0: always shown; when it is too narrow the highest goes first */
     const char *none;    /* shown when null; NULL: "?" (not known). "–" where absence is a fact */
@@ -68,7 +68,8 @@ void list_refresh(struct list *l);
 
 /* Column titles in the first row of r, rows below. `focused`: the selection is drawn. */
 void list_draw(struct list *l, struct rect r, bool focused);
-/* "sort: risk ↓  /vault (114 hidden by filter)" for the section's header. */
+/* "/vault (114 hidden by filter)  sort: risk ↓" for the section's header; the first half alone, nothing without a filter. */
+void list_filter_summary(const struct list *l, struct buf *out);
 void list_summary(const struct list *l, struct buf *out);
 
 size_t list_total(const struct list *l);   /* rows that belong here */

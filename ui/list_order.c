@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "ui/format.h"
 #include "ui/list_private.h"
 #include "ui/screen.h"
@@ -150,9 +151,20 @@ static void drop(struct list *l, struct slice key, struct entry *e) {
     entry_free(e);
 }
 
+static void measure(struct list *l, const struct row *r) {
+    struct buf text = {0};
+    for (size_t i = 0; i < l->spec->ncols && i < LIST_COLS_MAX; i++) {
+        buf_clear(&text);
+        int cols = list_cell(l, r, i, &text) ? (int)utf8_columns(buf_slice(&text)) : 1;
+        if (cols > l->want[i]) l->want[i] = (short)(cols < 500 ? cols : 500);
+    }
+    buf_free(&text);
+}
+
 static void adopt(struct list *l, struct entry *e, const struct row *r) {
     e->row = r;
     list_entry_load(l, e);
+    measure(l, r);
     bool matches = filter_matches(l, r);
     l->matches += (size_t)matches - (size_t)e->matches;
     e->matches = matches;

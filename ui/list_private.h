@@ -4,6 +4,8 @@
 
 #include "ui/list.h"
 
+#define LIST_COLS_MAX 24
+
 struct entry {
     const struct row *row;  /* kept current by the watch */
     struct cell sort;       /* text points into the row or into sort_text */
@@ -41,6 +43,7 @@ struct list {
     long offset;           /* rows between the top of the window and the selection */
     struct rect drawn;     /* where it was drawn last: pages and clicks */
     size_t top;
+    short want[LIST_COLS_MAX]; /* columns of the widest cell that was met: it grows only, so that nothing moves back and forth */
     struct filter filter;
     struct list *next;     /* of ui->lists */
 };

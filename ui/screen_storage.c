@@ -11,7 +11,7 @@
 #include "ui/screen.h"
 
 #define CLAIMS_SOURCE "kube/persistentvolumeclaims"
-#define SIDE_COLS 58     /* of the summary by class */
+#define SIDE_COLS 53     /* of the summary by class */
 #define SIDE_FROM 170    /* columns from which it is shown */
 #define CLASSES_MAX 64
 
@@ -72,7 +72,7 @@ static void size_text(const struct world *w, const struct row *r, struct buf *ou
 
 static const struct list_col cols[] = {
     {.title = "STATE", .col = CLAIMS_STATE, .min = 13},
-    {.title = "CLAIM", .col = -1, .text = claim_text, .style = claim_style, .min = 26, .max = 44},
+    {.title = "CLAIM", .col = -1, .text = claim_text, .style = claim_style, .min = 24, .max = 44},
     {.title = "CLASS", .col = CLAIMS_CLASS, .min = 14, .max = 24, .none = "–"},
     {.title = "GiB", .col = CLAIMS_REQUEST, .text = size_text, .min = 6, .right = true, .drop = 2},
     {.title = "MODE", .col = CLAIMS_MODES, .min = 4, .drop = 6},
@@ -211,36 +211,71 @@ static void draw_evidence(const struct state *s, struct rect r) {
     buf_free(&text);
 }
 
-static void summary(const struct state *s, struct buf *out) {
-    int64_t hostile = 0, retired = 0;
+struct counts {
+    int64_t hostile, retired, unknown;
+};
+
+static struct counts count(const struct state *s) {
+    struct counts n = {0};
     const struct world *w = s->ui->world;
     for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r)) {
         if (!belongs(s, r)) continue;
-        hostile += slice_is(row_text(r, CLAIMS_STATE), "HOSTILE");
-        retired += slice_is(row_text(r, CLAIMS_STATE), "RETIRED");
+        struct slice state = row_text(r, CLAIMS_STATE);
+        n.hostile += slice_is(state, "HOSTILE");
+        n.retired += slice_is(state, "RETIRED");
+        n.unknown += !state.p || slice_is(state, "UNKNOWN");
     }
-    format_int(out, (int64_t)list_total(s->list));
-    buf_adds(out, list_total(s->list) == 1 ? " claim" : " claims");
-    if (s->ui->ns) buf_printf(out, " in %s", s->ui->ns);
-    if (hostile) buf_printf(out, " · %lld that NFS can hurt", (long long)hostile);
-    else if (list_total(s->list)) buf_adds(out, " · none that NFS can hurt");
-    if (retired) buf_printf(out, " · %lld retired", (long long)retired);
-    buf_adds(out, "   ");
-    list_summary(s->list, out);
+    return n;
+}
+
+static int piece(const struct state *s, struct rect r, int x, enum style style, int64_t n, const char *words) {
+    struct buf text = {0};
+    buf_adds(&text, "· ");
+    if (n >= 0) format_int(&text, n);
+    buf_adds(&text, words);
+    x += draw_text(s->ui->draw, r.y, x, r.x + r.cols - x, style, buf_slice(&text)) + 1;
+    buf_free(&text);
+    return x;
+}
+
+/* How many, and how many of them are wrong; when nothing is known of them, that. */
+static void draw_header(const struct state *s, struct rect r) {
+    struct buf text = {0};
+    size_t total = list_total(s->list);
+    bool unknown = total == 0 && section_why(s->ui->world, CLAIMS_SOURCE, &text);
+    struct counts n = count(s);
+    struct fresh f = section_fresh(s->ui->world, CLAIMS_SOURCE);
+    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "STORAGE", (struct slice){NULL, 0}, CLAIMS_SOURCE);
+    if (!fresh_usable(f) || s->ui->stale) r.cols -= draw_fresh_cols(f) + 3; /* it stands at the right */
+    buf_clear(&text);
+    if (unknown) buf_adds(&text, "claims are not known");
+    else format_int(&text, (int64_t)total);
+    if (!unknown) buf_adds(&text, total == 1 ? " claim" : " claims");
+    if (s->ui->ns) buf_printf(&text, " in %s", s->ui->ns);
+    int x = r.x + 10;
+    x += draw_text(s->ui->draw, r.y, x, r.x + r.cols - x, STYLE_NORMAL, buf_slice(&text)) + 1;
+    buf_clear(&text);
+    if (n.hostile) x = piece(s, r, x, STYLE_BAD, n.hostile, " that NFS can hurt");
+    else if (total) x = piece(s, r, x, STYLE_OK, -1, "none that NFS can hurt");
+    list_filter_summary(s->list, &text);
+    if (text.len) x += draw_text(s->ui->draw, r.y, x + 1, r.x + r.cols - x - 1, STYLE_ACCENT, buf_slice(&text)) + 2;
+    buf_clear(&text);
+    if (n.retired) x = piece(s, r, x, STYLE_WARN, n.retired, " retired");
+    if (n.unknown) x = piece(s, r, x, STYLE_UNKNOWN, n.unknown, " unknown");
+    if (total && !*list_filter_text(s->list)) list_summary(s->list, &text);
+    draw_text(s->ui->draw, r.y, x + 1, r.x + r.cols - x - 1, STYLE_DIM, buf_slice(&text));
+    buf_free(&text);
 }
 
 static void draw_screen(void *state, struct rect r) {
     const struct state *s = state;
-    struct buf text = {0};
-    int below = r.rows >= 30 ? 3 : 2;
-    summary(s, &text);
-    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "STORAGE", buf_slice(&text), CLAIMS_SOURCE);
-    buf_free(&text);
+    int below = r.rows >= 36 ? 4 : 3;
+    draw_header(s, r);
     struct rect body = {r.y + 1, r.x, r.rows - 1 - below, r.cols};
     if (r.cols >= SIDE_FROM) {
         body.cols -= SIDE_COLS;
-        draw_vline(s->ui->draw, body.y, body.x + body.cols, body.rows);
-        draw_side(s, (struct rect){body.y, body.x + body.cols + 2, body.rows, SIDE_COLS - 3});
+        draw_vline(s->ui->draw, body.y, body.x + body.cols + 1, body.rows);
+        draw_side(s, (struct rect){body.y, body.x + body.cols + 3, body.rows, SIDE_COLS - 4});
     }
     list_draw(s->list, body, true);
     draw_evidence(s, (struct rect){r.y + r.rows - below, r.x, below, r.cols});

@@ -73,10 +73,10 @@ int section_title(struct ui *ui, int y, int x, int cols, const char *title, stru
     if (ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
     int used = draw_str(ui->draw, y, x, cols, STYLE_TITLE, title), right = 0;
     if (prefix && !fresh_usable(f) && f.state != FRESH_OFF) {
-        right = 18;
+        right = draw_fresh_cols(f);
         if (cols > right) draw_fresh(ui->draw, y, x + cols - right, right, f);
     }
-    if (detail.n && cols > used + 2 + right) draw_text(ui->draw, y, x + used + 2, cols - used - 2 - right, STYLE_DIM, detail);
+    if (detail.n && cols > used + 2 + right) draw_text(ui->draw, y, x + used + 2, cols - used - 3 - right, STYLE_DIM, detail);
     return 1;
 }
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -17,6 +18,7 @@
 struct theme {
     struct theme_style styles[STYLE_COUNT];
     char glyphs[GLYPH_COUNT][5];
+    bool ascii;
 };
 
 static const char *const style_names[STYLE_COUNT] = {
@@ -140,17 +142,29 @@ static struct err *read_theme(const struct yaml_doc *doc, int colors, bool ascii
     return e;
 }
 
+/* The themes of the build folder, beside a program that is not installed. */
+static char *beside_program(void) {
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return NULL;
+    path[n] = 0;
+    char *dir = file_dirname(path), *themes = str_printf("%s/themes", dir);
+    mem_free(dir);
+    return themes;
+}
+
 static char *find(const char *name) {
     if (strchr(name, '/')) return mem_strdup(name);
     const char *env = getenv("FERRYMAN_THEMES"); /* the build tree's, for tests */
-    char *config = file_config_dir();
+    char *config = file_config_dir(), *beside = beside_program();
     char *places[] = {str_printf("%s/themes/%s.yaml", config, name), env ? str_printf("%s/%s.yaml", env, name) : NULL,
-                      str_printf("%s/themes/%s.yaml", FERRYMAN_DATADIR, name)};
+                      beside ? str_printf("%s/%s.yaml", beside, name) : NULL, str_printf("%s/themes/%s.yaml", FERRYMAN_DATADIR, name)};
     char *found = NULL;
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         if (!found && places[i] && file_exists(places[i])) found = places[i];
         else mem_free(places[i]);
     }
+    mem_free(beside);
     mem_free(config);
     return found;
 }
@@ -166,6 +180,7 @@ struct err *theme_load(const char *name, int colors, bool ascii, struct theme **
     struct yaml_doc *doc = NULL;
     struct err *e = NULL;
     set_defaults(t, ascii);
+    t->ascii = ascii;
     char *path = find(name ? name : DEFAULT_THEME);
     if (path) {
         e = file_read(path, THEME_MAX_BYTES, &text);
@@ -198,6 +213,10 @@ const char *theme_glyph(const struct theme *t, enum glyph g) {
     return t->glyphs[g];
 }
 
+bool theme_ascii(const struct theme *t) {
+    return t->ascii;
+}
+
 enum style theme_level_style(enum level l) {
     static const enum style styles[] = {
         [LEVEL_OK] = STYLE_OK, [LEVEL_NONE] = STYLE_NORMAL, [LEVEL_BUSY] = STYLE_BUSY, [LEVEL_WARN] = STYLE_WARN, [LEVEL_BAD] = STYLE_BAD,
@@ -214,23 +233,42 @@ enum glyph theme_level_glyph(enum level l) {
     return glyphs[l];
 }
 
+static bool has_name(char **list, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(list[i], name)) return true;
+    return false;
+}
+
 static void add_names(const char *dir, char ***list, size_t *n) {
-    DIR *d = opendir(dir);
+    DIR *d = dir ? opendir(dir) : NULL;
     for (struct dirent *entry; d && (entry = readdir(d));) {
         if (!str_ends(entry->d_name, ".yaml")) continue;
+        char *name = mem_strndup(entry->d_name, strlen(entry->d_name) - 5);
+        if (has_name(*list, *n, name)) {
+            mem_free(name);
+            continue;
+        }
         *list = mem_reallocarray(*list, *n + 2, sizeof **list);
-        (*list)[(*n)++] = mem_strndup(entry->d_name, strlen(entry->d_name) - 5);
+        (*list)[(*n)++] = name;
     }
     if (d) closedir(d);
 }
 
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 char **theme_names(void) {
-    char **list = mem_calloc(1, sizeof *list), *config = file_config_dir(), *user = str_printf("%s/themes", config);
+    char **list = mem_calloc(1, sizeof *list), *config = file_config_dir(), *user = str_printf("%s/themes", config), *beside = beside_program();
     size_t n = 0;
     const char *env = getenv("FERRYMAN_THEMES");
     add_names(user, &list, &n);
-    add_names(env ? env : FERRYMAN_DATADIR "/themes", &list, &n);
+    add_names(env, &list, &n);
+    add_names(beside, &list, &n);
+    add_names(FERRYMAN_DATADIR "/themes", &list, &n);
     list[n] = NULL;
+    qsort(list, n, sizeof *list, compare_names);
+    mem_free(beside);
     mem_free(user);
     mem_free(config);
     return list;

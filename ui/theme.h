@@ -34,6 +34,7 @@ struct theme_style {
 };
 struct theme_style theme_style(const struct theme *t, enum style s);
 const char *theme_glyph(const struct theme *t, enum glyph g); /* UTF-8, one column (GLYPH_NONE: a space) */
+bool theme_ascii(const struct theme *t); /* nothing beyond ASCII may be drawn */
 enum style theme_level_style(enum level l);
 enum glyph theme_level_glyph(enum level l);
 /* Names of the themes that can be found, for completion: NULL-terminated, freed with mem_free each and whole. */
