@@ -62,6 +62,7 @@ struct http_result {
     struct http_head head;
     int64_t connect_us, first_byte_us, total_us; /* -1 where unknown; connect_us also where the connection was reused */
     bool connected;             /* TCP (and TLS) had been established: "accepts and says nothing" if no answer came */
+    bool tcp;                   /* TCP alone had been */
     const char *remote_address; /* numeric, "" if none */
 };
 

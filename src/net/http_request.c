@@ -59,6 +59,7 @@ static void http_request_deliver(void *arg) {
         .first_byte_us = r->first_byte_us,
         .total_us = r->total_us,
         .connected = r->tcp && r->tls,
+        .tcp = r->tcp,
         .remote_address = r->remote,
     };
     http_request_unlink(r);
