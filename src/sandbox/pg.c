@@ -202,6 +202,7 @@ static void job_run(struct pg_job *j)
     struct pg *pg = pg_of(j->s);
     struct pg_pod_options o = {.self = pg->self,
                                .user = pg->root.user,
+                               .dir = j->s->dir,
                                .root = pg->root.path,
                                .pgdata = j->pgdata,
                                .bin = pg->bin,

@@ -18,7 +18,7 @@
 extern char **environ;
 
 struct pg_entry {
-    const char *root, *pgdata, *bin, *port, *socket, *password, *init, *content;
+    const char *root, *pgdata, *bin, *port, *socket, *password, *init, *content, *dir;
     char *image_bin;
 };
 
@@ -125,7 +125,8 @@ static bool entry_parse(struct pg_entry *en, int argc, char **argv)
     const struct {
         const char *name, **value;
     } args[] = {{"root", &en->root},     {"pgdata", &en->pgdata},     {"bin", &en->bin},   {"port", &en->port},
-                {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content}};
+                {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content},
+                {"dir", &en->dir}};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < ARRAY_LEN(args); k++) {
             size_t n = strlen(args[k].name);
@@ -299,8 +300,9 @@ static void entry_become_postgres(const struct pg_entry *en)
     char *postgres = str_printf("%s/postgres", en->image_bin);
     char *port = str_printf("port=%s", en->port);
     char *socket = str_printf("unix_socket_directories=%s", en->socket);
-    char *const argv[] = {postgres, (char[]){"-D"}, mem_strdup(en->pgdata), (char[]){"-c"}, port, (char[]){"-c"},
-                          (char[]){"listen_addresses=127.0.0.1"}, (char[]){"-c"}, socket, NULL};
+    char *whose = str_printf("ferryman.sandbox=%s", en->dir), *pgdata = mem_strdup(en->pgdata);
+    char c[] = "-c", d[] = "-D", listen[] = "listen_addresses=127.0.0.1";
+    char *const argv[] = {postgres, d, pgdata, c, port, c, listen, c, socket, c, whose, NULL};
     execv(postgres, argv);
     entry_say("cannot run %s: %s", postgres, strerror(errno));
 }
@@ -309,7 +311,7 @@ int pg_entry_main(int argc, char **argv)
 {
     struct pg_entry en = {0};
     if (!entry_parse(&en, argc, argv)) {
-        entry_say("@pg-entry needs root, pgdata, bin, port, socket, password, init and content");
+        entry_say("@pg-entry needs root, pgdata, bin, port, socket, password, init, content and dir");
         return 64;
     }
     umask(077);

@@ -21,7 +21,8 @@
 
 /* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), port, socket
  * (folder), password (file), init = gated | ungated | none, content = seed | seed-small | empty (what a new volume is
- * filled with). Returns an exit status; on success it does not return but becomes postgres. */
+ * filled with), dir (the sandbox's; stays in the server's command line as the setting ferryman.sandbox). Returns an exit
+ * status; on success it does not return but becomes postgres. */
 int pg_entry_main(int argc, char **argv);
 
 /* Where an installation keeps its things. All malloc'd. */

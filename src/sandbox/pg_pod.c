@@ -57,9 +57,9 @@ struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct 
 {
     const struct {
         const char *name, *value;
-    } settings[] = {{"root", o->root},   {"pgdata", o->pgdata},           {"bin", o->bin},   {"socket", o->socket},
-                    {"init", o->init},   {"password", o->password_file}, {"content", o->content}};
-    const char *argv[16];
+    } settings[] = {{"root", o->root}, {"pgdata", o->pgdata},          {"bin", o->bin},         {"socket", o->socket},
+                    {"init", o->init}, {"password", o->password_file}, {"content", o->content}, {"dir", o->dir}};
+    const char *argv[20];
     char *texts[ARRAY_LEN(settings) + 1];
     size_t argc = 0, text_count = 0;
     argv[argc++] = o->self;

@@ -13,6 +13,7 @@ struct pg_pod;
 struct pg_pod_options {
     const char *self;     /* path of ferryman-sandbox */
     const char *user;     /* to run as; NULL: as ourselves */
+    const char *dir;      /* the sandbox's, so that ps shows whose server it is */
     const char *root, *pgdata, *bin, *socket, *password_file; /* as pg_entry_main takes them */
     const char *init, *content;
     unsigned port;
