@@ -420,6 +420,11 @@ struct kube_request *kube_start(struct kube_client *c, const struct kube_call *c
     return r;
 }
 
+bool kube_request_waits(const struct kube_request *r)
+{
+    return r->state == REQUEST_WAITING;
+}
+
 void kube_request_free(struct kube_request *r)
 {
     if (!r)

@@ -54,6 +54,7 @@ struct kube_client {
 
 /* kube_client.c */
 void kube_client_health(struct kube_client *c, const struct err *e); /* NULL: it answers */
+bool kube_request_waits(const struct kube_request *r);               /* for credentials: not yet sent */
 
 /* kube_canary.c */
 struct kube_canary *kube_canary_new(struct kube_client *c);

@@ -243,6 +243,8 @@ static void reflector_silence(void *arg)
 {
     struct kube_reflector *r = arg;
     int64_t limit = r->watch.open ? r->pace.silence_ms : r->pace.open_ms;
+    if (kube_request_waits(r->request)) /* a credential plugin takes its time: nobody was asked yet */
+        r->watch.heard_ms = clock_mono_ms();
     int64_t silent = clock_mono_ms() - r->watch.heard_ms;
     if (silent < limit) {
         timer_start(r->watch.silence, limit - silent, 0);
