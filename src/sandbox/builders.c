@@ -51,6 +51,43 @@ bool owned_by(const struct json_t *doc, const char *uid)
     return false;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Dumps with sorted keys and without nulls: the same template has the same text, however it was sent. */
+static void dump_canonical(struct json_t *v, struct buf *out)
+{
+    size_t n = jd_len(v), i = 0;
+
+    if (jd_is_array(v)) {
+        buf_addc(out, '[');
+        for (; i < n; i++) {
+            dump_canonical(jd_at(v, i), out);
+            buf_addc(out, ',');
+        }
+        buf_addc(out, ']');
+    } else if (jd_is_object(v)) {
+        const char **keys = mem_calloc(n + 1, sizeof *keys);
+        for (void *it = jd_iter(v); it; it = jd_iter_next(v, it))
+            keys[i++] = jd_iter_key(it);
+        qsort(keys, n, sizeof *keys, compare_keys);
+        buf_addc(out, '{');
+        for (i = 0; i < n; i++) {
+            if (jd_is_null(jd_member(v, keys[i])))
+                continue;
+            buf_printf(out, "%s:", keys[i]);
+            dump_canonical(jd_member(v, keys[i]), out);
+            buf_addc(out, ',');
+        }
+        buf_addc(out, '}');
+        free(keys);
+    } else {
+        jd_dump(v, out);
+    }
+}
+
 void template_hash(const struct json_t *template, char ret[11])
 {
     static const char letters[] = "bcdfghjklmnpqrstvwxz2456789";
@@ -61,7 +98,7 @@ void template_hash(const struct json_t *template, char ret[11])
 
     if (labels)
         jd_del(labels, "pod-template-hash");
-    jd_dump(copy, &b);
+    dump_canonical(copy, &b);
     hash_hex(b.p, b.len, hex);
     for (size_t i = 0; i < 10; i++)
         ret[i] = letters[(unsigned)(hex[2 * i] * 31 + hex[2 * i + 1]) % (sizeof letters - 1)];
