@@ -138,7 +138,8 @@ struct json_t *replicaset_for(const struct json_t *deployment, int64_t replicas)
 
     template_hash(template, hash);
     rs = object_parse("{'metadata':{'name':'%s-%s','namespace':'%s','annotations':{"
-                      "'deployment.kubernetes.io/desired-replicas':'%lld','deployment.kubernetes.io/max-replicas':'%lld',"
+                      "'deployment.kubernetes.io/desired-replicas':'%lld',"
+                      "'deployment.kubernetes.io/max-replicas':'%lld',"
                       "'deployment.kubernetes.io/revision':'1'}},'spec':{'replicas':%lld}}",
                       object_name(deployment), hash, object_namespace(deployment), (long long)replicas,
                       (long long)replicas, (long long)replicas);
@@ -204,7 +205,7 @@ struct json_t *set_pod(const struct json_t *set, int64_t ordinal, const char *re
     return pod;
 }
 
-/* ---- Volumes -------------------------------------------------------------------------------------------------------- */
+/* ---- Volumes ----------------------------------------------------------------------------------------------------- */
 
 static struct json_t *nfs_source(const struct json_t *claim, const struct json_t *class, const char *volume)
 {
@@ -249,7 +250,8 @@ struct json_t *volume_for(struct kube *k, const struct json_t *claim, const stru
         "'volume.kubernetes.io/provisioner-deletion-secret-namespace':''},"
         "'finalizers':['external-provisioner.volume.kubernetes.io/finalizer']},'spec':{'capacity':{'storage':'%s'},"
         "'claimRef':{'kind':'PersistentVolumeClaim','namespace':'%s','name':'%s','uid':'%s','apiVersion':'v1',"
-        "'resourceVersion':'%s'},'persistentVolumeReclaimPolicy':'%s','storageClassName':'%s','volumeMode':'Filesystem'}}",
+        "'resourceVersion':'%s'},'persistentVolumeReclaimPolicy':'%s','storageClassName':'%s',"
+        "'volumeMode':'Filesystem'}}",
         name, driver, size ? size : "1Gi", object_namespace(claim), object_name(claim), object_uid_of(claim),
         jd_str(claim, "metadata.resourceVersion") ? jd_str(claim, "metadata.resourceVersion") : "1",
         policy ? policy : "Delete", object_name(class));
@@ -284,7 +286,7 @@ struct json_t *attachment_for(const struct json_t *volume, const char *node)
     return a;
 }
 
-/* ---- Pods ----------------------------------------------------------------------------------------------------------- */
+/* ---- Pods -------------------------------------------------------------------------------------------------------- */
 
 bool pod_is_ready(const struct json_t *pod)
 {

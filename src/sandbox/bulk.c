@@ -83,7 +83,8 @@ static void put_volume(struct kube *k, struct buf *b, const struct one *o)
     buf_printf(b,
                ",\"accessModes\":[\"ReadWriteOnce\"],\"claimRef\":{\"kind\":\"PersistentVolumeClaim\",\"namespace\":"
                "\"" BULK_NAMESPACE "\",\"name\":\"%s\",\"uid\":\"%s\",\"apiVersion\":\"v1\"},"
-               "\"persistentVolumeReclaimPolicy\":\"Delete\",\"storageClassName\":\"%s\",\"volumeMode\":\"Filesystem\"},"
+               "\"persistentVolumeReclaimPolicy\":\"Delete\",\"storageClassName\":\"%s\","
+               "\"volumeMode\":\"Filesystem\"},"
                "\"status\":{\"phase\":\"Bound\"}}",
                o->name, o->uid, o->nfs ? "nfs-proxmox" : "proxmox-lvm");
     store_put_bytes(k->store, KIND_VOLUME, NULL, name, rv, b->p, b->len);

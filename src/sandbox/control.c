@@ -30,7 +30,7 @@ struct peer {
     struct buf line;
 };
 
-/* ---- Commands ------------------------------------------------------------------------------------------------------- */
+/* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 static struct err *run_scenario(struct sandbox *s, int argc, char **argv, struct buf *out)
 {
@@ -142,7 +142,7 @@ void sandbox_control(struct sandbox *s, const char *line, struct buf *out)
     free(copy);
 }
 
-/* ---- The socket ----------------------------------------------------------------------------------------------------- */
+/* ---- The socket -------------------------------------------------------------------------------------------------- */
 
 static void peer_free(struct peer *p)
 {
@@ -223,7 +223,7 @@ void control_free(struct control *c)
     free(c);
 }
 
-/* ---- The client: a program of its own that may block ---------------------------------------------------------------- */
+/* ---- The client: a program of its own that may block ------------------------------------------------------------- */
 
 static int client_connect(const char *dir)
 {

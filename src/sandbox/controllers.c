@@ -111,7 +111,7 @@ static void on_due(void *arg)
     arm(c);
 }
 
-/* ---- Which change concerns whom ------------------------------------------------------------------------------------- */
+/* ---- Which change concerns whom ---------------------------------------------------------------------------------- */
 
 static void queue_owner(struct kube *k, const struct json_t *doc)
 {
@@ -259,7 +259,7 @@ static void on_change(void *arg, enum kube_id kind, const struct change_event *e
     jd_free(doc);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------------------------------- */
 
 static bool queue_cronjob(void *arg, struct json_t *doc)
 {

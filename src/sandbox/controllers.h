@@ -42,7 +42,7 @@ void cronjob_sync(struct kube *k, const char *ns, const char *name);
 void garbage_sync(struct kube *k, const char *kind_ns, const char *name);
 void namespace_view_sync(struct kube *k, const char *ns, const char *name);
 
-/* ---- Shared by the controllers and the seed ---- */
+/* ---- Shared by the controllers and the seed ---------------------------------------------------------------------- */
 /* Calls fn for each object of a kind in a namespace (NULL: all) until it returns false; fn gets a parsed copy. The
  * objects are those at the time of the call. */
 void each_object(struct kube *k, int kind, const char *ns, bool (*fn)(void *arg, struct json_t *doc), void *arg);

@@ -17,7 +17,7 @@
 #define PROVISION_MS 15
 #define RECLAIM_MS 40
 
-/* ---- Protection ----------------------------------------------------------------------------------------------------- */
+/* ---- Protection -------------------------------------------------------------------------------------------------- */
 
 struct users {
     const char *claim;
@@ -47,7 +47,7 @@ static void claim_terminating(struct kube *k, struct json_t *claim)
         kube_write(k, KIND_CLAIM, claim, KCM);
 }
 
-/* ---- Binding -------------------------------------------------------------------------------------------------------- */
+/* ---- Binding ----------------------------------------------------------------------------------------------------- */
 
 static int64_t quantity(const struct json_t *doc, const char *path)
 {
@@ -227,7 +227,7 @@ void claim_sync(struct kube *k, const char *ns, const char *name)
     jd_free(claim);
 }
 
-/* ---- Volumes -------------------------------------------------------------------------------------------------------- */
+/* ---- Volumes ----------------------------------------------------------------------------------------------------- */
 
 static bool drop_attachment(void *arg, struct json_t *a)
 {

@@ -54,7 +54,7 @@ static size_t dependents(struct kube *k, const char *ns, const char *uid, bool o
     return o.found;
 }
 
-/* ---- Namespaces ----------------------------------------------------------------------------------------------------- */
+/* ---- Namespaces -------------------------------------------------------------------------------------------------- */
 
 struct sweep {
     struct kube *k;
@@ -94,7 +94,7 @@ static void end_namespace(struct kube *k, struct json_t *doc, const char *key)
     free(name);
 }
 
-/* ---- One object that goes or has gone ------------------------------------------------------------------------------- */
+/* ---- One object that goes or has gone ---------------------------------------------------------------------------- */
 
 static void finalise(struct kube *k, enum kube_id kind, struct json_t *doc, const char *key)
 {

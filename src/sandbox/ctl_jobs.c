@@ -15,7 +15,7 @@
 #define MINUTE_MS INT64_C(60000)
 #define SEARCH_MINUTES (366 * 24 * 60)
 
-/* ---- Schedules ------------------------------------------------------------------------------------------------------ */
+/* ---- Schedules --------------------------------------------------------------------------------------------------- */
 
 /* One field of a schedule: "*", "3", "1-5", "*" "/15", lists of them. */
 static bool field_has(struct slice field, int value)
@@ -72,7 +72,7 @@ int64_t cron_next(const char *schedule, int64_t after_ms)
     return 0;
 }
 
-/* ---- Building ------------------------------------------------------------------------------------------------------- */
+/* ---- Building ---------------------------------------------------------------------------------------------------- */
 
 struct json_t *job_for(const struct json_t *cronjob, int64_t when_ms)
 {
@@ -108,7 +108,8 @@ void job_set_complete(struct json_t *job, int64_t start_ms, int64_t end_ms)
                         "'lastTransitionTime':'%s','reason':'CompletionsReached','message':'Reached expected number of "
                         "succeeded pods'},{'type':'Complete','status':'True','lastProbeTime':'%s','lastTransitionTime':"
                         "'%s','reason':'CompletionsReached','message':'Reached expected number of succeeded pods'}],"
-                        "'startTime':'%s','completionTime':'%s','succeeded':1,'terminating':0,'uncountedTerminatedPods':"
+                        "'startTime':'%s','completionTime':'%s','succeeded':1,'terminating':0,"
+                        "'uncountedTerminatedPods':"
                         "{},'ready':0}",
                         to, to, to, to, from, to));
 }
@@ -121,14 +122,17 @@ static void job_set_failed(struct kube *k, struct json_t *job)
     jd_put(job, "status.failed", jd_int(1));
     jd_del(jd_get(job, "status"), "active");
     jd_put(job, "status.conditions",
-           object_parse("[{'type':'FailureTarget','status':'True','lastProbeTime':'%s','lastTransitionTime':'%s','reason':"
-                        "'BackoffLimitExceeded','message':'Job has reached the specified backoff limit'},{'type':'Failed',"
-                        "'status':'True','lastProbeTime':'%s','lastTransitionTime':'%s','reason':'BackoffLimitExceeded',"
+           object_parse("[{'type':'FailureTarget','status':'True','lastProbeTime':'%s','lastTransitionTime':'%s',"
+                        "'reason':"
+                        "'BackoffLimitExceeded','message':'Job has reached the specified backoff limit'},"
+                        "{'type':'Failed',"
+                        "'status':'True','lastProbeTime':'%s','lastTransitionTime':'%s',"
+                        "'reason':'BackoffLimitExceeded',"
                         "'message':'Job has reached the specified backoff limit'}]",
                         now, now, now, now));
 }
 
-/* ---- Job ------------------------------------------------------------------------------------------------------------ */
+/* ---- Job --------------------------------------------------------------------------------------------------------- */
 
 static const char *job_result(const struct json_t *job)
 {
@@ -253,7 +257,7 @@ void job_finished(struct kube *k, const struct json_t *job)
     }
 }
 
-/* ---- CronJob -------------------------------------------------------------------------------------------------------- */
+/* ---- CronJob ----------------------------------------------------------------------------------------------------- */
 
 struct history {
     struct kube *k;
@@ -271,7 +275,8 @@ static bool take_job(void *arg, struct json_t *job)
     if (!owned_by(job, h->uid))
         return true;
     if (!result)
-        jd_append(h->active, object_parse("{'kind':'Job','namespace':'%s','name':'%s','uid':'%s','apiVersion':'batch/v1'}",
+        jd_append(h->active, object_parse("{'kind':'Job','namespace':'%s','name':'%s','uid':'%s',"
+                                          "'apiVersion':'batch/v1'}",
                                           object_namespace(job), object_name(job), object_uid_of(job)));
     else
         jd_append(h->done, jd_string(object_name(job)));

@@ -79,7 +79,8 @@ static bool claim_ok(struct kube *k, const char *ns, const char *name, const cha
 
 static void unschedulable(struct kube *k, struct json_t *pod, const char *why)
 {
-    char *text = str_printf("0/3 nodes are available: %s. preemption: 0/3 nodes are available: 3 Preemption is not helpful "
+    char *text = str_printf("0/3 nodes are available: %s. preemption: 0/3 nodes are available: 3 Preemption is not "
+                            "helpful "
                             "for scheduling.", why);
     struct json_t *list = jd_get(pod, "status.conditions");
     char now[40];

@@ -42,7 +42,7 @@ static bool select_pod(void *arg, struct json_t *pod)
     return true;
 }
 
-/* ---- EndpointSlices ------------------------------------------------------------------------------------------------- */
+/* ---- EndpointSlices ---------------------------------------------------------------------------------------------- */
 
 static struct json_t *slice_ports(const struct json_t *service)
 {
@@ -88,7 +88,7 @@ static bool view_service(void *arg, struct json_t *service)
     return true;
 }
 
-/* ---- Budgets and quotas --------------------------------------------------------------------------------------------- */
+/* ---- Budgets and quotas ------------------------------------------------------------------------------------------ */
 
 static bool view_budget(void *arg, struct json_t *pdb)
 {

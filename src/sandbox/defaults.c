@@ -71,7 +71,8 @@ static void statefulset_defaults(struct json_t *doc)
     if (str_eq(jd_str(doc, "spec.updateStrategy.type"), "RollingUpdate"))
         fill(doc, "spec.updateStrategy.rollingUpdate.partition", jd_int(0));
     fill(doc, "spec.revisionHistoryLimit", jd_int(10));
-    fill(doc, "spec.persistentVolumeClaimRetentionPolicy", object_parse("{'whenDeleted':'Retain','whenScaled':'Retain'}"));
+    fill(doc, "spec.persistentVolumeClaimRetentionPolicy", object_parse("{'whenDeleted':'Retain',"
+                                                                        "'whenScaled':'Retain'}"));
     fill(doc, "spec.template.metadata.creationTimestamp", jd_null());
     pod_defaults(jd_get(doc, "spec.template.spec"));
     struct json_t *vct = jd_get(doc, "spec.volumeClaimTemplates");
@@ -168,7 +169,7 @@ void defaults_status(enum kube_id kind, struct json_t *doc)
     }
 }
 
-/* ---- Validation ----------------------------------------------------------------------------------------------------- */
+/* ---- Validation -------------------------------------------------------------------------------------------------- */
 
 static bool valid_name(const char *name)
 {
@@ -197,8 +198,10 @@ static struct refusal *check_claim(const struct json_t *old, const struct json_t
     int64_t bytes;
 
     if (size && !str_quantity(slice_of(size), &bytes))
-        return refuse_bad_request("PersistentVolumeClaim in version \"v1\" cannot be handled as a PersistentVolumeClaim: "
-                                  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+        return refuse_bad_request("PersistentVolumeClaim in version \"v1\" cannot be handled as a "
+                                  "PersistentVolumeClaim: "
+                                  "quantities must match the regular expression "
+                                  "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     if (!old && !jd_len(jd_get(doc, "spec.accessModes")))
         return refuse_invalid(kk, object_name(doc), "FieldValueRequired", "spec.accessModes",
                               "Required value: at least 1 access mode is required");

@@ -103,10 +103,8 @@ static void guard_child(struct guard *g)
         _exit(126);
     if (null_fd > STDERR_FILENO)
         close(null_fd);
-    if (g->user && !guard_become(g->user))
-        _exit(126);
 #ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGINT); /* should the guard itself be killed; after setuid, which clears it */
+    prctl(PR_SET_PDEATHSIG, SIGINT); /* should the guard itself be killed */
 #endif
     if (getppid() != g->self)
         _exit(126);
@@ -235,6 +233,8 @@ int guard_main(int argc, char **argv)
         fprintf(stderr, "usage: ferryman-sandbox --guard [--user NAME] [--patience MS] -- PROGRAM [ARG...]\n");
         return 64;
     }
+    if (g.user && !guard_become(g.user))
+        return 77;
     if (!guard_catch_signals()) {
         fprintf(stderr, "ferryman-sandbox: guard: %s\n", strerror(errno));
         return 71;

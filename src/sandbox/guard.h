@@ -4,7 +4,8 @@
  * of its own, and ends it when its standard input reaches EOF: the sandbox holds the other end, so the kernel closes it
  * even after kill -9. It ends it on SIGTERM too. The child gets SIGINT (PostgreSQL: fast shutdown), then SIGQUIT
  * (immediate), then SIGKILL. SIGUSR1 kills the child at once, as an out-of-memory kill does; SIGHUP is passed on. The
- * guard's exit status is the child's, or 128 plus the signal that ended it.
+ * guard's exit status is the child's, or 128 plus the signal that ended it. With --user, the guard itself gives up being
+ * root, too.
  *
  * PROGRAM "@pg-entry" is the PostgreSQL image's entry point (pg_entry.h), run without an exec, so that the program's
  * file need not be readable to the unprivileged user. */

@@ -69,7 +69,7 @@ struct http_server {
 
 static void server_schedule(struct http_server *s);
 
-/* ---- Life of a request ---------------------------------------------------------------------------------------------- */
+/* ---- Life of a request ------------------------------------------------------------------------------------------- */
 
 static void *request_begin(void *cls, const char *uri, struct MHD_Connection *conn)
 {
@@ -234,7 +234,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *conn, const c
     return MHD_YES;
 }
 
-/* ---- Running the daemon --------------------------------------------------------------------------------------------- */
+/* ---- Running the daemon ------------------------------------------------------------------------------------------ */
 
 static void server_run(void *arg)
 {
@@ -402,7 +402,7 @@ void http_server_free(struct http_server *s)
     free(s);
 }
 
-/* ---- What was asked ------------------------------------------------------------------------------------------------- */
+/* ---- What was asked ---------------------------------------------------------------------------------------------- */
 
 const char *http_request_method(const struct http_request *r)
 {
@@ -463,7 +463,7 @@ void http_request_on_gone(struct http_request *r, void (*gone)(void *arg), void 
     r->gone_arg = arg;
 }
 
-/* ---- Answers -------------------------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
 void http_reply_header(struct http_request *r, const char *name, const char *value)
 {

@@ -14,7 +14,7 @@
 #include "sandbox/object.h"
 #include "sandbox/rest.h"
 
-/* ---- Scenarios ------------------------------------------------------------------------------------------------------ */
+/* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
 static void go_down(void *arg)
 {
@@ -114,7 +114,7 @@ static const struct scenario kube_scenarios[] = {
     {"quiet-watch", "watches stay open and deliver nothing, not even bookmarks", set_quiet},
 };
 
-/* ---- Control commands ----------------------------------------------------------------------------------------------- */
+/* ---- Control commands -------------------------------------------------------------------------------------------- */
 
 static struct err *read_count(int argc, char **argv, int64_t *ret)
 {
@@ -292,7 +292,7 @@ static const struct control_command kube_commands[] = {
     {"compact", "compact", "forgets history, without ending watches", run_compact},
 };
 
-/* ---- The part ------------------------------------------------------------------------------------------------------- */
+/* ---- The part ---------------------------------------------------------------------------------------------------- */
 
 static void wake_watches(void *arg, enum kube_id kind, const struct change_event *ev)
 {

@@ -67,7 +67,7 @@ void kube_event(struct kube *k, enum kube_id kind, const struct json_t *about, c
                 const char *reason, const char *fmt, ...) PRINTF_LIKE(7, 8);
 int64_t kube_now(const struct kube *k);
 
-/* ---- The API (kube_api.c and its verbs) ---- */
+/* ---- The API (kube_api.c and its verbs) -------------------------------------------------------------------------- */
 struct api_call {
     struct kube *k;
     struct http_request *r;
@@ -106,7 +106,7 @@ bool api_review(struct api_call *c, const char *path);
 /* Whether the user may; where not, the refusal. ns NULL: cluster-wide. */
 struct refusal *api_allowed(const struct api_call *c, const char *verb);
 
-/* ---- Representations ---- */
+/* ---- Representations --------------------------------------------------------------------------------------------- */
 /* Appends the object as single answers show it: kind and apiVersion first. */
 void represent_object(struct buf *out, const struct kube_kind *kind, struct slice json);
 /* As it stands in a typed list (KIND_EVENT_NEW is converted). */
@@ -117,12 +117,12 @@ void table_columns(struct buf *out, const struct kube_kind *kind);
 void table_row(struct buf *out, const struct kube_kind *kind, const struct version *v, const char *include,
                int64_t now_ms);
 
-/* ---- Watches ---- */
+/* ---- Watches ----------------------------------------------------------------------------------------------------- */
 /* Ends every watch: with the ERROR event of a compacted history, or cleanly. */
 void watch_end_all(struct kube *k, bool expired);
 void watch_wake_all(struct kube *k);
 
-/* ---- The rest of the part ---- */
+/* ---- The rest of the part ---------------------------------------------------------------------------------------- */
 struct err *pki_create(struct kube *k) MUST_CHECK;
 struct err *kubeconfig_write(struct kube *k) MUST_CHECK;
 struct err *plan_file_write(struct sandbox *s) MUST_CHECK;

@@ -16,7 +16,7 @@
 #define SLOW_STEP_MS 750
 #define SLOW_STEPS 5
 
-/* ---- Answers -------------------------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
 /* api-garbage: the text becomes JSON that breaks off into nonsense in its middle. */
 static void spoil(struct buf *b)
@@ -120,7 +120,7 @@ void api_reply_object(const struct api_call *c, unsigned code, const struct json
     buf_free(&b);
 }
 
-/* ---- What is asked -------------------------------------------------------------------------------------------------- */
+/* ---- What is asked ----------------------------------------------------------------------------------------------- */
 
 char *api_manager(const struct api_call *c)
 {
@@ -139,7 +139,8 @@ bool api_dry_run(const struct api_call *c, const struct json_t *options, struct 
     if (!q && jd_len(list) > 0)
         q = jd_string_value(jd_at(list, 0));
     if (q && !str_eq(q, "All"))
-        *ret = refusal_new(422, "Invalid", NULL, "%s is invalid: dryRun: Unsupported value: \"%s\": supported values: \"All\"",
+        *ret = refusal_new(422, "Invalid", NULL, "%s is invalid: dryRun: Unsupported value: \"%s\": supported "
+                                                 "values: \"All\"",
                            "meta.k8s.io \"\"", q);
     return q != NULL;
 }
@@ -255,7 +256,7 @@ static enum route route(struct api_call *c, const char *path)
     return result;
 }
 
-/* ---- Who asks ------------------------------------------------------------------------------------------------------- */
+/* ---- Who asks ---------------------------------------------------------------------------------------------------- */
 
 static struct refusal *authenticate(struct api_call *c)
 {
@@ -301,7 +302,7 @@ struct refusal *api_allowed(const struct api_call *c, const char *verb)
                        kube_kind_qualified(c->kind), what, c->user, verb, c->kind->plural, c->kind->group, where);
 }
 
-/* ---- Dispatch ------------------------------------------------------------------------------------------------------- */
+/* ---- Dispatch ---------------------------------------------------------------------------------------------------- */
 
 static bool is_watch(const struct api_call *c)
 {
@@ -381,7 +382,8 @@ static void dispatch(struct api_call *c)
     if (f) {
         api_refuse(c, f);
     } else if (c->k->faults.error_500) {
-        api_refuse(c, refusal_new(500, "InternalError", jd_object(), "Internal error occurred: etcdserver: leader changed"));
+        api_refuse(c, refusal_new(500, "InternalError", jd_object(), "Internal error occurred: etcdserver: leader "
+                                                                     "changed"));
     } else if (!api_static(c, path) && !api_review(c, path)) {
         enum route found = route(c, path);
         if (found == ROUTE_RESOURCE)

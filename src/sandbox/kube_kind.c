@@ -29,7 +29,8 @@ const struct kube_kind kube_kinds[KIND_COUNT] = {
     CORE(KIND_NAMESPACE, "namespaces", "namespace", "Namespace", "ns", false, .status = true,
          .fields = "status.phase", .bookmark = SPEC_STATUS),
     CORE(KIND_NODE, "nodes", "node", "Node", "no", false, .status = true, .fields = "spec.unschedulable",
-         .bookmark = ",\"spec\":{},\"status\":{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},\"nodeInfo\":{}}"),
+         .bookmark = ",\"spec\":{},\"status\":{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},"
+                     "\"nodeInfo\":{}}"),
     CORE(KIND_CLAIM, "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", "pvc", true,
          .status = true, .bookmark = ",\"spec\":{\"resources\":{}},\"status\":{}"),
     CORE(KIND_VOLUME, "persistentvolumes", "persistentvolume", "PersistentVolume", "pv", false, .status = true,

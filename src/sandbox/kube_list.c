@@ -25,7 +25,7 @@ struct page {
     uint64_t rv;
 };
 
-/* ---- Which objects -------------------------------------------------------------------------------------------------- */
+/* ---- Which objects ----------------------------------------------------------------------------------------------- */
 
 static void page_add(struct page *p, struct version *v)
 {
@@ -147,7 +147,7 @@ static void page_then(struct store *st, enum kube_id kind, const struct query *q
     free(undo);
 }
 
-/* ---- Continue tokens ------------------------------------------------------------------------------------------------ */
+/* ---- Continue tokens --------------------------------------------------------------------------------------------- */
 
 static char *token_make(int64_t rv, const char *key)
 {
@@ -197,7 +197,7 @@ static bool token_read(const char *text, int64_t *ret_rv, char **ret_key)
     return ok;
 }
 
-/* ---- Sending -------------------------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------------------------------- */
 
 struct sending {
     struct kube *k;
@@ -351,7 +351,7 @@ static void send_page(struct api_call *c, struct page *p)
     http_reply_stream(c->r, 200, "application/json", &ev, s);
 }
 
-/* ---- The request ---------------------------------------------------------------------------------------------------- */
+/* ---- The request ------------------------------------------------------------------------------------------------- */
 
 static struct refusal *expired(const char *start, bool by_token)
 {
@@ -372,7 +372,8 @@ static struct refusal *expired(const char *start, bool by_token)
 static struct refusal *too_large(uint64_t asked, uint64_t have)
 {
     struct json_t *d = object_parse(
-        "{'causes':[{'reason':'ResourceVersionTooLarge','message':'Too large resource version'}],'retryAfterSeconds':1}");
+        "{'causes':[{'reason':'ResourceVersionTooLarge','message':'Too large resource version'}],"
+        "'retryAfterSeconds':1}");
     struct refusal *f = refusal_new(504, "Timeout", d, "Timeout: Too large resource version: %llu, current: %llu",
                                     (unsigned long long)asked, (unsigned long long)have);
 
@@ -390,7 +391,8 @@ static struct refusal *read_version(struct api_call *c, struct query *q)
     if (!text || !text[0])
         return NULL;
     if (!slice_to_i64(slice_of(text), &rv) || rv < 0)
-        return refuse_bad_request("resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing \"%s\": invalid syntax",
+        return refuse_bad_request("resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing \"%s\": "
+                                  "invalid syntax",
                                   text, text);
     if ((uint64_t)rv > store_rv(c->k->store))
         return too_large((uint64_t)rv, store_rv(c->k->store));

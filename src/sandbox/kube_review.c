@@ -36,7 +36,8 @@ static void rules_review(struct json_t *doc)
 
 static void self_review(struct api_call *c, struct json_t *doc)
 {
-    jd_set(doc, "status", object_parse("{'userInfo':{'username':'%s','groups':['system:masters','system:authenticated']}}",
+    jd_set(doc, "status", object_parse("{'userInfo':{'username':'%s','groups':['system:masters',"
+                                       "'system:authenticated']}}",
                                        c->user));
 }
 

@@ -61,7 +61,8 @@ static void add_kind(struct json_t *list, const struct kube_kind *k)
 
 static struct json_t *review(const char *plural, const char *singular, const char *kind)
 {
-    struct json_t *r = object_parse("{'name':'%s','singularName':'%s','namespaced':false,'kind':'%s','verbs':['create']}",
+    struct json_t *r = object_parse("{'name':'%s','singularName':'%s','namespaced':false,'kind':'%s',"
+                                    "'verbs':['create']}",
                                     plural, singular, kind);
 
     return r;
@@ -130,7 +131,8 @@ static struct json_t *one_group(const char *group)
 /* kubectl asks the v3 document of a group whether PATCH takes fieldValidation; that much is in it. */
 static struct json_t *openapi_group(const char *group, const char *version)
 {
-    struct json_t *d = object_parse("{'openapi':'3.0.0','info':{'title':'Kubernetes','version':'v1.32.13'},'paths':{}}");
+    struct json_t *d = object_parse("{'openapi':'3.0.0','info':{'title':'Kubernetes','version':'v1.32.13'},"
+                                    "'paths':{}}");
 
     for (size_t i = 0; i < KIND_COUNT; i++) {
         const struct kube_kind *k = &kube_kinds[i];
@@ -139,7 +141,8 @@ static struct json_t *openapi_group(const char *group, const char *version)
         char *path = str_printf("%s%s%s/%s/%s{name}", group[0] ? "/apis/" : "/api", group, group[0] ? "" : "", version,
                                 k->plural);
         jd_set(jd_member(d, "paths"), path,
-               object_parse("{'patch':{'parameters':[{'name':'fieldValidation','in':'query','schema':{'type':'string'}}],"
+               object_parse("{'patch':{'parameters':[{'name':'fieldValidation','in':'query',"
+                            "'schema':{'type':'string'}}],"
                             "'responses':{},'x-kubernetes-action':'patch','x-kubernetes-group-version-kind':"
                             "{'group':'%s','version':'%s','kind':'%s'}}}",
                             group, version, k->name));

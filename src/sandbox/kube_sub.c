@@ -11,7 +11,7 @@
 #include "sandbox/object.h"
 #include "sandbox/patch.h"
 
-/* ---- scale ---------------------------------------------------------------------------------------------------------- */
+/* ---- scale ------------------------------------------------------------------------------------------------------- */
 
 /* matchLabels as "a=b,c=d". */
 static char *selector_text(const struct json_t *doc)
@@ -27,7 +27,8 @@ static char *selector_text(const struct json_t *doc)
 
 static struct json_t *scale_of(const struct json_t *doc)
 {
-    struct json_t *s = object_parse("{'kind':'Scale','apiVersion':'autoscaling/v1','metadata':{},'spec':{},'status':{}}");
+    struct json_t *s = object_parse("{'kind':'Scale','apiVersion':'autoscaling/v1','metadata':{},'spec':{},"
+                                    "'status':{}}");
     static const char *const keep[] = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
     char *selector = selector_text(doc);
 
@@ -118,7 +119,7 @@ static void scale(struct api_call *c)
     jd_free(doc);
 }
 
-/* ---- A pod's log and proxy ------------------------------------------------------------------------------------------ */
+/* ---- A pod's log and proxy --------------------------------------------------------------------------------------- */
 
 /* The last `lines` lines of a text. */
 static struct slice tail(struct slice log, int64_t lines)

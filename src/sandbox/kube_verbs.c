@@ -76,7 +76,8 @@ static struct refusal *place_object(const struct api_call *c, struct json_t *doc
     const char *ns = object_namespace(doc), *name = object_name(doc);
 
     if (c->ns && ns && !str_eq(ns, c->ns))
-        return refuse_bad_request("the namespace of the provided object does not match the namespace sent on the request");
+        return refuse_bad_request("the namespace of the provided object does not match the namespace sent on the "
+                                  "request");
     if (c->name && name && !str_eq(name, c->name))
         return refuse_bad_request("the name of the object (%s) does not match the name on the URL (%s)", name, c->name);
     if (c->ns)
@@ -188,7 +189,7 @@ void api_update(struct api_call *c)
     jd_free(old);
 }
 
-/* ---- PATCH ---------------------------------------------------------------------------------------------------------- */
+/* ---- PATCH ------------------------------------------------------------------------------------------------------- */
 
 static struct refusal *json_patch(struct json_t *doc, const struct json_t *ops)
 {
@@ -217,7 +218,8 @@ static struct refusal *patched(const struct api_call *c, const struct json_t *ol
     if (type && str_starts(type, "application/json-patch+json"))
         f = json_patch(doc, patch);
     else if (!jd_is_object(patch))
-        f = refuse_bad_request("error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}");
+        f = refuse_bad_request("error decoding patch: json: cannot unmarshal into Go value of type "
+                               "map[string]interface {}");
     else if (type && str_starts(type, "application/merge-patch+json"))
         patch_merge(doc, patch);
     else if (type && str_starts(type, "application/strategic-merge-patch+json"))
@@ -267,7 +269,8 @@ static struct refusal *read_apply(const struct api_call *c, struct json_t **ret)
     *ret = from_yaml(y->root);
     yaml_free(y);
     if (!jd_is_object(*ret) || !http_request_query(c->r, "fieldManager"))
-        return refuse_bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
+        return refuse_bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "
+                                  "required for "
                                   "apply patch");
     jd_del(*ret, "kind");
     jd_del(*ret, "apiVersion");
@@ -342,7 +345,7 @@ void api_patch(struct api_call *c)
     jd_free(old);
 }
 
-/* ---- DELETE --------------------------------------------------------------------------------------------------------- */
+/* ---- DELETE ------------------------------------------------------------------------------------------------------ */
 
 static struct refusal *check_preconditions(const struct api_call *c, const struct json_t *old,
                                            const struct json_t *options)
@@ -352,11 +355,13 @@ static struct refusal *check_preconditions(const struct api_call *c, const struc
     char *why = NULL;
 
     if (uid && !str_eq(uid, has_uid))
-        why = str_printf("the UID in the precondition (%s) does not match the UID in record (%s). The object might have "
+        why = str_printf("the UID in the precondition (%s) does not match the UID in record (%s). The object might "
+                         "have "
                          "been deleted and then recreated",
                          uid, has_uid);
     else if (rv && !str_eq(rv, has_rv))
-        why = str_printf("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). "
+        why = str_printf("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record "
+                         "(%s). "
                          "The object might have been modified",
                          rv, has_rv);
     if (!why)

@@ -40,14 +40,15 @@ struct watch {
     struct timer *timer;
 };
 
-/* ---- Events as lines ------------------------------------------------------------------------------------------------ */
+/* ---- Events as lines --------------------------------------------------------------------------------------------- */
 
 static void add_object(struct watch *w, struct version *v)
 {
     struct buf *b = &w->out;
 
     if (w->as == AS_TABLE) {
-        buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%llu\"},",
+        buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\","
+                      "\"metadata\":{\"resourceVersion\":\"%llu\"},",
                    (unsigned long long)v->rv);
         buf_adds(b, "\"columnDefinitions\":");
         if (w->columns_sent)
@@ -129,7 +130,7 @@ static void add_long_line(struct watch *w, struct version *v)
     jd_free(doc);
 }
 
-/* ---- Filling -------------------------------------------------------------------------------------------------------- */
+/* ---- Filling ----------------------------------------------------------------------------------------------------- */
 
 static bool selects(const struct watch *w, const struct version *v)
 {
@@ -245,7 +246,7 @@ static void watch_closed(void *arg)
     free(w);
 }
 
-/* ---- Time ----------------------------------------------------------------------------------------------------------- */
+/* ---- Time -------------------------------------------------------------------------------------------------------- */
 
 static void arm(struct watch *w)
 {
@@ -280,7 +281,7 @@ static void on_time(void *arg)
         arm(w);
 }
 
-/* ---- Starting and ending -------------------------------------------------------------------------------------------- */
+/* ---- Starting and ending ----------------------------------------------------------------------------------------- */
 
 static void take_initial(struct watch *w)
 {

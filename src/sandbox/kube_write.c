@@ -72,7 +72,8 @@ struct refusal *kube_create(struct kube *k, enum kube_id kind, struct json_t *do
 
     name_object(doc);
     if (!object_name(doc))
-        return refuse_invalid(kk, "", "FieldValueRequired", "metadata.name", "Required value: name or generateName is required");
+        return refuse_invalid(kk, "", "FieldValueRequired", "metadata.name", "Required value: name or generateName "
+                                                                             "is required");
     struct refusal *f = check_namespace(k, kind, doc);
     struct version *there = f ? NULL : store_get(k->store, kind, object_namespace(doc), object_name(doc));
     if (there) {
@@ -197,7 +198,7 @@ void kube_add(struct kube *k, enum kube_id kind, struct json_t *doc, const char 
     refusal_free(kube_create(k, kind, doc, manager, false));
 }
 
-/* ---- DELETE --------------------------------------------------------------------------------------------------------- */
+/* ---- DELETE ------------------------------------------------------------------------------------------------------ */
 
 static int64_t own_grace(enum kube_id kind, const struct json_t *doc)
 {
@@ -256,7 +257,7 @@ void kube_delete(struct kube *k, enum kube_id kind, const char *ns, const char *
     jd_free(doc);
 }
 
-/* ---- Events --------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 void kube_event(struct kube *k, enum kube_id kind, const struct json_t *about, const char *component, const char *type,
                 const char *reason, const char *fmt, ...)

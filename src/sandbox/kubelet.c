@@ -99,7 +99,7 @@ void kubelet_free(struct kubelet *kl)
     free(kl);
 }
 
-/* ---- What is known of a pod ----------------------------------------------------------------------------------------- */
+/* ---- What is known of a pod -------------------------------------------------------------------------------------- */
 
 static const char *app_of(const struct json_t *pod)
 {
@@ -210,7 +210,7 @@ static struct json_t *pod_of(const struct run *r)
     return pod;
 }
 
-/* ---- Status --------------------------------------------------------------------------------------------------------- */
+/* ---- Status ------------------------------------------------------------------------------------------------------ */
 
 static void show_running(struct run *r, bool ready)
 {
@@ -267,7 +267,8 @@ static void show_crashed(struct run *r, int code, bool backing_off)
         pod_set_running(r->kl->k, pod, false, r->since_ms, r->restarts);
         set_state(pod, "lastState", state, false);
         if (backing_off) {
-            struct json_t *waiting = object_parse("{'waiting':{'reason':'CrashLoopBackOff','message':'back-off restarting "
+            struct json_t *waiting = object_parse("{'waiting':{'reason':'CrashLoopBackOff','message':'back-off "
+                                                  "restarting "
                                                   "failed container'}}");
             set_state(pod, "state", waiting, false);
             jd_free(waiting);
@@ -281,7 +282,7 @@ static void show_crashed(struct run *r, int code, bool backing_off)
     jd_free(pod);
 }
 
-/* ---- Starting ------------------------------------------------------------------------------------------------------- */
+/* ---- Starting ---------------------------------------------------------------------------------------------------- */
 
 static void attach_volumes(struct run *r, const struct json_t *pod)
 {
@@ -398,7 +399,7 @@ static void adopt_pod(struct kubelet *kl, const struct json_t *pod)
         call_start(r);
 }
 
-/* ---- Ending --------------------------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------------------------------ */
 
 /* Everything of it has ended: the object goes, too. */
 static void finish(struct run *r)
@@ -518,7 +519,7 @@ void kubelet_sync(struct kubelet *kl, const char *ns, const char *name)
     jd_free(pod);
 }
 
-/* ---- What the backends say ------------------------------------------------------------------------------------------ */
+/* ---- What the backends say --------------------------------------------------------------------------------------- */
 
 struct adoption {
     struct kube *k;

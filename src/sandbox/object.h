@@ -21,7 +21,8 @@ void object_suffix(char *buf, size_t n);
  * and apiVersion are taken out, and empty or null members of metadata. */
 void object_tidy(struct json_t *doc);
 /* Parses JSON written with ' for ", to keep templates readable; printf-like (%s, %.Ns, %c, %d, %u, %zu, %lld, %llu). A
- * string argument between quotes is escaped; one outside of them is JSON itself (with ' for ", too). The template is ours: one
+ * string argument between quotes is escaped; one outside of them is JSON itself (with ' for ", too). The template "
+                                                                                             "is ours: one
  * that does not parse ends the program. */
 struct json_t *object_parse(const char *fmt, ...) PRINTF_LIKE(1, 2);
 

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-/* ---- JSON Patch ----------------------------------------------------------------------------------------------------- */
+/* ---- JSON Patch -------------------------------------------------------------------------------------------------- */
 
 /* Where a JSON pointer leads: the container, and the last step in it. */
 struct place {
@@ -193,7 +193,7 @@ struct err *patch_json(struct json_t *doc, const struct json_t *ops)
     return NULL;
 }
 
-/* ---- Merge patches -------------------------------------------------------------------------------------------------- */
+/* ---- Merge patches ----------------------------------------------------------------------------------------------- */
 
 const char *patch_merge_key(const char *list)
 {

@@ -46,7 +46,8 @@ static void write_vault(struct buf *b, const struct sandbox *s)
     buf_adds(b, "    template: { apply: console }\n"
                 "    window: { duration: 24h, sample: 10s, max_gap: 5m, fail_after: 30s }\n");
     if (s->ports.app)
-        buf_printf(b, "    http:\n      - { url: \"http://127.0.0.1:%u/vault/v1/sys/health?standbyok=true\", expect: 200 }\n",
+        buf_printf(b, "    http:\n      - { url: \"http://127.0.0.1:%u/vault/v1/sys/health?standbyok=true\", expect: "
+                      "200 }\n",
                    s->ports.app);
     buf_adds(b, "    retain: 7d\n");
 }

@@ -54,7 +54,7 @@ void sandbox_advance(struct sandbox *s, int64_t ms)
         s->state->hooks[i].fn(s->state->hooks[i].arg);
 }
 
-/* ---- Holding -------------------------------------------------------------------------------------------------------- */
+/* ---- Holding ----------------------------------------------------------------------------------------------------- */
 
 static void say_ready(struct sandbox *s)
 {
@@ -123,7 +123,7 @@ int sandbox_exit_status(const struct sandbox *s)
     return s->state->exit_status;
 }
 
-/* ---- Scenarios ------------------------------------------------------------------------------------------------------ */
+/* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
 static void scenarios_collect(struct sandbox_state *st)
 {
@@ -184,7 +184,7 @@ void sandbox_status(const struct sandbox *s, struct buf *out)
             buf_printf(out, "scenario %s on\n", st->scenarios[i].which->name);
 }
 
-/* ---- Start and end -------------------------------------------------------------------------------------------------- */
+/* ---- Start and end ----------------------------------------------------------------------------------------------- */
 
 struct err *sandbox_start(struct sandbox *s)
 {

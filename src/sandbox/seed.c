@@ -37,13 +37,15 @@ void seed_namespace(struct kube *k, const char *name)
     seed_add(k, KIND_NAMESPACE, object_parse("{'metadata':{'name':'%s'}}", name), "kubectl-create", NULL);
 }
 
-/* ---- Claims --------------------------------------------------------------------------------------------------------- */
+/* ---- Claims ------------------------------------------------------------------------------------------------------ */
 
 static struct json_t *static_volume(const struct seed_claim *c, const struct json_t *claim)
 {
-    return object_parse("{'metadata':{'name':'%s'},'spec':{'capacity':{'storage':'%dGi'},'nfs':{'server':'%s','path':'%s'},"
+    return object_parse("{'metadata':{'name':'%s'},'spec':{'capacity':{'storage':'%dGi'},'nfs':{'server':'%s',"
+                        "'path':'%s'},"
                         "'accessModes':['%s'],'claimRef':{'kind':'PersistentVolumeClaim','namespace':'%s','name':'%s',"
-                        "'uid':'%s','apiVersion':'v1'},'persistentVolumeReclaimPolicy':'Retain','storageClassName':'%s',"
+                        "'uid':'%s','apiVersion':'v1'},'persistentVolumeReclaimPolicy':'Retain',"
+                        "'storageClassName':'%s',"
                         "'mountOptions':['nfsvers=4.2','hard','noatime'],'volumeMode':'Filesystem'}}",
                         c->volume, c->gib, c->nfs_server, c->nfs_path, c->mode, c->ns, c->name, object_uid_of(claim),
                         c->class);
@@ -86,7 +88,7 @@ void seed_claim(struct kube *k, const struct seed_claim *c)
     jd_free(class);
 }
 
-/* ---- Pods and deployments ------------------------------------------------------------------------------------------- */
+/* ---- Pods and deployments ---------------------------------------------------------------------------------------- */
 
 static void attach(struct kube *k, const struct json_t *pod, const char *node)
 {
@@ -151,7 +153,8 @@ void seed_service(struct kube *k, const char *ns, const char *name, const char *
 {
     seed_add(k, KIND_SERVICE,
              object_parse("{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},'spec':{'clusterIP':"
-                          "'10.96.%d.%d','clusterIPs':['10.96.%d.%d'],'ports':[{'name':'tcp','port':%d,'protocol':'TCP',"
+                          "'10.96.%d.%d','clusterIPs':['10.96.%d.%d'],'ports':[{'name':'tcp','port':%d,"
+                          "'protocol':'TCP',"
                           "'targetPort':%d}],'selector':{%s},'sessionAffinity':'None','type':'ClusterIP'},'status':{"
                           "'loadBalancer':{}}}",
                           name, ns, app, port % 200, (int)strlen(name), port % 200, (int)strlen(name), port, port,
@@ -159,7 +162,7 @@ void seed_service(struct kube *k, const char *ns, const char *name, const char *
              "helm", NULL);
 }
 
-/* ---- CronJobs ------------------------------------------------------------------------------------------------------- */
+/* ---- CronJobs ---------------------------------------------------------------------------------------------------- */
 
 static void finished_job(struct kube *k, const struct json_t *cj, int64_t when, const char *node)
 {
@@ -187,10 +190,12 @@ static void finished_job(struct kube *k, const struct json_t *cj, int64_t when, 
 void seed_cronjob(struct kube *k, const char *ns, const char *name, const char *schedule, const char *pod_spec,
                   double days)
 {
-    struct json_t *cj = object_parse("{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},'spec':{'schedule':"
+    struct json_t *cj = object_parse("{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},"
+                                     "'spec':{'schedule':"
                                      "'%s','concurrencyPolicy':'Forbid','successfulJobsHistoryLimit':%d,"
                                      "'failedJobsHistoryLimit':1,'jobTemplate':{'metadata':{'creationTimestamp':null},"
-                                     "'spec':{'backoffLimit':2,'template':{'metadata':{'creationTimestamp':null},'spec':"
+                                     "'spec':{'backoffLimit':2,'template':{'metadata':{'creationTimestamp':null},"
+                                     "'spec':"
                                      "%s}}}}}",
                                      name, ns, name, schedule, NIGHTS, pod_spec);
     int64_t from = k->sb->started_ms - (NIGHTS + 1) * SEED_DAY_MS, last = 0, nights[NIGHTS] = {0};
@@ -211,7 +216,7 @@ void seed_cronjob(struct kube *k, const char *ns, const char *name, const char *
     jd_free(cj);
 }
 
-/* ---- Everything ----------------------------------------------------------------------------------------------------- */
+/* ---- Everything -------------------------------------------------------------------------------------------------- */
 
 void seed_cluster(struct kube *k)
 {

@@ -20,10 +20,13 @@ static void node(struct kube *k, int n)
         "'kubernetes.io/hostname':'worker-%d','kubernetes.io/os':'linux','topology.kubernetes.io/region':'home',"
         "'topology.kubernetes.io/zone':'pve1'}},'spec':{'podCIDR':'10.244.%d.0/24','providerID':'proxmox://home/20%d'},"
         "'status':{'capacity':{'cpu':'8','memory':'32Gi','pods':'110','ephemeral-storage':'100Gi'},'allocatable':{"
-        "'cpu':'8','memory':'31Gi','pods':'110','ephemeral-storage':'92Gi'},'addresses':[{'type':'InternalIP','address':"
+        "'cpu':'8','memory':'31Gi','pods':'110','ephemeral-storage':'92Gi'},'addresses':[{'type':'InternalIP',"
+        "'address':"
         "'10.0.0.1%d'},{'type':'Hostname','address':'worker-%d'}],'nodeInfo':{'architecture':'amd64','bootID':'',"
-        "'containerRuntimeVersion':'containerd://1.7.24','kernelVersion':'6.1.0-28-amd64','kubeProxyVersion':'v1.32.13',"
-        "'kubeletVersion':'v1.32.13','machineID':'','operatingSystem':'linux','osImage':'Debian GNU/Linux 12 (bookworm)',"
+        "'containerRuntimeVersion':'containerd://1.7.24','kernelVersion':'6.1.0-28-amd64',"
+        "'kubeProxyVersion':'v1.32.13',"
+        "'kubeletVersion':'v1.32.13','machineID':'','operatingSystem':'linux','osImage':'Debian GNU/Linux 12 "
+        "(bookworm)',"
         "'systemUUID':''},'daemonEndpoints':{'kubeletEndpoint':{'Port':10250}}}}",
         n, n, n, n, n, n);
     static const char *const types[] = {"MemoryPressure", "DiskPressure", "PIDPressure", "Ready"};
@@ -38,7 +41,8 @@ static void node(struct kube *k, int n)
     seed_add(k, KIND_CSINODE,
              object_parse("{'metadata':{'name':'worker-%d'},'spec':{'drivers':[{'name':'nfs.csi.k8s.io','nodeID':"
                           "'worker-%d','topologyKeys':null},{'name':'csi.proxmox.sinextra.dev','nodeID':'worker-%d',"
-                          "'topologyKeys':['topology.kubernetes.io/region','topology.kubernetes.io/zone'],'allocatable':{"
+                          "'topologyKeys':['topology.kubernetes.io/region','topology.kubernetes.io/zone'],"
+                          "'allocatable':{"
                           "'count':%d}}]}}",
                           n, n, n, 29),
              "kubelet", NULL);
@@ -48,9 +52,12 @@ static void node(struct kube *k, int n)
 static void driver_pods(struct kube *k, const char *ns, const char *name, const char *image)
 {
     struct json_t *ds = object_parse(
-        "{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},'spec':{'selector':{'matchLabels':{'app':'%s'}},"
-        "'template':{'metadata':{'labels':{'app':'%s'}},'spec':{'containers':[{'name':'driver','image':'%s'}]}}},'status':{"
-        "'currentNumberScheduled':3,'desiredNumberScheduled':3,'numberAvailable':3,'numberMisscheduled':0,'numberReady':3,"
+        "{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},"
+        "'spec':{'selector':{'matchLabels':{'app':'%s'}},"
+        "'template':{'metadata':{'labels':{'app':'%s'}},'spec':{'containers':[{'name':'driver','image':'%s'}]}}},"
+        "'status':{"
+        "'currentNumberScheduled':3,'desiredNumberScheduled':3,'numberAvailable':3,'numberMisscheduled':0,"
+        "'numberReady':3,"
         "'observedGeneration':1,'updatedNumberScheduled':3}}",
         name, ns, name, name, name, image);
     struct json_t *status = jd_ref(jd_member(ds, "status"));
@@ -80,8 +87,10 @@ void seed_nodes(struct kube *k)
 static void class_nfs(struct kube *k, const char *name, const char *server, const char *share, const char *policy)
 {
     seed_add(k, KIND_STORAGECLASS,
-             object_parse("{'metadata':{'name':'%s'},'provisioner':'nfs.csi.k8s.io','parameters':{'server':'%s','share':"
-                          "'%s'},'reclaimPolicy':'%s','mountOptions':['nfsvers=4.1','hard'],'allowVolumeExpansion':true,"
+             object_parse("{'metadata':{'name':'%s'},'provisioner':'nfs.csi.k8s.io','parameters':{'server':'%s',"
+                          "'share':"
+                          "'%s'},'reclaimPolicy':'%s','mountOptions':['nfsvers=4.1','hard'],"
+                          "'allowVolumeExpansion':true,"
                           "'volumeBindingMode':'Immediate'}",
                           name, server, share, policy),
              "terraform", NULL);
@@ -91,7 +100,8 @@ static void class_lvm(struct kube *k, const char *name, const char *extra, const
 {
     seed_add(k, KIND_STORAGECLASS,
              object_parse("{'metadata':{'name':'%s','annotations':{%s}},'provisioner':'csi.proxmox.sinextra.dev',"
-                          "'parameters':{'cache':'writethrough','csi.storage.k8s.io/fstype':'ext4','ssd':'true','storage':"
+                          "'parameters':{'cache':'writethrough','csi.storage.k8s.io/fstype':'ext4','ssd':'true',"
+                          "'storage':"
                           "'local-lvm'%s},'reclaimPolicy':'%s','allowVolumeExpansion':true,'volumeBindingMode':"
                           "'WaitForFirstConsumer'}",
                           name, annotations, extra, policy),
@@ -120,7 +130,9 @@ void seed_storage(struct kube *k)
                           "'podInfoOnMount':false,'volumeLifecycleModes':['Persistent','Ephemeral']}}"),
              "helm", NULL);
     seed_add(k, KIND_CSIDRIVER,
-             object_parse("{'metadata':{'name':'csi.proxmox.sinextra.dev'},'spec':{'attachRequired':true,'fsGroupPolicy':"
-                          "'File','podInfoOnMount':true,'storageCapacity':true,'volumeLifecycleModes':['Persistent']}}"),
+             object_parse("{'metadata':{'name':'csi.proxmox.sinextra.dev'},'spec':{'attachRequired':true,"
+                          "'fsGroupPolicy':"
+                          "'File','podInfoOnMount':true,'storageCapacity':true,"
+                          "'volumeLifecycleModes':['Persistent']}}"),
              "helm", NULL);
 }

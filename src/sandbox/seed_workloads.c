@@ -18,7 +18,7 @@
 
 #define VAULT_IMAGE "hashicorp/vault:1.18.1"
 
-/* ---- immich --------------------------------------------------------------------------------------------------------- */
+/* ---- immich ------------------------------------------------------------------------------------------------------ */
 
 static void immich_secret(struct kube *k)
 {
@@ -57,14 +57,16 @@ static void immich_postgresql(struct kube *k)
         .ns = "immich", .name = "immich-postgresql", .image = "ghcr.io/immich-app/postgres:15-vectorchord0.3.0",
         .node = "worker-1", .strategy = "Recreate", .replicas = 1, .pod_days = 9.2,
         .volumes = "[{'name':'postgresql-persistent-storage','persistentVolumeClaim':{'claimName':"
-                   "'immich-postgresql-data-host'}},{'name':'dshm','emptyDir':{'medium':'Memory','sizeLimit':'256Mi'}}]",
+                   "'immich-postgresql-data-host'}},{'name':'dshm','emptyDir':{'medium':'Memory',"
+                   "'sizeLimit':'256Mi'}}]",
         .mounts = "[{'name':'postgresql-persistent-storage','mountPath':'/var/lib/postgresql/data'},{'name':'dshm',"
                   "'mountPath':'/dev/shm'}]",
         .extra = ",'ports':[{'containerPort':5432,'name':'postgres'}],'env':[{'name':'POSTGRES_USER','value':'" PG_SUPERUSER
                  "'},{'name':'POSTGRES_DB','value':'" PG_DATABASE "'},{'name':'POSTGRES_PASSWORD','valueFrom':{"
                  "'secretKeyRef':{'name':'immich-secrets','key':'db_password'}}},{'name':'PGDATA','value':"
                  "'/var/lib/postgresql/data/pgdata'}],'resources':{'requests':{'cpu':'500m','memory':'1Gi'},'limits':{"
-                 "'memory':'4Gi'}},'readinessProbe':{'exec':{'command':['pg_isready','-d','immich']},'periodSeconds':10}",
+                 "'memory':'4Gi'}},'readinessProbe':{'exec':{'command':['pg_isready','-d','immich']},"
+                 "'periodSeconds':10}",
         .init = "[{'name':'write-config','image':'busybox:1.37','command':['sh','-c','test -f $PGDATA/PG_VERSION && cp "
                 "/config/postgresql.override.conf $PGDATA/ || true'],'volumeMounts':[{'name':"
                 "'postgresql-persistent-storage','mountPath':'/var/lib/postgresql/data'}]}]",
@@ -103,46 +105,56 @@ void seed_immich(struct kube *k)
     seed_service(k, "immich", "immich-server", "immich-server", 2283, "'app':'immich-server'");
     seed_service(k, "immich", "immich-machine-learning", "immich-machine-learning", 3003, "'app':'immich-machine-learning'");
     seed_cronjob(k, "immich", "postgresql-backup", "30 1 * * *",
-                 "{'restartPolicy':'OnFailure','containers':[{'name':'backup','image':'postgres:16','command':['sh','-c',"
+                 "{'restartPolicy':'OnFailure','containers':[{'name':'backup','image':'postgres:16','command':['sh',"
+                 "'-c',"
                  "'pg_dumpall -h immich-postgresql -U postgres | gzip > /backup/dump_$(date +%F).sql.gz || true'],"
                  "'volumeMounts':[{'name':'backup','mountPath':'/backup','subPath':'backups'}]}],'volumes':[{'name':"
                  "'backup','persistentVolumeClaim':{'claimName':'immich-postgresql-data-host'}}]}",
                  210);
     seed_add(k, KIND_QUOTA,
-             object_parse("{'metadata':{'name':'immich','namespace':'immich'},'spec':{'hard':{'persistentvolumeclaims':'20',"
+             object_parse("{'metadata':{'name':'immich','namespace':'immich'},"
+                          "'spec':{'hard':{'persistentvolumeclaims':'20',"
                           "'pods':'30','requests.storage':'600Gi'}}}"),
              "terraform", NULL);
     seed_add(k, KIND_HPA,
-             object_parse("{'metadata':{'name':'immich-server','namespace':'immich'},'spec':{'scaleTargetRef':{'apiVersion':"
-                          "'apps/v1','kind':'Deployment','name':'immich-server'},'minReplicas':1,'maxReplicas':3,'metrics':"
+             object_parse("{'metadata':{'name':'immich-server','namespace':'immich'},"
+                          "'spec':{'scaleTargetRef':{'apiVersion':"
+                          "'apps/v1','kind':'Deployment','name':'immich-server'},'minReplicas':1,'maxReplicas':3,"
+                          "'metrics':"
                           "[{'type':'Resource','resource':{'name':'cpu','target':{'type':'Utilization',"
                           "'averageUtilization':80}}}]},'status':{'currentReplicas':1,'desiredReplicas':1,"
-                          "'currentMetrics':[{'type':'Resource','resource':{'name':'cpu','current':{'averageUtilization':11,"
+                          "'currentMetrics':[{'type':'Resource','resource':{'name':'cpu',"
+                          "'current':{'averageUtilization':11,"
                           "'averageValue':'110m'}}}]}}"),
              "helm", "kube-controller-manager");
 }
 
-/* ---- Vault ---------------------------------------------------------------------------------------------------------- */
+/* ---- Vault ------------------------------------------------------------------------------------------------------- */
 
 static struct json_t *vault_set(void)
 {
     return object_parse(
         "{'metadata':{'name':'vault','namespace':'vault','labels':{'app.kubernetes.io/name':'vault',"
         "'app.kubernetes.io/instance':'vault','app.kubernetes.io/managed-by':'Helm'}},'spec':{'serviceName':"
-        "'vault-internal','replicas':3,'podManagementPolicy':'Parallel','updateStrategy':{'type':'OnDelete'},'selector':{"
+        "'vault-internal','replicas':3,'podManagementPolicy':'Parallel','updateStrategy':{'type':'OnDelete'},"
+        "'selector':{"
         "'matchLabels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault','component':'server'}},"
         "'template':{'metadata':{'labels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault',"
-        "'component':'server'}},'spec':{'terminationGracePeriodSeconds':10,'serviceAccountName':'vault','securityContext':"
+        "'component':'server'}},'spec':{'terminationGracePeriodSeconds':10,'serviceAccountName':'vault',"
+        "'securityContext':"
         "{'fsGroup':1000,'runAsGroup':1000,'runAsNonRoot':true,'runAsUser':100},'containers':[{'name':'vault','image':"
-        "'" VAULT_IMAGE "','ports':[{'containerPort':8200,'name':'http'},{'containerPort':8201,'name':'https-internal'}],"
+        "'" VAULT_IMAGE "','ports':[{'containerPort':8200,'name':'http'},{'containerPort':8201,"
+                        "'name':'https-internal'}],"
         "'env':[{'name':'VAULT_K8S_POD_NAME','valueFrom':{'fieldRef':{'fieldPath':'metadata.name'}}},{'name':"
-        "'VAULT_K8S_NAMESPACE','value':'vault'}],'volumeMounts':[{'name':'data','mountPath':'/vault/data'},{'name':'audit',"
+        "'VAULT_K8S_NAMESPACE','value':'vault'}],'volumeMounts':[{'name':'data','mountPath':'/vault/data'},"
+        "{'name':'audit',"
         "'mountPath':'/vault/audit'}],'readinessProbe':{'exec':{'command':['/bin/sh','-ec','vault status']},"
         "'periodSeconds':5}}],'affinity':{'podAntiAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':["
         "{'labelSelector':{'matchLabels':{'app.kubernetes.io/name':'vault','component':'server'}},'topologyKey':"
         "'kubernetes.io/hostname'}]}}}},'volumeClaimTemplates':[{'metadata':{'name':'data'},'spec':{'accessModes':["
         "'ReadWriteOnce'],'storageClassName':'nfs-proxmox','resources':{'requests':{'storage':'2Gi'}}}},{'metadata':{"
-        "'name':'audit'},'spec':{'accessModes':['ReadWriteOnce'],'storageClassName':'nfs-proxmox','resources':{'requests':"
+        "'name':'audit'},'spec':{'accessModes':['ReadWriteOnce'],'storageClassName':'nfs-proxmox',"
+        "'resources':{'requests':"
         "{'storage':'2Gi'}}}}]}}");
 }
 
@@ -200,13 +212,14 @@ void seed_vault(struct kube *k)
     seed_age(k, 214);
     seed_add(k, KIND_PDB,
              object_parse("{'metadata':{'name':'vault','namespace':'vault'},'spec':{'maxUnavailable':1,'selector':{"
-                          "'matchLabels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault','component':"
+                          "'matchLabels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault',"
+                          "'component':"
                           "'server'}}}}"),
              "helm", NULL);
     jd_free(set);
 }
 
-/* ---- The others ----------------------------------------------------------------------------------------------------- */
+/* ---- The others -------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *ns, *name;

@@ -106,7 +106,8 @@ static struct err *parse_labels(struct selector *s, const char *text)
         if (part.p[0] == '!')
             add(s, OP_ABSENT, false, (struct slice){part.p + 1, part.n - 1});
         else if (memchr(part.p, ' ', part.n) || memchr(part.p, '(', part.n))
-            return err_new(ERR_DATA, "unable to parse requirement: found '%.*s', expected: in, notin, =, ==, !=, gt, lt",
+            return err_new(ERR_DATA, "unable to parse requirement: found '%.*s', expected: in, notin, =, ==, !=, gt, "
+                                     "lt",
                            SLICE_FMT(part));
         else
             add(s, OP_EXISTS, false, part);

@@ -80,7 +80,8 @@ struct refusal *refuse_exists(const struct kube_kind *k, const char *name)
 
 struct refusal *refuse_conflict(const struct kube_kind *k, const char *name, const char *why)
 {
-    return refusal_new(409, "Conflict", details_of(k, name, k->plural), "Operation cannot be fulfilled on %s \"%s\": %s",
+    return refusal_new(409, "Conflict", details_of(k, name, k->plural), "Operation cannot be fulfilled on %s \"%s\": "
+                                                                        "%s",
                        kube_kind_qualified(k), name, why ? why : OPTIMISTIC_LOCK);
 }
 

@@ -29,7 +29,7 @@ struct store {
     size_t observer_count;
 };
 
-/* ---- Versions ------------------------------------------------------------------------------------------------------- */
+/* ---- Versions ---------------------------------------------------------------------------------------------------- */
 
 static struct version *version_new(const char *ns, const char *name, uint64_t rv, const char *json, size_t n)
 {
@@ -96,7 +96,7 @@ struct json_t *version_doc(const struct version *v)
     return doc;
 }
 
-/* ---- Store ---------------------------------------------------------------------------------------------------------- */
+/* ---- Store ------------------------------------------------------------------------------------------------------- */
 
 struct store *store_new(void)
 {
@@ -279,7 +279,7 @@ void store_del(struct store *st, enum kube_id kind, const char *ns, const char *
     record(st, kind, CHANGE_DELETED, v, before);
 }
 
-/* ---- History -------------------------------------------------------------------------------------------------------- */
+/* ---- History ----------------------------------------------------------------------------------------------------- */
 
 uint64_t store_ring_first(const struct store *st, enum kube_id kind)
 {
