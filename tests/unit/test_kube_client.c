@@ -377,14 +377,14 @@ static void test_expired_credentials_are_renewed(void **state)
 {
     struct world *w = *state;
     forget_runs();
-    w->config.exec = plugin("echo x >> runs; T=good\n" ENDING("2") SAY);
+    w->config.exec = plugin("echo x >> runs; T=good\n" ENDING("3") SAY);
     quiet(w);
     ask(w, "/ok");
     assert_int_equal(w->status, 200);
     ask(w, "/ok");
     assert_int_equal(runs(), 1);
     bool never = false;
-    loop_run_until(w->loop, &never, 2100);
+    loop_run_until(w->loop, &never, 3100);
     ask(w, "/ok");
     assert_int_equal(w->status, 200);
     assert_int_equal(runs(), 2);
