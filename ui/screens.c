@@ -2,10 +2,13 @@
 #include "ui/screen.h"
 
 const struct screen_ops *const screen_table[] = {
+    &screen_overview,
     &screen_storage,
+    &screen_timeline,
     &screen_sources,
     &screen_errors,
     &screen_whoami,
+    &screen_log,
     &screen_help,
     NULL,
 };

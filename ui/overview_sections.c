@@ -1,0 +1,281 @@
+/* Plan, gates, raft, PostgreSQL, alerts and events in a few lines each. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ui/format.h"
+#include "ui/overview.h"
+#include "ui/plan_help.h"
+#include "ui/rows.h"
+#include "ui/screen.h"
+#include "world/status.h"
+
+void overview_age(const struct world *w, int64_t at, struct buf *out) {
+    if (at) format_age(out, world_now(w), at);
+}
+
+/* ---- Plan ------------------------------------------------------------------------------------------------------------------------ */
+
+static void no_plan(struct board *b) {
+    struct slice yaml = slice_of(plan_help_yaml(PLAN_HELP_WHOLE)), line;
+    board_section(b, &(struct board_section){.title = "PLAN", .state = SLICE_LIT("NONE"), .detail = SLICE_LIT("ferryman --plan FILE"), .side = BOARD_RIGHT, .min = 3});
+    board_line(b, &(struct board_line){.text = slice_of(plan_help_why(PLAN_HELP_WHOLE)), .wrap = 4});
+    while (slice_cut(&yaml, '\n', &line)) board_line(b, &(struct board_line){.text = line, .style = STYLE_ACCENT});
+}
+
+void overview_plan(struct ui *ui, struct board *b, bool kinds) {
+    const struct row *plan = world_first(ui->world, T_PLAN);
+    size_t n;
+    if (!plan) return;
+    struct slice state = row_text(plan, PLAN_STATE);
+    if (slice_is(state, "NONE")) {
+        no_plan(b);
+        return;
+    }
+    const struct row **rows = rows_sorted(ui->world, T_PLAN_WORKLOADS, -1, false, &n);
+    struct buf detail = {0};
+    bool begun = rows_count(ui->world, T_PLAN_WORKLOADS, PLAN_WORKLOADS_STATE, SLICE_LIT("NOT STARTED")) < n;
+    buf_printf(&detail, "%.*s, %zu workload%s%s", SLICE_FMT(row_text(plan, PLAN_NAME)), n, n == 1 ? "" : "s", begun ? "" : ", not started");
+    board_section(b, &(struct board_section){
+        .title = "PLAN", .state = slice_is(state, "OK") ? (struct slice){NULL, 0} : state, .detail = buf_slice(&detail), .side = BOARD_LEFT,
+        .row = plan,
+    });
+    for (size_t i = 0; i < n; i++) {
+        struct slice summary = row_text(rows[i], PLAN_WORKLOADS_SUMMARY);
+        board_line(b, &(struct board_line){
+            .state = row_text(rows[i], PLAN_WORKLOADS_STATE), .label = row_text(rows[i], PLAN_WORKLOADS_NAME),
+            .text = summary.n || !kinds ? summary : row_text(rows[i], PLAN_WORKLOADS_KIND), .style = STYLE_DIM, .row = rows[i],
+        });
+    }
+    buf_free(&detail);
+    mem_free(rows);
+}
+
+/* ---- Gates ----------------------------------------------------------------------------------------------------------------------- */
+
+/* One cluster or server needs no name behind the question. */
+static void gate_label(const struct world *w, const struct row *r, struct buf *out) {
+    struct slice workload = row_text(r, GATES_WORKLOAD);
+    buf_clear(out);
+    buf_add_slice(out, row_text(r, GATES_NAME));
+    if (workload.n && !rows_only(w, T_GATES, GATES_NAME, row_text(r, GATES_NAME))) buf_printf(out, " · %.*s", SLICE_FMT(workload));
+}
+
+void overview_gates(struct ui *ui, struct board *b, bool wide) {
+    size_t n, pass = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("PASS"));
+    size_t silent = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("NOT ASKED"));
+    const struct row **rows = rows_sorted(ui->world, T_GATES, GATES_RANK, false, &n);
+    struct buf detail = {0}, label = {0};
+    if (n > silent || (n && ui->plan)) {
+        buf_printf(&detail, "%zu of %zu OK", pass, n - silent);
+        if (silent) buf_printf(&detail, ", %zu not asked", silent);
+        board_section(b, &(struct board_section){.title = "DONE WHEN", .detail = buf_slice(&detail), .side = BOARD_RIGHT, .min = 4});
+    }
+    for (size_t i = 0; i < n && detail.len; i++) {
+        bool asked = !slice_is(row_text(rows[i], GATES_ANSWER), "NOT ASKED");
+        gate_label(ui->world, rows[i], &label);
+        board_line(b, &(struct board_line){
+            .state = row_text(rows[i], GATES_ANSWER), .label = buf_slice(&label), .text = row_text(rows[i], GATES_REASON),
+            .style = asked ? STYLE_NORMAL : STYLE_DIM, .wrap = wide ? 3 : 1, .row = rows[i],
+        });
+    }
+    buf_free(&detail);
+    buf_free(&label);
+    mem_free(rows);
+}
+
+/* ---- Raft ------------------------------------------------------------------------------------------------------------------------ */
+
+static void count_or_unknown(struct buf *out, const char *before, struct cell c, const char *after) {
+    buf_adds(out, before);
+    if (c.type == CELL_INT) format_int(out, c.i);
+    else buf_addc(out, '?');
+    buf_adds(out, after);
+}
+
+static void raft_summary(const struct world *w, const struct row *r, struct buf *out) {
+    struct slice leader = row_text(r, RAFT_CLUSTERS_LEADER);
+    int64_t since = row_int(r, RAFT_CLUSTERS_LEADER_SINCE, 0);
+    if (leader.n) buf_printf(out, "leader %.*s", SLICE_FMT(leader));
+    else buf_adds(out, "no leader is known");
+    if (leader.n && since) {
+        buf_adds(out, " since ");
+        overview_age(w, since, out);
+    }
+    count_or_unknown(out, " · ", row_cell(r, RAFT_CLUSTERS_VOTERS), " voters");
+    count_or_unknown(out, " · tolerance ", row_cell(r, RAFT_CLUSTERS_TOLERANCE), "");
+    count_or_unknown(out, " · index ", row_cell(r, RAFT_CLUSTERS_INDEX), "");
+}
+
+/* What is wrong with a peer stands before what it is. */
+static void raft_peer(const struct row *r, struct board *b) {
+    struct slice health = row_text(r, RAFT_PEERS_HEALTH), role = row_text(r, RAFT_PEERS_ROLE), error = row_text(r, RAFT_PEERS_ERROR);
+    struct slice claims = row_text(r, RAFT_PEERS_CLAIMS_STATE), as_leader = row_text(r, RAFT_PEERS_AS_LEADER);
+    struct cell lag = row_cell(r, RAFT_PEERS_LAG);
+    struct buf text = {0};
+    bool well = slice_is(health, "OK");
+    if (!well && error.n) buf_printf(&text, "%.*s", SLICE_FMT(error));
+    else if (!well && role.n) buf_printf(&text, "%.*s", SLICE_FMT(role));
+    if (well && lag.type == CELL_INT && lag.i > 0) count_or_unknown(&text, "lag ", lag, " ");
+    if (well && claims.n) buf_printf(&text, "%sclaims %.*s", text.len ? "· " : "", SLICE_FMT(claims));
+    if (well && as_leader.n) buf_printf(&text, "%sas leader %.*s", text.len ? " · " : "", SLICE_FMT(as_leader));
+    board_line(b, &(struct board_line){.state = well ? role : health, .label = row_text(r, RAFT_PEERS_NAME), .text = buf_slice(&text), .style = STYLE_DIM, .row = r});
+    buf_free(&text);
+}
+
+void overview_raft(struct ui *ui, struct board *b) {
+    size_t n, peers;
+    const struct row **rows = rows_sorted(ui->world, T_RAFT_CLUSTERS, -1, false, &n);
+    const struct row **peer = rows_sorted(ui->world, T_RAFT_PEERS, RAFT_PEERS_ROLE, false, &peers);
+    for (size_t i = 0; i < n; i++) {
+        struct buf title = {0}, detail = {0};
+        buf_adds(&title, "RAFT");
+        if (n > 1) buf_printf(&title, " %.*s", SLICE_FMT(row_key(rows[i])));
+        raft_summary(ui->world, rows[i], &detail);
+        board_section(b, &(struct board_section){
+            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]), .state = row_text(rows[i], RAFT_CLUSTERS_STATE),
+            .detail = buf_slice(&detail), .side = BOARD_RIGHT, .row = rows[i],
+        });
+        for (size_t k = 0; k < peers; k++)
+            if (slice_eq(row_text(peer[k], RAFT_PEERS_WORKLOAD), row_key(rows[i]))) raft_peer(peer[k], b);
+        buf_free(&title);
+        buf_free(&detail);
+    }
+    mem_free(rows);
+    mem_free(peer);
+}
+
+/* ---- PostgreSQL ------------------------------------------------------------------------------------------------------------------ */
+
+static void extensions_line(const struct world *w, struct slice workload, struct board *b) {
+    size_t n, all = 0, ok = 0, drift = 0;
+    const struct row **rows = rows_sorted(w, T_EXTENSIONS, EXTENSIONS_STATE, false, &n), *first = NULL;
+    struct buf text = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (!slice_eq(row_text(rows[i], EXTENSIONS_WORKLOAD), workload)) continue;
+        struct slice state = row_text(rows[i], EXTENSIONS_STATE);
+        if (!first) first = rows[i];
+        all++;
+        ok += slice_is(state, "OK");
+        if (slice_is(state, "OK") || ++drift > 3) continue;
+        buf_printf(&text, "%s%.*s %.*s→%.*s", drift > 1 ? ", " : "", SLICE_FMT(row_text(rows[i], EXTENSIONS_NAME)),
+                   SLICE_FMT(row_text(rows[i], EXTENSIONS_INSTALLED)),
+                   SLICE_FMT(row_text(rows[i], EXTENSIONS_AVAILABLE).n ? row_text(rows[i], EXTENSIONS_AVAILABLE) : SLICE_LIT("none")));
+    }
+    if (drift > 3) buf_printf(&text, ", +%zu", drift - 3);
+    struct buf line = {0};
+    buf_printf(&line, "%zu of %zu OK%s%s", ok, all, text.len ? ": " : "", buf_str(&text));
+    if (first)
+        board_line(b, &(struct board_line){.state = row_text(first, EXTENSIONS_STATE), .label = SLICE_LIT("extensions"), .text = buf_slice(&line), .row = first});
+    buf_free(&text);
+    buf_free(&line);
+    mem_free(rows);
+}
+
+static void progress_lines(const struct world *w, struct slice workload, struct board *b) {
+    for (const struct row *r = world_first(w, T_PROGRESS); r; r = world_next(w, r)) {
+        struct buf text = {0};
+        if (!slice_eq(row_text(r, PROGRESS_WORKLOAD), workload)) continue;
+        buf_printf(&text, "%.*s, %.*s", SLICE_FMT(row_text(r, PROGRESS_RELATION)), SLICE_FMT(row_text(r, PROGRESS_PHASE)));
+        board_line(b, &(struct board_line){.state = SLICE_LIT("PROGRESSING"), .label = row_text(r, PROGRESS_COMMAND), .text = buf_slice(&text), .row = r});
+        buf_free(&text);
+    }
+}
+
+static void postgres_summary(const struct world *w, const struct row *r, struct buf *out) {
+    size_t databases = rows_count(w, T_DATABASES, DATABASES_WORKLOAD, row_key(r));
+    struct cell size = row_cell(r, PG_SERVERS_SIZE);
+    struct slice version = row_text(r, PG_SERVERS_VERSION);
+    int64_t started = row_int(r, PG_SERVERS_STARTED, 0);
+    buf_printf(out, "%.*s · %zu database%s", SLICE_FMT(version.n ? version : SLICE_LIT("?")), databases, databases == 1 ? "" : "s");
+    if (size.type == CELL_INT) {
+        buf_adds(out, ", ");
+        format_bytes(out, size.i);
+    }
+    if (started) {
+        buf_adds(out, " · up ");
+        overview_age(w, started, out);
+    }
+    count_or_unknown(out, " · ", row_cell(r, PG_SERVERS_CONNECTIONS), " of ");
+    count_or_unknown(out, "", row_cell(r, PG_SERVERS_MAX_CONNECTIONS), " connections");
+}
+
+void overview_postgres(struct ui *ui, struct board *b) {
+    size_t n;
+    const struct row **rows = rows_sorted(ui->world, T_PG_SERVERS, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct buf title = {0}, detail = {0};
+        buf_adds(&title, "POSTGRES");
+        if (n > 1) buf_printf(&title, " %.*s", SLICE_FMT(row_key(rows[i])));
+        postgres_summary(ui->world, rows[i], &detail);
+        board_section(b, &(struct board_section){
+            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]), .state = row_text(rows[i], PG_SERVERS_STATE),
+            .detail = buf_slice(&detail), .side = BOARD_RIGHT, .row = rows[i],
+        });
+        extensions_line(ui->world, row_key(rows[i]), b);
+        progress_lines(ui->world, row_key(rows[i]), b);
+        buf_free(&title);
+        buf_free(&detail);
+    }
+    mem_free(rows);
+}
+
+/* ---- Alerts ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Without a watchdog silence says nothing. */
+static void watchdog(const struct world *w, struct buf *out) {
+    const struct row *dog = NULL;
+    for (const struct row *r = world_first(w, T_ALERTS); r; r = world_next(w, r))
+        if (slice_is(row_text(r, ALERTS_STATE), "WATCHDOG")) dog = r;
+    if (!dog) {
+        buf_adds(out, " · no watchdog: silence proves nothing");
+        return;
+    }
+    buf_adds(out, " · watchdog sent ");
+    overview_age(w, row_int(dog, ALERTS_UPDATED, 0), out);
+    buf_adds(out, row_int(dog, ALERTS_UPDATED, 0) ? " ago" : "?");
+}
+
+void overview_alerts(struct ui *ui, struct board *b) {
+    struct fresh f = section_fresh(ui->world, "alerts/");
+    size_t firing = rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("FIRING")), n;
+    size_t quiet = rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("SUPPRESSED")) + rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("IGNORED"));
+    struct buf detail = {0};
+    if (f.state == FRESH_OFF) return;
+    if (firing) buf_printf(&detail, "%zu firing", firing);
+    else buf_adds(&detail, fresh_usable(f) ? "none firing" : "not known");
+    if (quiet) buf_printf(&detail, ", %zu suppressed or ignored", quiet);
+    watchdog(ui->world, &detail);
+    board_section(b, &(struct board_section){
+        .title = "ALERTS", .prefix = "alerts/", .state = firing ? SLICE_LIT("FIRING") : (struct slice){NULL, 0}, .detail = buf_slice(&detail), .side = BOARD_RIGHT,
+    });
+    const struct row **rows = rows_sorted(ui->world, T_ALERTS, ALERTS_STATE, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct buf text = {0};
+        if (slice_is(row_text(rows[i], ALERTS_STATE), "WATCHDOG")) continue;
+        overview_age(ui->world, row_int(rows[i], ALERTS_STARTED, 0), &text);
+        buf_printf(&text, " %.*s", SLICE_FMT(row_text(rows[i], ALERTS_SUMMARY)));
+        board_line(b, &(struct board_line){.state = row_text(rows[i], ALERTS_STATE), .label = row_text(rows[i], ALERTS_NAME), .text = buf_slice(&text), .row = rows[i]});
+        buf_free(&text);
+    }
+    mem_free(rows);
+    buf_free(&detail);
+}
+
+/* ---- Events ---------------------------------------------------------------------------------------------------------------------- */
+
+void overview_events(struct ui *ui, struct board *b, size_t lines) {
+    size_t n;
+    const struct row **rows = rows_sorted(ui->world, T_TIMELINE, TIMELINE_AT, true, &n);
+    board_section(b, &(struct board_section){.side = BOARD_BOTTOM, .min = 2});
+    for (size_t i = 0; i < n && i < lines; i++) {
+        struct buf label = {0};
+        struct slice level = row_text(rows[i], TIMELINE_LEVEL);
+        format_hms(&label, row_int(rows[i], TIMELINE_AT, 0));
+        buf_printf(&label, "Z %.*s", SLICE_FMT(row_text(rows[i], TIMELINE_OBJECT)));
+        board_line(b, &(struct board_line){.state = level, .label = buf_slice(&label), .text = row_text(rows[i], TIMELINE_TEXT), .row = rows[i]});
+        buf_free(&label);
+    }
+    if (!n) board_line(b, &(struct board_line){.text = SLICE_LIT("Nothing has changed since the engine began to look."), .style = STYLE_DIM});
+    mem_free(rows);
+}

@@ -1,0 +1,204 @@
+/* The first lines of the overview: what is wrong, since when, in words; the worst first. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ui/format.h"
+#include "ui/overview.h"
+#include "ui/rows.h"
+#include "ui/screen.h"
+#include "world/status.h"
+
+struct wrong {
+    struct ui *ui;
+    struct board *b;
+    bool wide;
+    size_t n;
+    bool raft_told; /* a verdict says more than a node that does not answer */
+};
+
+/* The verdict on a cluster is shown whole, however narrow it is. */
+static void add(struct wrong *s, const struct row *r, struct slice state, struct slice label, const struct buf *what) {
+    struct buf text = {0};
+    buf_printf(&text, "%.*s: ", SLICE_FMT(label));
+    buf_add_slice(&text, buf_slice(what));
+    board_line(s->b, &(struct board_line){
+        .state = state, .text = buf_slice(&text), .wrap = row_table(r) == T_RAFT_CLUSTERS ? 5 : s->wide ? 2 : 1, .style = STYLE_BOLD, .row = r,
+    });
+    buf_free(&text);
+    s->n++;
+}
+
+static bool is_bad(struct slice state) {
+    enum level l = status_level(state);
+    return l == LEVEL_BAD || l == LEVEL_WARN;
+}
+
+static void raft(struct wrong *s) {
+    size_t n;
+    const struct row **rows = rows_sorted(s->ui->world, T_RAFT_CLUSTERS, RAFT_CLUSTERS_STATE, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct slice state = row_text(rows[i], RAFT_CLUSTERS_STATE), verdict = row_text(rows[i], RAFT_CLUSTERS_VERDICT);
+        struct buf text = {0};
+        if (!verdict.n && !is_bad(state)) continue;
+        if (verdict.n) buf_add_slice(&text, verdict);
+        else buf_adds(&text, "the raft cluster is not well; its nodes say more");
+        add(s, rows[i], state, row_key(rows[i]), &text);
+        s->raft_told |= verdict.n > 0;
+        buf_free(&text);
+    }
+    mem_free(rows);
+}
+
+/* Smaller is worse; 3: it does not fail. */
+static int fresh_rank(struct fresh f) {
+    return f.state == FRESH_DOWN ? 0 : f.state == FRESH_DENIED ? 1 : f.state == FRESH_STALE ? 2 : 3;
+}
+
+/* One line for each server: its worst source, and how many others fail with it. Servers that are merely late come after alerts. */
+static void server(struct wrong *s, struct slice name, bool late) {
+    const struct row *worst = NULL;
+    struct fresh worst_fresh = {FRESH_OFF, -1};
+    size_t failed = 0, all = 0, n;
+    const struct row **rows = rows_sorted(s->ui->world, T_SOURCES, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!slice_eq(row_text(rows[i], SOURCES_SERVER), name)) continue;
+        struct fresh f = world_freshness(s->ui->world, rows[i]);
+        all++;
+        if (fresh_rank(f) == 3) continue;
+        failed++;
+        if (worst && fresh_rank(f) >= fresh_rank(worst_fresh)) continue;
+        worst = rows[i];
+        worst_fresh = f;
+    }
+    mem_free(rows);
+    if (!worst || (worst_fresh.state == FRESH_STALE) != late) return;
+    struct slice error = row_text(worst, SOURCES_ERROR);
+    struct buf text = {0};
+    buf_printf(&text, "%.*s", SLICE_FMT(error.n ? error : SLICE_LIT("no proof of life")));
+    if (failed > 1) buf_printf(&text, " (%zu of %zu sources of %.*s)", failed, all, SLICE_FMT(name));
+    int64_t next = row_int(worst, SOURCES_NEXT_TRY, 0), now = world_now(s->ui->world);
+    if (next > now) {
+        buf_adds(&text, ", next try ");
+        format_age(&text, now, next);
+    }
+    add(s, worst, (struct slice){NULL, 0}, row_key(worst), &text);
+    buf_free(&text);
+}
+
+static void sources(struct wrong *s, bool late) {
+    static const char *const order[] = {"kube", "vault", "postgres", "alerts", "http", "lvm"};
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (!s->raft_told || !str_eq(order[i], "vault")) server(s, slice_of(order[i]), late);
+}
+
+static void add_since(const struct world *w, int64_t at, struct buf *out) {
+    if (!at) return;
+    buf_adds(out, "since ");
+    format_hms(out, at);
+    buf_adds(out, "Z (");
+    format_age(out, world_now(w), at);
+    buf_adds(out, "): ");
+}
+
+static void alerts(struct wrong *s) {
+    size_t n;
+    const struct row **rows = rows_sorted(s->ui->world, T_ALERTS, ALERTS_STARTED, true, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct buf text = {0};
+        if (!slice_is(row_text(rows[i], ALERTS_STATE), "FIRING")) continue;
+        add_since(s->ui->world, row_int(rows[i], ALERTS_STARTED, 0), &text);
+        struct slice severity = row_text(rows[i], ALERTS_SEVERITY), summary = row_text(rows[i], ALERTS_SUMMARY);
+        if (severity.n) buf_printf(&text, "%.*s, ", SLICE_FMT(severity));
+        buf_add_slice(&text, summary.n ? summary : row_text(rows[i], ALERTS_LABELS));
+        add(s, rows[i], row_text(rows[i], ALERTS_STATE), row_text(rows[i], ALERTS_NAME), &text);
+        buf_free(&text);
+    }
+    mem_free(rows);
+}
+
+/* Rows of a table whose state is bad, with the text of one column. */
+static void states(struct wrong *s, enum world_table t, int state_col, int name_col, int text_col, int since_col, bool warnings) {
+    size_t n;
+    const struct row **rows = rows_sorted(s->ui->world, t, state_col, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct slice state = row_text(rows[i], state_col);
+        enum level level = status_level(state);
+        struct buf text = {0};
+        if (level != LEVEL_BAD && !(warnings && level == LEVEL_WARN)) continue;
+        if (since_col >= 0) add_since(s->ui->world, row_int(rows[i], since_col, 0), &text);
+        buf_add_slice(&text, row_text(rows[i], text_col));
+        add(s, rows[i], state, name_col >= 0 ? row_text(rows[i], name_col) : row_key(rows[i]), &text);
+        buf_free(&text);
+    }
+    mem_free(rows);
+}
+
+static void lost_claims(struct wrong *s) {
+    struct ui *ui = s->ui;
+    for (const struct row *r = world_first(ui->world, T_CLAIMS); r; r = world_next(ui->world, r)) {
+        struct buf text = {0};
+        if (!slice_is(row_text(r, CLAIMS_STATE), "LOST")) continue;
+        buf_printf(&text, "claim of namespace %.*s: its volume %.*s is gone", SLICE_FMT(row_text(r, CLAIMS_NAMESPACE)),
+                   SLICE_FMT(row_text(r, CLAIMS_VOLUME)));
+        add(s, r, row_text(r, CLAIMS_STATE), row_text(r, CLAIMS_NAME), &text);
+        buf_free(&text);
+    }
+}
+
+struct listened {
+    size_t sources, starting;
+    int64_t oldest;
+    struct buf names; /* of those that start, a few */
+};
+
+static void listen_to(const struct world *w, struct listened *l) {
+    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) {
+        struct fresh f = world_freshness(w, r);
+        if (f.state == FRESH_OFF) continue;
+        l->sources++;
+        if (f.age_ms > l->oldest) l->oldest = f.age_ms;
+        if (f.state != FRESH_STARTING) continue;
+        if (++l->starting <= 3) buf_printf(&l->names, "%s%.*s", l->starting > 1 ? ", " : "", SLICE_FMT(row_key(r)));
+    }
+    if (l->starting > 3) buf_printf(&l->names, ", +%zu", l->starting - 3);
+}
+
+/* Nothing fails: said only as far as somebody has said so. */
+static void well(struct ui *ui, struct board *b) {
+    struct listened l = {0};
+    struct buf text = {0};
+    const char *state = "OK";
+    size_t gates = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("FAIL"));
+    listen_to(ui->world, &l);
+    if (!l.sources) {
+        state = "STARTING";
+        buf_adds(&text, "Waiting for the engine to say what it listens to.");
+    } else if (l.starting) {
+        state = "STARTING";
+        buf_printf(&text, "Waiting for the first answer of %zu of %zu sources: %s.", l.starting, l.sources, buf_str(&l.names));
+    } else if (gates) {
+        state = "FAIL";
+        buf_printf(&text, "%zu gate%s: see DONE WHEN. All sources answer.", gates, gates > 1 ? "s" : "");
+    } else {
+        char age[32];
+        buf_printf(&text, "Nothing fails now, by the word of %zu sources; the oldest is %s old.", l.sources,
+                   l.oldest < 1000 ? "0s" : clock_format_age(l.oldest, age, sizeof age));
+    }
+    board_line(b, &(struct board_line){.state = slice_of(state), .text = buf_slice(&text), .wrap = 2});
+    buf_free(&text);
+    buf_free(&l.names);
+}
+
+void overview_wrong(struct ui *ui, struct board *b, bool wide) {
+    struct wrong s = {.ui = ui, .b = b, .wide = wide};
+    board_section(b, &(struct board_section){.side = BOARD_TOP, .min = 7});
+    raft(&s);
+    sources(&s, false);
+    alerts(&s);
+    states(&s, T_PG_SERVERS, PG_SERVERS_STATE, -1, PG_SERVERS_ENDPOINT, -1, true);
+    states(&s, T_PROBES, PROBES_STATE, PROBES_NAME, PROBES_ERROR, PROBES_SINCE, true);
+    states(&s, T_NODES, NODES_STATE, NODES_NAME, NODES_REASON, -1, true);
+    states(&s, T_SNAPSHOTS, SNAPSHOTS_STATE, SNAPSHOTS_NAME, SNAPSHOTS_KIND, -1, true);
+    lost_claims(&s);
+    sources(&s, true);
+    if (!s.n) well(ui, b);
+}
