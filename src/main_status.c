@@ -69,6 +69,20 @@ static void put_cell(struct buf *out, struct slice text, size_t width) {
     for (; used < width + 2; used++) buf_addc(out, ' ');
 }
 
+static int by_key(const void *a, const void *b) {
+    const struct row *const *x = a, *const *y = b;
+    return slice_cmp(row_key(*x), row_key(*y));
+}
+
+/* The rows of a table in the order of their keys; malloc'd, world_count of them. */
+static const struct row **sorted(const struct world *w, enum world_table t) {
+    const struct row **rows = mem_calloc(world_count(w, t) + 1, sizeof *rows);
+    size_t n = 0;
+    for (const struct row *r = world_first(w, t); r; r = world_next(w, r)) rows[n++] = r;
+    qsort(rows, n, sizeof *rows, by_key);
+    return rows;
+}
+
 struct text_col {
     int col;
     size_t width;
@@ -77,9 +91,11 @@ struct text_col {
 static void put_table(const struct world *w, enum world_table t, const char *title, const struct text_col *cols, size_t n,
                       const char *empty) {
     struct buf out = {0};
+    const struct row **rows = sorted(w, t);
     printf("\n%s\n", title);
     if (world_count(w, t) == 0) printf("  %s\n", empty);
-    for (const struct row *r = world_first(w, t); r; r = world_next(w, r)) {
+    for (size_t k = 0; k < world_count(w, t); k++) {
+        const struct row *r = rows[k];
         struct fresh f = world_freshness(w, r);
         buf_adds(&out, "  ");
         for (size_t i = 0; i < n; i++) {
@@ -92,10 +108,12 @@ static void put_table(const struct world *w, enum world_table t, const char *tit
             put_cell(&out, c.type == CELL_NULL ? (struct slice){NULL, 0} : c.s, cols[i].width);
         }
         if (!fresh_usable(f)) buf_printf(&out, "~ %s", freshness_name(f.state));
+        while (out.len && out.p[out.len - 1] == ' ') out.len--;
         buf_addc(&out, '\n');
     }
     fputs(buf_str(&out), stdout);
     buf_free(&out);
+    mem_free(rows);
 }
 
 static void print_claims(const struct world *w) {

@@ -140,7 +140,7 @@ static void put_database(const struct pg_facts *f, const struct pg_rows *rows, s
     char *key = str_printf("%s/%.*s", f->workload, SLICE_FMT(name));
     char *collation = str_printf("%.*s/%.*s%s", SLICE_FMT(collate), SLICE_FMT(ctype), slice_is(provider, "i") ? " (icu)" : "");
     const struct row *old = world_find(f->world, T_DATABASES, slice_of(key));
-    bool open = pg_rows_bool(rows, i, 6, false), known = provider.p;
+    bool connectable = pg_rows_bool(rows, i, 6, false), allowed = pg_rows_bool(rows, i, 11, false), known = provider.p;
     struct cell cells[DATABASES_COLS] = {
         [DATABASES_WORKLOAD] = cell_text(f->workload),
         [DATABASES_NAME] = text_cell(t, DATABASES_NAME, name),
@@ -151,7 +151,8 @@ static void put_database(const struct pg_facts *f, const struct pg_rows *rows, s
         [DATABASES_COLLATION_STATE] = cell_text(known ? collation_state(pg_rows_text(rows, i, 9), pg_rows_text(rows, i, 10)) : "UNKNOWN"),
         [DATABASES_CONNECTIONS] = int_cell(rows, i, 7),
         [DATABASES_EXTENSIONS] = old ? row_cell(old, DATABASES_EXTENSIONS) : CELL_NONE,
-        [DATABASES_ERROR] = !open ? cell_text("takes no connection from us") : old ? row_cell(old, DATABASES_ERROR) : CELL_NONE,
+        [DATABASES_CONNECTABLE] = cell_bool(connectable),
+        [DATABASES_ERROR] = !connectable ? CELL_NONE : !allowed ? cell_text(PG_NO_PRIVILEGE) : old ? row_cell(old, DATABASES_ERROR) : CELL_NONE,
     };
     char *error = slice_dup(cells[DATABASES_ERROR].s); /* the old row's text goes with the old row */
     if (cells[DATABASES_ERROR].type == CELL_TEXT) cells[DATABASES_ERROR] = cell_text(error);

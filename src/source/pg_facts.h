@@ -7,6 +7,8 @@
 
 #include "base/str.h"
 
+#define PG_NO_PRIVILEGE "we have no CONNECT privilege on it"
+
 struct pg_rows;
 struct world;
 

@@ -19,10 +19,10 @@
 #define PG_DATABASE_HEAD                                                                                                            \
     "SELECT d.datname, CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER') "           \
     "THEN pg_database_size(d.oid) END, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, "      \
-    "d.datallowconn AND has_database_privilege(d.oid, 'CONNECT'), s.numbackends, "
+    "d.datallowconn, s.numbackends, "
 #define PG_DATABASE_TAIL " FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid ORDER BY d.datname"
-#define PG_SQL_DATABASES_15 PG_DATABASE_HEAD "d.datlocprovider::text, d.datcollversion, pg_database_collation_actual_version(d.oid)" PG_DATABASE_TAIL
-#define PG_SQL_DATABASES_12 PG_DATABASE_HEAD "NULL, NULL, NULL" PG_DATABASE_TAIL
+#define PG_SQL_DATABASES_15 PG_DATABASE_HEAD "d.datlocprovider::text, d.datcollversion, pg_database_collation_actual_version(d.oid), has_database_privilege(d.oid, 'CONNECT')" PG_DATABASE_TAIL
+#define PG_SQL_DATABASES_12 PG_DATABASE_HEAD "NULL, NULL, NULL, has_database_privilege(d.oid, 'CONNECT')" PG_DATABASE_TAIL
 
 #define PG_SQL_EXTENSIONS                                                                                  \
     "SELECT e.extname, e.extversion, a.default_version, n.nspname FROM pg_extension e "                    \

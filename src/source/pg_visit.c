@@ -116,7 +116,7 @@ void pg_visit_round(struct pg_visit *v, const struct pg_conn_options *how, const
     v->round = mem_calloc(world_count(v->facts->world, T_DATABASES) + 1, sizeof(struct place *));
     for (const struct row *r = world_first(v->facts->world, T_DATABASES); r; r = world_next(v->facts->world, r)) {
         struct slice name = row_text(r, DATABASES_NAME);
-        bool closed = slice_is(row_text(r, DATABASES_ERROR), "takes no connection from us");
+        bool closed = !row_int(r, DATABASES_CONNECTABLE, 0) || slice_is(row_text(r, DATABASES_ERROR), PG_NO_PRIVILEGE);
         if (closed || slice_is(name, but) || !slice_is(row_text(r, DATABASES_WORKLOAD), v->facts->workload)) continue;
         char *copy = slice_dup(name);
         v->round[v->count++] = place_of(v, copy);

@@ -40,7 +40,7 @@ static void look(const struct world *w, struct slice workload, struct extensions
         if (!slice_eq(row_text(r, DATABASES_WORKLOAD), workload))
             continue;
         keep_stale(w, r, found);
-        if (row_text(r, DATABASES_ERROR).p)
+        if (row_text(r, DATABASES_ERROR).p) /* template0, which takes no connection from anybody, has none */
             gate_name(&found->unread, (struct slice){NULL, 0}, row_text(r, DATABASES_NAME));
     }
 }
