@@ -27,7 +27,7 @@ struct engine {
     struct world *world;
     struct engine_sources *sources;
     struct timer *tick;
-    uint64_t judged_seq; /* of the world when gates were last asked */
+    int64_t longest_turn_us;
     void (*on_tick)(void *arg);
     void *tick_arg;
     void (*on_turn)(void *arg);
@@ -36,6 +36,8 @@ struct engine {
 
 static void tick(void *arg) {
     struct engine *e = arg;
+    int64_t stall = loop_stall_us(e->loop);
+    if (stall > e->longest_turn_us) e->longest_turn_us = stall;
     world_set_now(e->world, clock_wall_ms());
     gates_update(e->world);
     if (e->on_tick) e->on_tick(e->tick_arg);
@@ -110,6 +112,7 @@ struct engine *engine_new(struct loop *l, const struct setup *setup) {
 
 void engine_free(struct engine *e) {
     if (!e) return;
+    log_info("longest turn of the loop: %lld us", (long long)e->longest_turn_us);
     loop_on_turn(e->loop, NULL, NULL);
     timer_free(e->tick);
     engine_sources_free(e->sources);
