@@ -116,6 +116,10 @@ void kube_account_alive(struct kube_account *a) {
     if (!a->unwell) source_row_ok(a->row, true);
 }
 
+bool kube_account_unwell(const struct kube_account *a) {
+    return a->unwell;
+}
+
 /* ---- The cluster's uid -------------------------------------------------------------------------------------------- */
 
 static void on_namespace(void *arg, const struct http_result *r, const struct err *e) {

@@ -7,12 +7,14 @@
 
 /* The canary proves a watch every 15 s (kube_client.h): two misses and something is wrong. */
 #define STALE_AFTER_MS 45000
+#define TELL_AFTER_MS 3000
 
 struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube_kind *kind, const char *ns) {
     struct kube_listener *l = MEM_NEW(struct kube_listener);
     char *name = ns ? str_printf("%s@%s", kind->resource, ns) : mem_strdup(kind->resource);
     *l = (struct kube_listener){.source = s, .kind = kind, .ns = mem_strdup(ns)};
     l->row = source_row_new(s->o.world, "kube", name, STALE_AFTER_MS);
+    source_row_quiet(l->row);
     mem_free(name);
     s->listeners = mem_reallocarray(s->listeners, s->nlisteners + 1, sizeof *s->listeners);
     s->listeners[s->nlisteners++] = l;
@@ -107,16 +109,35 @@ static void listen_singly(struct kube_listener *l) {
     for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_new(s, l->kind, *ns);
 }
 
+/* When a server goes, all its kinds go, and kube/api says so once: a kind by itself is news only if it stays away while
+ * the server is there. */
+void kube_listener_tell(struct kube_listener *l) {
+    struct kube_source *s = l->source;
+    if (l->told || !l->failed_ms || clock_mono_ms() - l->failed_ms < TELL_AFTER_MS || (s->account && kube_account_unwell(s->account))) return;
+    const struct row *r = world_find(s->o.world, T_SOURCES, slice_of(source_row_key(l->row)));
+    if (!r) return;
+    l->told = true;
+    timeline_add(s->o.world, "BAD", source_row_key(l->row), "%.*s: %.*s", SLICE_FMT(row_text(r, SOURCES_STATE)), SLICE_FMT(row_text(r, SOURCES_ERROR)));
+}
+
+static void recover(struct kube_listener *l) {
+    if (l->told) timeline_add(l->source->o.world, "GOOD", source_row_key(l->row), "answers again");
+    l->told = false;
+    l->failed_ms = 0;
+}
+
 void kube_listener_status(void *arg, const struct kube_reflector_status *st) {
     struct kube_listener *l = arg;
     struct kube_source *s = l->source;
     if (st->state == KUBE_LIVE && st->last_ok_ms > l->last_ok_ms) {
         l->last_ok_ms = st->last_ok_ms;
+        recover(l);
         source_row_ok(l->row, true);
         if (s->account) kube_account_alive(s->account);
     }
     if ((st->state != KUBE_BACKOFF && st->state != KUBE_DENIED) || !st->error) return;
     answered(l);
+    if (!l->failed_ms) l->failed_ms = clock_mono_ms();
     source_row_failed(l->row, st->error, st->next_try_ms);
     if (st->state == KUBE_DENIED && err_kind(st->error) == ERR_DENIED && !l->ns && l->kind->scope == KUBE_ALL && !l->single && *s->o.namespaces)
         listen_singly(l);

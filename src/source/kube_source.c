@@ -186,8 +186,10 @@ static void on_tick(void *arg) {
     struct kube_source *s = arg;
     start_claims(s);
     kube_account_tick(s->account);
-    for (size_t i = 0; i < s->nlisteners; i++)
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        kube_listener_tell(s->listeners[i]);
         if (s->listeners[i]->listed) source_row_objects(s->listeners[i]->row, s->listeners[i]->objects);
+    }
 }
 
 struct kube_source *kube_source_bare(const struct kube_source_options *o) {

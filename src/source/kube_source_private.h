@@ -57,6 +57,8 @@ struct kube_listener {
     bool single;                 /* denied as a whole: the namespaces of the plan are listened to one by one */
     int64_t objects;
     int64_t last_ok_ms;
+    int64_t failed_ms;           /* mono, since when it fails; 0: it does not */
+    bool told;                   /* the timeline says so */
 };
 
 struct kube_source {
@@ -103,6 +105,8 @@ void kube_listener_begin(void *arg);
 struct err *kube_listener_object(void *arg, struct slice json, bool deleted);
 void kube_listener_end(void *arg);
 void kube_listener_status(void *arg, const struct kube_reflector_status *st);
+/* Lets the timeline know of a failure that lasts. */
+void kube_listener_tell(struct kube_listener *l);
 /* Puts the row there, or takes it away. */
 void kube_listener_row(struct kube_listener *l, const struct kube_meta *m, const struct cell *cells, bool deleted);
 struct kube_listener *kube_listener_of(const struct kube_source *s, const struct row *r);
@@ -125,6 +129,7 @@ void kube_account_health(void *arg, const struct err *error);
 void kube_account_identity(void *arg, const char *user, const char *groups, const char *method, int64_t expires_ms);
 void kube_account_version(void *arg, const char *git_version);
 void kube_account_alive(struct kube_account *a); /* some watch has proof that the server lives */
+bool kube_account_unwell(const struct kube_account *a);
 void kube_account_tick(struct kube_account *a);
 
 /* ---- kube_log.c ---- */

@@ -54,7 +54,7 @@ static void volume(struct kube_source *s, const struct row *old, const struct ro
     if (!old || !now || !text_changed(old, now, VOLUMES_PHASE)) return;
     struct slice phase = row_text(now, VOLUMES_PHASE), reclaim = row_text(now, VOLUMES_RECLAIM);
     if (!slice_is(phase, "Released") && !slice_is(phase, "Failed")) return;
-    snprintf(text, sizeof text, "volume %.*s of claim %.*s, reclaim policy %.*s%s", SLICE_FMT(phase), SLICE_FMT(or_none(row_text(now, VOLUMES_CLAIM))),
+    snprintf(text, sizeof text, "volume is %.*s (claim %.*s, reclaim policy %.*s%s)", SLICE_FMT(phase), SLICE_FMT(or_none(row_text(now, VOLUMES_CLAIM))),
              SLICE_FMT(reclaim), slice_is(reclaim, "Delete") ? ": its data goes" : "");
     say(s, "WARN", now, -1, VOLUMES_NAME, text);
 }

@@ -20,6 +20,8 @@ struct source_row;
 /* key "SERVER/KIND"; stale_after_ms 0: not by age. Writes the row at once as STARTING. */
 struct source_row *source_row_new(struct world *w, const char *server, const char *kind, int64_t stale_after_ms);
 void source_row_free(struct source_row *r, bool remove);
+/* Its states make no lines in the timeline: for one of many rows that fail together. */
+void source_row_quiet(struct source_row *r);
 const char *source_row_key(const struct source_row *r);
 /* It answered (or an event, a bookmark came): state LIVE (watch) or POLLED, age 0, no error. */
 void source_row_ok(struct source_row *r, bool live);

@@ -17,6 +17,7 @@ struct source_row {
     char *error, *detail;
     int64_t since, last_ok, stale_after, next_try, objects, requests; /* wall ms; -1: null */
     int64_t written_ok; /* last_ok as it stands in the row */
+    bool quiet;
 };
 
 static struct cell optional(int64_t v) {
@@ -46,8 +47,8 @@ static void enter_state(struct source_row *r, const char *state, const char *why
     if (str_eq(r->state, state)) return;
     bool was_bad = str_eq(r->state, "DOWN") || str_eq(r->state, "DENIED");
     bool is_bad = str_eq(state, "DOWN") || str_eq(state, "DENIED");
-    if (is_bad) timeline_add(r->world, "BAD", r->key, "%s: %s", state, why ? why : "no reason given");
-    else if (was_bad) timeline_add(r->world, "GOOD", r->key, "answers again");
+    if (is_bad && !r->quiet) timeline_add(r->world, "BAD", r->key, "%s: %s", state, why ? why : "no reason given");
+    else if (was_bad && !r->quiet) timeline_add(r->world, "GOOD", r->key, "answers again");
     r->state = state;
     r->since = clock_wall_ms();
 }
@@ -72,6 +73,10 @@ void source_row_free(struct source_row *r, bool remove) {
     mem_free(r->error);
     mem_free(r->detail);
     mem_free(r);
+}
+
+void source_row_quiet(struct source_row *r) {
+    r->quiet = true;
 }
 
 const char *source_row_key(const struct source_row *r) {
