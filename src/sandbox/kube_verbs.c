@@ -40,11 +40,10 @@ static bool is_json(const struct api_call *c)
            str_starts(type, "application/x-www-form-urlencoded");
 }
 
-static struct refusal *refuse_media_type(const struct api_call *c, const char *accepted)
+static struct refusal *refuse_media_type(const char *accepted)
 {
     return refusal_new(415, "UnsupportedMediaType", jd_object(),
-                       "the body of the request was in an unknown format - accepted media types include: %s%s", accepted,
-                       c->kind ? "" : "");
+                       "the body of the request was in an unknown format - accepted media types include: %s", accepted);
 }
 
 static struct refusal *read_object(const struct api_call *c, struct json_t **ret)
@@ -53,7 +52,7 @@ static struct refusal *read_object(const struct api_call *c, struct json_t **ret
     struct refusal *f;
 
     if (!is_json(c))
-        return refuse_media_type(c, "application/json");
+        return refuse_media_type("application/json");
     f = read_body(c, kind->name, ret);
     if (f)
         return f;
@@ -225,7 +224,7 @@ static struct refusal *patched(const struct api_call *c, const struct json_t *ol
     else if (type && str_starts(type, "application/strategic-merge-patch+json"))
         patch_strategic(doc, patch);
     else
-        f = refuse_media_type(c, "application/json-patch+json, application/merge-patch+json, "
+        f = refuse_media_type("application/json-patch+json, application/merge-patch+json, "
                                  "application/strategic-merge-patch+json, application/apply-patch+yaml");
     jd_free(patch);
     *ret = doc;
