@@ -10,14 +10,12 @@ from ferry import *
 
 a, b = Sandbox("--small-db"), Sandbox("--small-db")
 check(len(a.kubectl("get", "pvc", "-A", "--no-headers").splitlines()) > 100, "kubectl get works on the first")
-check(len(b.kubectl("get", "pods", "-n", "vault", "--no-headers").splitlines()) == 3, "and on the second, beside it")
+check(len([l for l in b.kubectl("get", "pods", "-n", "vault", "--no-headers").splitlines() if l.startswith("vault-") and "Running" in l]) == 3, "and on the second, beside it")
 check(stat.S_IMODE(os.stat(a.kubeconfig).st_mode) == 0o600, "the kubeconfig is readable by its owner alone")
 check(a.kubectl("get", "--raw", "/readyz") == "ok", "readyz")
 a.kubectl("scale", "-n", "immich", "deployment/immich-server", "--replicas=0")
 until(lambda: not a.kubectl("get", "pods", "-n", "immich", "-l", "app=immich-server", "--no-headers", may_fail=True), "kubectl scale to 0 ends the pods", 20)
 ok("kubectl scale works")
-for line in open("/proc/net/tcp").read().splitlines()[1:]:
-    pass  # loopback is judged below by the sandbox's own sockets
 owned = processes(a.dir)
 check(len(owned) >= 2, f"it runs processes of its own ({len(owned)})")
 postgres = [p for p in owned if b"postgres" in open(f"/proc/{p}/cmdline", "rb").read()]
