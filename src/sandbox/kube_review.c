@@ -1,7 +1,5 @@
 /* SelfSubjectAccessReview, SelfSubjectRulesReview, SelfSubjectReview: the user asks about himself.
- *
- * kubectl asks these in protobuf; what it sends is small, so that much of the format is read here. The answer is JSON,
- * which it takes, too. */
+ * kubectl asks these in protobuf. */
 #include <string.h>
 
 #include "base/json_doc.h"
@@ -9,6 +7,7 @@
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"
 #include "sandbox/object.h"
+#include "sandbox/protobuf.h"
 
 /* The same judgement as for the request itself. */
 static void access_review(struct api_call *c, struct json_t *doc)
@@ -45,53 +44,18 @@ static void self_review(struct api_call *c, struct json_t *doc)
                                        c->user));
 }
 
-/* ---- Protobuf: "k8s\\0", then runtime.Unknown, whose field 2 is the object ---- */
-
-static bool read_varint(struct slice *s, uint64_t *ret)
-{
-    *ret = 0;
-    for (unsigned shift = 0; s->n > 0 && shift < 64; shift += 7) {
-        unsigned char byte = (unsigned char)*s->p;
-        s->p++, s->n--;
-        *ret |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return true;
-    }
-    return false;
-}
-
-/* The last length-delimited field of that number; the absent slice if there is none or the bytes are malformed. */
-static struct slice message_field(struct slice s, uint64_t number)
-{
-    struct slice found = {0};
-    uint64_t tag, n;
-
-    while (s.n > 0 && read_varint(&s, &tag) && read_varint(&s, &n)) {
-        if ((tag & 7) == 0)
-            continue;
-        if ((tag & 7) != 2 || n > s.n)
-            return (struct slice){0};
-        if (tag >> 3 == number)
-            found = (struct slice){s.p, (size_t)n};
-        s.p += n;
-        s.n -= (size_t)n;
-    }
-    return found;
-}
-
 /* A review as JSON documents have it, from protobuf. */
 static struct json_t *from_protobuf(struct slice body, bool access)
 {
     static const char *const names[] = {"namespace", "verb", "group", "version", "resource", "subresource", "name"};
-    struct slice object = message_field((struct slice){body.p + 4, body.n - 4}, 2);
-    struct slice spec = message_field(object, 2);
-    struct slice attributes = access ? message_field(spec, 1) : (struct slice){0};
+    struct slice spec = protobuf_field(protobuf_object(body), 2);
+    struct slice attributes = access ? protobuf_field(spec, 1) : (struct slice){0};
     struct json_t *doc = object_parse("{'metadata':{},'spec':{}}");
 
     if (attributes.p)
         jd_put(doc, "spec.resourceAttributes", jd_object());
     for (size_t i = 0; attributes.p && i < sizeof names / sizeof names[0]; i++) {
-        char *value = slice_dup(message_field(attributes, i + 1));
+        char *value = slice_dup(protobuf_field(attributes, i + 1));
         if (value && value[0])
             jd_set(jd_get(doc, "spec.resourceAttributes"), names[i], jd_string(value));
         mem_free(value);
@@ -111,7 +75,7 @@ bool api_review(struct api_call *c, const char *path)
     if ((!access && !rules && !self) || !str_eq(http_request_method(c->r), "POST"))
         return false;
     struct err *e = NULL;
-    if (body.n >= 4 && memcmp(body.p, "k8s", 4) == 0)
+    if (protobuf_is(body))
         doc = from_protobuf(body, access);
     else
         e = jd_parse(body.p ? body.p : "", body.n, name, &doc);

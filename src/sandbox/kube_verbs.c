@@ -11,6 +11,7 @@
 #include "sandbox/kube.h"
 #include "sandbox/object.h"
 #include "sandbox/patch.h"
+#include "sandbox/protobuf.h"
 
 /* The body as a document; empty gives NULL without a refusal. */
 static struct refusal *read_body(const struct api_call *c, const char *what, struct json_t **ret)
@@ -402,10 +403,46 @@ static void reply_deleted(const struct api_call *c, const struct json_t *doc, bo
     jd_free(s);
 }
 
+/* DeleteOptions from protobuf, as a document. */
+static struct json_t *options_from_protobuf(struct slice body)
+{
+    struct slice o = protobuf_object(body), preconditions = protobuf_field(o, 2);
+    char *uid = slice_dup(protobuf_field(preconditions, 1)), *rv = slice_dup(protobuf_field(preconditions, 2));
+    char *policy = slice_dup(protobuf_field(o, 4)), *dry = slice_dup(protobuf_field(o, 5));
+    struct json_t *doc = jd_object();
+    int64_t grace;
+
+    if (protobuf_number(o, 1, &grace))
+        jd_set(doc, "gracePeriodSeconds", jd_int(grace));
+    if (uid && uid[0])
+        jd_put(doc, "preconditions.uid", jd_string(uid));
+    if (rv && rv[0])
+        jd_put(doc, "preconditions.resourceVersion", jd_string(rv));
+    if (policy && policy[0])
+        jd_set(doc, "propagationPolicy", jd_string(policy));
+    if (dry && dry[0]) {
+        jd_set(doc, "dryRun", jd_array());
+        jd_append(jd_get(doc, "dryRun"), jd_string(dry));
+    }
+    free(uid);
+    free(rv);
+    free(policy);
+    free(dry);
+    return doc;
+}
+
+static struct refusal *read_options(const struct api_call *c, struct json_t **ret)
+{
+    if (!protobuf_is(http_request_body(c->r)))
+        return read_body(c, "DeleteOptions", ret);
+    *ret = options_from_protobuf(http_request_body(c->r));
+    return NULL;
+}
+
 void api_delete(struct api_call *c)
 {
     struct json_t *options = NULL, *old = kube_get(c->k, c->kind->stored, c->ns, c->name), *doc = NULL;
-    struct refusal *f = read_body(c, "DeleteOptions", &options);
+    struct refusal *f = read_options(c, &options);
     bool gone = false, dry = !f && api_dry_run(c, options, &f);
 
     if (!f)
