@@ -68,7 +68,7 @@ bool key_parse(const char *name, struct key *ret) {
         return letter >= 'a' && letter <= 'z';
     }
     uint32_t cp;
-    if (!n || utf8_decode(name, n, &cp) != n || cp <= ' ') return false;
+    if (!n || !utf8_valid(name, n) || utf8_decode(name, n, &cp) != n || cp <= ' ') return false;
     *ret = (struct key){.ch = cp};
     return true;
 }

@@ -1,4 +1,5 @@
 /* The last two rows: a line that gives way to prompt and messages, and the keys of the moment. */
+#include "base/str.h"
 #include "base/utf8.h"
 #include "ui/console_private.h"
 
@@ -38,7 +39,10 @@ static void draw_keys(struct console *c, int y, int cols) {
     for (size_t i = 0; screen_table[i] && c->depth == 1; i++)
         if (screen_table[i]->root) x += hint(c, y, x, right, screen_table[i]->go, screen_table[i]->title, screen_table[i] == top->ops);
     for (const enum command *own = top->ops->hints; own && *own != COMMAND_NONE; own++) {
-        const char *word = command_info(*own)->palette ? command_info(*own)->palette : command_info(*own)->id;
+        char word[32];
+        str_copy(word, sizeof word, command_info(*own)->palette ? command_info(*own)->palette : command_info(*own)->id);
+        for (char *p = word; *p; p++)
+            if (*p == '_') *p = ' ';
         x += hint(c, y, x, right - 2, *own, word, false);
     }
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)

@@ -87,6 +87,11 @@ static struct layout lay_out(const struct list *l, int cols, bool old) {
     return p;
 }
 
+/* ↑ from small to large; states go by risk, and the worst is the largest. */
+static const char *sort_arrow(const struct list *l) {
+    return theme_glyph(draw_theme(l->ui->draw), l->descending != is_state(l, l->sort) ? GLYPH_SORT_DOWN : GLYPH_SORT_UP);
+}
+
 static void draw_titles(const struct list *l, const struct layout *p, struct rect r) {
     struct draw *d = l->ui->draw;
     int x = r.x + MARK_COLS;
@@ -96,7 +101,7 @@ static void draw_titles(const struct list *l, const struct layout *p, struct rec
         struct buf title = {0};
         if (is_state(l, i)) buf_adds(&title, "  "); /* above the word, not above the glyph */
         buf_adds(&title, c->title);
-        if (i == l->sort) buf_adds(&title, theme_glyph(draw_theme(d), l->descending ? GLYPH_SORT_UP : GLYPH_SORT_DOWN));
+        if (i == l->sort) buf_adds(&title, sort_arrow(l));
         if (c->right) draw_right(d, r.y, x, p->width[i], STYLE_COLUMN, buf_slice(&title));
         else draw_text(d, r.y, x, p->width[i], STYLE_COLUMN, buf_slice(&title));
         buf_free(&title);
@@ -225,11 +230,10 @@ void list_filter_summary(const struct list *l, struct buf *out) {
 }
 
 void list_summary(const struct list *l, struct buf *out) {
-    const struct theme *theme = draw_theme(l->ui->draw);
     list_filter_summary(l, out);
     if (*l->filter.text) buf_adds(out, "  ");
     buf_adds(out, "sort: ");
     for (const char *p = is_state(l, l->sort) ? "risk" : l->spec->cols[l->sort].title; *p; p++)
         buf_addc(out, *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p);
-    buf_printf(out, " %s", theme_glyph(theme, l->descending ? GLYPH_SORT_UP : GLYPH_SORT_DOWN));
+    buf_printf(out, " %s", sort_arrow(l));
 }

@@ -27,16 +27,27 @@ static bool contains_fold(struct slice text, const char *needle) {
     return false;
 }
 
-static void find_column(struct term_of_filter *t, struct slice name, const struct list_spec *spec) {
+static bool is_whole(const char *s, struct slice name) {
+    return starts_fold(s, name) && !s[name.n];
+}
+
+/* The columns whose title begins so (only the one that is called so, if there is one), else those of the table. */
+static void find_columns(struct term_of_filter *t, struct slice name, const struct list_spec *spec) {
     const struct world_table_info *info = world_table_info(spec->table);
-    for (size_t i = 0; i < spec->ncols && t->list_col < 0; i++)
-        if (starts_fold(spec->cols[i].title, name)) t->list_col = (int)i;
-    for (size_t i = 0; i < info->ncols && t->list_col < 0 && t->table_col < 0; i++)
-        if (starts_fold(info->cols[i].name, name)) t->table_col = (int)i;
+    for (size_t i = 0; i < spec->ncols; i++) {
+        if (!starts_fold(spec->cols[i].title, name)) continue;
+        if (is_whole(spec->cols[i].title, name)) {
+            t->list_cols = UINT32_C(1) << i;
+            return;
+        }
+        t->list_cols |= UINT32_C(1) << i;
+    }
+    for (size_t i = 0; i < info->ncols && !t->list_cols; i++)
+        if (starts_fold(info->cols[i].name, name)) t->table_cols |= UINT32_C(1) << i;
 }
 
 static void add_term(struct filter *f, struct slice word, const struct list_spec *spec) {
-    struct term_of_filter t = {.list_col = -1, .table_col = -1};
+    struct term_of_filter t = {0};
     if (word.n && *word.p == '!') {
         t.negate = true;
         word.p++;
@@ -44,8 +55,8 @@ static void add_term(struct filter *f, struct slice word, const struct list_spec
     }
     const char *colon = word.n ? memchr(word.p, ':', word.n) : NULL;
     if (colon && colon > word.p) {
-        find_column(&t, (struct slice){word.p, (size_t)(colon - word.p)}, spec);
-        if (t.list_col >= 0 || t.table_col >= 0) {
+        find_columns(&t, (struct slice){word.p, (size_t)(colon - word.p)}, spec);
+        if (t.list_cols || t.table_cols) {
             word.n -= (size_t)(colon + 1 - word.p);
             word.p = colon + 1;
         }
@@ -97,10 +108,10 @@ static bool table_column_has(const struct list *l, const struct row *r, int col,
 }
 
 static bool term_matches(const struct list *l, const struct row *r, const struct term_of_filter *t, struct buf *scratch) {
-    if (t->list_col >= 0) return list_column_has(l, r, (size_t)t->list_col, t->text, scratch);
-    if (t->table_col >= 0) return table_column_has(l, r, t->table_col, t->text, scratch);
-    for (size_t i = 0; i < l->spec->ncols; i++)
-        if (list_column_has(l, r, i, t->text, scratch)) return true;
+    for (size_t i = 0; i < l->spec->ncols && !t->table_cols; i++)
+        if ((!t->list_cols || t->list_cols >> i & 1) && list_column_has(l, r, i, t->text, scratch)) return true;
+    for (int i = 0; i < WORLD_COLS_MAX; i++)
+        if ((t->table_cols >> i & 1) && table_column_has(l, r, i, t->text, scratch)) return true;
     return false;
 }
 

@@ -15,8 +15,8 @@ struct entry {
 
 struct term_of_filter {
     bool negate;
-    int list_col, table_col; /* -1: any, or the other */
-    char *text;              /* lower case */
+    uint32_t list_cols, table_cols; /* one bit a column; none at all: any column that is shown */
+    char *text;                     /* lower case */
 };
 
 struct filter {

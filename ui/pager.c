@@ -71,7 +71,7 @@ void pager_add(struct pager *p, const char *label, enum style s, struct slice te
 }
 
 void pager_link(struct pager *p, struct slice state, struct slice text, enum world_table t, struct slice key) {
-    add(p, (struct item){.kind = KIND_LINK, .state = slice_dup(state), .text = slice_dup(text), .table = t, .key = slice_dup(key)});
+    add(p, (struct item){.kind = KIND_LINK, .state = state.p ? slice_dup(state) : NULL, .text = slice_dup(text), .table = t, .key = slice_dup(key)});
 }
 
 static int text_cols(const struct pager *p, const struct item *i) {
@@ -99,8 +99,7 @@ static void draw_item(const struct pager *p, const struct item *i, struct rect r
         return;
     }
     if (i->kind == KIND_LINK) {
-        int used = i->state ? draw_status(d, r.y, x, 14, slice_of(i->state)) : 0;
-        (void)used;
+        if (i->state) draw_status(d, r.y, x, 14, slice_of(i->state));
         int indent = i->state ? 15 : 0;
         draw_str(d, r.y, x + indent, cols - indent, selected ? STYLE_BOLD : STYLE_NORMAL, i->text);
         return;

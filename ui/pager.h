@@ -21,7 +21,7 @@ void pager_labels(struct pager *p, int cols);
 void pager_heading(struct pager *p, const char *text);
 /* label may be NULL; the text wraps under itself. Both are copied. */
 void pager_add(struct pager *p, const char *label, enum style s, struct slice text);
-/* The same, with glyph and colour of a state in front (COL_STATE's word); Enter opens that row. */
+/* One line, with glyph and colour of a state in front (COL_STATE's word; absent: none); Enter opens that row. */
 void pager_link(struct pager *p, struct slice state, struct slice text, enum world_table t, struct slice key);
 void pager_draw(struct pager *p, struct rect r);
 /* Moves, pages, and Enter on a link; false: not its business. */

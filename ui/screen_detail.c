@@ -72,7 +72,7 @@ static struct slice row_namespace(const struct row *r) {
 static struct slice row_state(const struct row *r) {
     const struct world_table_info *info = world_table_info(row_table(r));
     for (size_t i = 0; i < info->ncols; i++)
-        if (info->cols[i].type == COL_STATE) return row_text(r, (int)i);
+        if (info->cols[i].type == COL_STATE) return row_cell(r, (int)i).type == CELL_TEXT ? row_text(r, (int)i) : SLICE_LIT("UNKNOWN");
     return (struct slice){NULL, 0};
 }
 
@@ -112,6 +112,23 @@ static void describe_event(const struct world *w, const struct row *r, struct bu
     if (row_int(r, EVENTS_COUNT, 1) > 1) buf_printf(out, " (%lld times)", (long long)row_int(r, EVENTS_COUNT, 1));
 }
 
+/* What tables without a state have instead. */
+static void describe_more(const struct row *r, struct buf *out) {
+    static const struct {
+        enum world_table table;
+        int cols[3];
+    } more[] = {
+        {T_VOLUMES, {VOLUMES_PHASE, VOLUMES_RECLAIM, VOLUMES_DRIVER}},
+        {T_STORAGE_CLASSES, {STORAGE_CLASSES_ROLE, STORAGE_CLASSES_BACKEND, STORAGE_CLASSES_PROVISIONER}},
+        {T_DATABASES, {DATABASES_OWNER, DATABASES_ENCODING, DATABASES_COLLATION}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(more); i++)
+        for (size_t k = 0; more[i].table == row_table(r) && k < 3; k++) {
+            struct slice text = row_text(r, more[i].cols[k]);
+            if (text.n) buf_printf(out, " · %.*s", SLICE_FMT(text));
+        }
+}
+
 static void describe(const struct world *w, const struct row *r, struct buf *out) {
     struct slice ns = row_namespace(r);
     if (row_table(r) == T_EVENTS) {
@@ -120,6 +137,7 @@ static void describe(const struct world *w, const struct row *r, struct buf *out
     }
     if (ns.n) buf_printf(out, "%.*s/", SLICE_FMT(ns));
     buf_add_slice(out, row_name(r));
+    describe_more(r, out);
 }
 
 static void add_relation(struct state *s, const struct relation *rel, const struct row *from) {
@@ -131,8 +149,7 @@ static void add_relation(struct state *s, const struct relation *rel, const stru
         if (found == 0) pager_heading(s->pager, rel->title);
         if (++found > RELATED_MAX) continue;
         describe(w, to, &text);
-        struct slice state = row_state(to);
-        pager_link(s->pager, state.p ? state : SLICE_LIT("UNKNOWN"), buf_slice(&text), rel->to, row_key(to));
+        pager_link(s->pager, row_state(to), buf_slice(&text), rel->to, row_key(to));
         buf_free(&text);
     }
     if (found > RELATED_MAX) {
@@ -142,7 +159,12 @@ static void add_relation(struct state *s, const struct relation *rel, const stru
     }
 }
 
-/* Times as time and age, sizes with their unit, states with their colour; null as "?". */
+/* Where the schema says what null means, absence is a fact. */
+static bool absence_is_known(const struct world_col *col) {
+    return strstr(col->doc, "null") || str_eq(col->name, "deleting") || str_eq(col->name, "error") || str_eq(col->name, "reason");
+}
+
+/* Times as time and age, sizes with their unit, states with their colour; null as "?", or as "–" where it is a fact. */
 static void add_field(struct state *s, const struct world_col *col, struct cell c) {
     struct buf text = {0}, label = {0};
     int64_t now = world_now(s->ui->world);
@@ -154,7 +176,7 @@ static void add_field(struct state *s, const struct world_col *col, struct cell 
         clock_format_age(now - c.i, age, sizeof age);
         buf_printf(&text, " (%s%s)", age, c.i <= now && strcmp(age, "now") != 0 ? " ago" : "");
     } else if (!format_cell(&text, col->type, c, now)) {
-        buf_adds(&text, "?");
+        buf_adds(&text, absence_is_known(col) ? "–" : "?");
         style = STYLE_DIM;
     } else if (col->type == COL_STATE) {
         style = theme_level_style(status_level(c.s));
@@ -172,7 +194,7 @@ static void add_origin(struct state *s, const struct row *r) {
     char age[32];
     if (!*src) buf_adds(&text, "ferryman itself");
     else buf_printf(&text, "%s, %s", src, freshness_name(f.state));
-    if (*src && f.age_ms >= 0) buf_printf(&text, " %s", clock_format_age(f.age_ms, age, sizeof age));
+    if (*src && f.age_ms >= 0) buf_printf(&text, ", heard of %s ago", clock_format_age(f.age_ms, age, sizeof age));
     if (row_changed(r) > 0) {
         buf_adds(&text, "; last change ");
         format_utc(&text, row_changed(r));
@@ -218,22 +240,37 @@ static void close_screen(void *state) {
     mem_free(s);
 }
 
+static void set_name(struct state *s, const struct row *row) {
+    struct buf name = {0};
+    struct slice ns = row_namespace(row);
+    if (ns.n) buf_printf(&name, "%.*s/", SLICE_FMT(ns));
+    buf_add_slice(&name, row_name(row));
+    str_set(&s->name, buf_str(&name));
+    buf_free(&name);
+}
+
+/* The table, the name, and at the right the state, or how old it is. */
+static void draw_header(struct state *s, const struct row *row, struct rect r) {
+    struct draw *d = s->ui->draw;
+    char title[32];
+    int cols = r.cols - 2;
+    str_copy(title, sizeof title, world_table_info(s->table)->name);
+    for (char *p = title; *p; p++) *p = *p == '_' ? ' ' : *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+    int x = r.x + 1 + draw_str(d, r.y, r.x + 1, cols, STYLE_TITLE, title) + 2;
+    x += draw_str(d, r.y, x, r.x + cols - x, STYLE_BOLD, s->name) + 3;
+    if (!row || x + 14 > r.x + cols) return;
+    struct fresh f = world_freshness(s->ui->world, row);
+    if (s->ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
+    if (!fresh_usable(f) || s->table == T_SOURCES) draw_fresh(d, r.y, x, r.x + cols - x, f);
+    else if (row_state(row).p) draw_status(d, r.y, x, r.x + cols - x, row_state(row));
+}
+
 static void draw_screen(void *state, struct rect r) {
     struct state *s = state;
     const struct row *row = fill(s);
-    struct buf title = {0};
-    for (const char *p = world_table_info(s->table)->name; *p; p++) buf_addc(&title, *p == '_' ? ' ' : *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
-    if (row) {
-        struct buf name = {0};
-        struct slice ns = row_namespace(row);
-        if (ns.n) buf_printf(&name, "%.*s/", SLICE_FMT(ns));
-        buf_add_slice(&name, row_name(row));
-        str_set(&s->name, buf_str(&name));
-        buf_free(&name);
-    }
-    section_title(s->ui, r.y, r.x + 1, r.cols - 2, buf_str(&title), slice_of(s->name), NULL);
+    if (row) set_name(s, row);
+    draw_header(s, row, r);
     pager_draw(s->pager, (struct rect){r.y + 2, r.x + 1, r.rows - 2, r.cols - 2});
-    buf_free(&title);
 }
 
 static bool run(void *state, enum command c) {

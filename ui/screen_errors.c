@@ -94,7 +94,7 @@ static void draw_screen(void *state, struct rect r) {
     const struct state *s = state;
     struct buf text = {0};
     int half = (r.rows - 4) / 2;
-    buf_printf(&text, "%zu sources with an error   ", list_total(s->now));
+    buf_printf(&text, "%zu source%s with an error   ", list_total(s->now), list_total(s->now) == 1 ? "" : "s");
     if (!s->second) list_summary(s->now, &text);
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "ERRORS NOW", buf_slice(&text), NULL);
     list_draw(s->now, (struct rect){r.y + 1, r.x, half - 2, r.cols}, !s->second);

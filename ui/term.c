@@ -17,9 +17,16 @@
 #include "loop/loop.h"
 
 
+/* Pasted text is no typing: the terminal brackets it, and what stands between is dropped. */
+#define PASTE_BEGIN "\033[200~"
+#define PASTE_END "\033[201~"
+#define PASTE_ON "\033[?2004h"
+#define PASTE_OFF "\033[?2004l"
+enum { KEY_PASTE_BEGIN = KEY_MAX + 1, KEY_PASTE_END };
+
 struct term {
     struct term_options options;
-    bool headless, open;
+    bool headless, open, pasting;
     FILE *in, *out;
     SCREEN *screen;
     WINDOW *keys; /* read from, never drawn on: wgetch refreshes the window it reads (facts/c-programs.md §6.1) */
@@ -63,6 +70,8 @@ static SCREEN *start_curses(struct term *t, const char *type) {
         use_default_colors();
     }
     t->keys = newpad(1, 1);
+    define_key(PASTE_BEGIN, KEY_PASTE_BEGIN);
+    define_key(PASTE_END, KEY_PASTE_END);
     nodelay(t->keys, TRUE);
     keypad(t->keys, TRUE);
     return s;
@@ -127,6 +136,7 @@ struct err *term_open(const struct term_options *o, struct term **ret) {
     read_size(t);
     resizeterm(t->rows, t->cols);
     hide_stderr(t);
+    term_raw(t, PASTE_ON, sizeof PASTE_ON - 1);
     if (o->mouse) {
         mousemask(BUTTON1_CLICKED | BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
         mouseinterval(0);
@@ -221,7 +231,9 @@ static void read_keys(void *arg, unsigned events) {
         }
         struct key k = {0};
         bool known = rc == KEY_CODE_YES ? function_key(ch, &k) : plain_key(ch, &k);
-        if (known && t->options.on_key) t->options.on_key(t->options.arg, k);
+        if (rc == KEY_CODE_YES && (ch == KEY_PASTE_BEGIN || ch == KEY_PASTE_END)) t->pasting = ch == KEY_PASTE_BEGIN;
+        if (rc != KEY_CODE_YES && ch == 3) t->pasting = false; /* ^C always works, even if the end of a paste was lost */
+        if (known && !t->pasting && t->options.on_key) t->options.on_key(t->options.arg, k);
     }
 }
 
@@ -236,6 +248,7 @@ void term_restore(struct term *t) {
     if (!t || !t->open) return;
     t->open = false;
     endwin();
+    term_raw(t, PASTE_OFF, sizeof PASTE_OFF - 1);
     if (!t->headless) {
         int fd = fileno(t->in);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
@@ -264,9 +277,11 @@ void term_suspend(struct term *t) {
     if (t->headless) return;
     def_prog_mode();
     endwin();
+    term_raw(t, PASTE_OFF, sizeof PASTE_OFF - 1);
     tcsetattr(fileno(t->in), TCSANOW, &t->saved);
     kill(0, SIGSTOP);
     reset_prog_mode();
+    term_raw(t, PASTE_ON, sizeof PASTE_ON - 1);
     read_size(t);
     resizeterm(t->rows, t->cols);
     term_repaint(t);

@@ -21,7 +21,7 @@ struct theme {
     bool ascii;
 };
 
-static const char *const style_names[STYLE_COUNT] = {
+static const char *const style_names[STYLE_COUNT + 1] = { /* the last is NULL */
     [STYLE_NORMAL] = "normal", [STYLE_DIM] = "dim", [STYLE_BOLD] = "bold", [STYLE_TITLE] = "title", [STYLE_HEADER] = "header",
     [STYLE_COLUMN] = "column", [STYLE_OK] = "ok", [STYLE_WARN] = "warn", [STYLE_BAD] = "bad", [STYLE_UNKNOWN] = "unknown",
     [STYLE_STALE] = "stale", [STYLE_LEADER] = "leader", [STYLE_BUSY] = "busy", [STYLE_ACCENT] = "accent", [STYLE_SELECTED] = "selected",
