@@ -238,11 +238,21 @@ struct kube_reflector *kube_reflector_new(struct kube_client *c, const struct ku
     return r;
 }
 
+/* How long a watch may say nothing. Once it has had a bookmark, the next ones are due every minute; until then there
+ * may be none (kube_reflector_check.c), and only the end after timeoutSeconds is. */
+static int64_t silence_limit(const struct kube_reflector *r)
+{
+    if (!r->watch.open)
+        return r->pace.open_ms;
+    return r->watch.bookmarked ? r->pace.silence_ms
+                               : (int64_t)(r->pace.watch_s + REFLECTOR_SLACK_S) * CLOCK_MS_PER_S;
+}
+
 /* Fires while a watch runs: looks how long nothing was heard. */
 static void reflector_silence(void *arg)
 {
     struct kube_reflector *r = arg;
-    int64_t limit = r->watch.open ? r->pace.silence_ms : r->pace.open_ms;
+    int64_t limit = silence_limit(r);
     if (kube_request_waits(r->request)) /* a credential plugin takes its time: nobody was asked yet */
         r->watch.heard_ms = clock_mono_ms();
     int64_t silent = clock_mono_ms() - r->watch.heard_ms;
@@ -253,11 +263,9 @@ static void reflector_silence(void *arg)
     char age[24];
     clock_format_age(silent, age, sizeof age);
     bool open = r->watch.open;
-    struct err *e = open ? err_new(ERR_UNAVAILABLE, "%s: watch %s: silent for %s, not even a bookmark: listing again",
+    struct err *e = open ? err_new(ERR_UNAVAILABLE, "%s: watch %s: silent for %s though more was due: listing again",
                                    r->client->name, r->path, age)
                          : err_new(ERR_UNAVAILABLE, "%s: watch %s: no answer for %s", r->client->name, r->path, age);
-    /* A watch from a resourceVersion that the server has not reached (it was restored from a backup) is silent for ever
-     * (facts/kube-observed.md §1): only a list ends that. */
     reflector_back_off(r, !open, e, 0);
     err_free(e);
 }

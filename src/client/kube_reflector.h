@@ -31,7 +31,8 @@ struct kube_reflector_status {
     /* mono: last event, bookmark, page or proof by the canary while the watch is open; 0: never. Bookmarks come once a
      * minute, so without the canary a fact of 50 s could not be told from a connection that died 50 s ago. Over HTTP/2
      * the canary goes on the watch's own connection; over HTTP/1.1 it does not, and counts only as long as the watch
-     * itself was heard in the last 75 s. In both cases a watch that has been silent for 150 s is given up. */
+     * itself was heard in the last 75 s. In both cases a watch that had bookmarks and then was silent for 150 s is
+     * given up, and one that never said a word is checked when it ends (kube_reflector_check.c). */
     int64_t last_ok_ms;
     int64_t next_try_ms;       /* mono; 0 if none */
     const struct err *error;   /* borrowed; NULL when well */
@@ -53,7 +54,7 @@ struct kube_reflector_events {
 struct kube_reflector_pace {
     unsigned page;             /* objects: 500 */
     unsigned watch_s;          /* timeoutSeconds: random in 180..230, below what load balancers cut (Azure: 240 s) */
-    int64_t silence_ms;        /* no event and no bookmark: 150 s */
+    int64_t silence_ms;        /* no event and no bookmark since the last bookmark: 150 s */
     int64_t open_ms;           /* no answer to a watch: 30 s */
     int64_t short_ms;          /* a watch that ends sooner without an event is a failure: 1 s */
     int64_t denied_ms;         /* 60 s */

@@ -1,5 +1,5 @@
-/* The parts of a reflector: kube_reflector.c decides what happens next, kube_reflector_list.c and
- * kube_reflector_watch.c run one list or one watch and say how it ended. */
+/* The parts of a reflector: kube_reflector.c decides what happens next; kube_reflector_list.c, kube_reflector_watch.c
+ * and kube_reflector_check.c run one list, watch or check and say how it ended. */
 #ifndef FERRYMAN_CLIENT_KUBE_REFLECTOR_PRIVATE_H
 #define FERRYMAN_CLIENT_KUBE_REFLECTOR_PRIVATE_H
 
@@ -19,6 +19,7 @@ struct kube_request;
 struct timer;
 
 enum {
+    REFLECTOR_SLACK_S = 10, /* after timeoutSeconds the server should have ended a watch */
     REFLECTOR_PIECE_MAX = 8 * 1024 * 1024, /* etcd stores 1.5 MiB an object; in JSON that is two or three times more */
     REFLECTOR_RV_SIZE = 64,
     REFLECTOR_LOGGED_MAX = 5, /* unreadable objects named in the log for each list or watch */
@@ -61,7 +62,8 @@ struct kube_reflector {
     struct {
         bool open;             /* the head has come */
         int64_t since_ms, heard_ms; /* mono */
-        uint64_t events;
+        uint64_t events;       /* of this watch, with bookmarks */
+        bool bookmarked;       /* it has had a bookmark: more are due */
         enum watch_end end;
         unsigned expired;      /* watches in a row that said at once that our resourceVersion is too old */
         int64_t retry_after_ms;
@@ -89,7 +91,12 @@ int64_t reflector_asked_ms(const struct http_result *result);
 void reflector_list_start(struct kube_reflector *r);
 void reflector_list_clear(struct kube_reflector *r);
 
+/* kube_reflector_check.c: after a watch without a word: watches on, or lists again if the server went back in time. */
+void reflector_check_start(struct kube_reflector *r);
+
 /* kube_reflector_watch.c */
 void reflector_watch_start(struct kube_reflector *r);
+/* metadata.resourceVersion of an object or list; the rest is not looked at. False if there is none that fits. */
+bool reflector_rv(struct slice json, char ret[REFLECTOR_RV_SIZE]);
 
 #endif

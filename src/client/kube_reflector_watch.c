@@ -14,8 +14,6 @@
 
 enum event_type { EVENT_NONE, EVENT_CHANGED, EVENT_DELETED, EVENT_BOOKMARK, EVENT_ERROR };
 
-enum { WATCH_SLACK_S = 10 }; /* after timeoutSeconds the server should have ended it */
-
 /* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static enum event_type event_type(struct slice name)
@@ -54,8 +52,7 @@ static bool meta_rv(struct json_reader *j, char ret[REFLECTOR_RV_SIZE])
     return false;
 }
 
-/* metadata.resourceVersion of an object; the rest is not looked at. */
-static bool object_rv(struct slice object, char ret[REFLECTOR_RV_SIZE])
+bool reflector_rv(struct slice object, char ret[REFLECTOR_RV_SIZE])
 {
     struct json_reader j;
     struct slice key;
@@ -127,10 +124,12 @@ static struct err *watch_line(void *arg, enum json_piece kind, const char *p, si
         return error_event(r, object);
     if (type == EVENT_NONE || !object.p)
         return broken(r, err_new(ERR_PROTOCOL, "an event of unknown type"));
-    if (!object_rv(object, rv))
+    if (!reflector_rv(object, rv))
         return broken(r, err_new(ERR_PROTOCOL, "an event without resourceVersion"));
     r->watch.events++;
-    if (type != EVENT_BOOKMARK) {
+    if (type == EVENT_BOOKMARK) {
+        r->watch.bookmarked = true;
+    } else {
         r->status.events++;
         reflector_object(r, object, type == EVENT_DELETED);
     }
@@ -148,7 +147,7 @@ static bool watch_head(void *arg, const struct http_head *head)
     r->watch.open = true;
     r->watch.since_ms = r->watch.heard_ms = clock_mono_ms();
     r->status.watches++;
-    timer_start(r->watch.silence, r->pace.silence_ms, 0);
+    timer_start(r->watch.silence, 0, 0);
     r->denials = 0;
     reflector_answered(r, KUBE_LIVE);
     return true;
@@ -179,8 +178,12 @@ static struct err *finish_lines(struct kube_reflector *r)
 /* The server has ended it as it does after timeoutSeconds; or at once and without a word, which is a failure. */
 static void ended_well(struct kube_reflector *r)
 {
-    if (clock_mono_ms() - r->watch.since_ms >= r->pace.short_ms || r->watch.events > 0) {
+    if (r->watch.events > 0) {
         reflector_watch_now(r);
+        return;
+    }
+    if (clock_mono_ms() - r->watch.since_ms >= r->pace.short_ms) {
+        reflector_check_start(r);
         return;
     }
     struct err *e = err_new(ERR_UNAVAILABLE, "%s: watch %s: the server ends it at once, without an event",
@@ -249,14 +252,13 @@ void reflector_watch_start(struct kube_reflector *r)
     struct kube_call call = {
         .path = buf_str(&path),
         .timeout_ms = -1,
-        .idle_timeout_ms = (int64_t)(r->pace.watch_s + WATCH_SLACK_S) * CLOCK_MS_PER_S,
         .max_body = 1024 * 1024,
         .on_head = watch_head,
         .on_data = watch_data,
         .on_done = watch_done,
         .arg = r,
     };
-    r->watch.open = false;
+    r->watch.open = r->watch.bookmarked = false;
     r->watch.events = 0;
     r->watch.end = WATCH_ENDED;
     r->watch.retry_after_ms = 0;

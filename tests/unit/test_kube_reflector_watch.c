@@ -232,8 +232,52 @@ static void test_silent_watch_is_given_up(void **state)
     stage_say_watch(w, BOOKMARK("20"));
     stage_start_paced(w, (struct kube_reflector_pace){.silence_ms = 150});
     AWAIT(w, has_failed);
-    assert_in(w->error, "not even a bookmark");
+    assert_in(w->error, "though more was due");
     AWAIT(w, has_relisted); /* a list, since the watch may have been waiting for a future that never comes */
+}
+
+/* A server that has seen no change since its start sends no bookmarks: that is no failure. */
+static void test_quiet_watch_goes_on(void **state)
+{
+    struct stage *w = *state;
+    stage_say_list(w, LIST("10", "", CLAIM("a", "1")));
+    stage_say_list(w, LIST("10", NEXT("x"), CLAIM("a", "1")));
+    stage_say(&w->watches, &(struct tiny_answer){.framing = TINY_CHUNKED});
+    stage_say_watch(w, "");
+    stage_start_paced(w, (struct kube_reflector_pace){.short_ms = -1});
+    AWAIT(w, is_live_twice);
+    assert_string_equal(w->last_list, CLAIMS "?limit=1");
+    assert_in(w->last_watch, "resourceVersion=10");
+    assert_int_equal(w->ends, 1);
+    assert_int_equal(w->worst, KUBE_STARTING);
+}
+
+/* Restored from a backup: it would be silent for ever about what we know. */
+static void test_server_that_went_back_is_listed(void **state)
+{
+    struct stage *w = *state;
+    stage_say_list(w, LIST("1000", "", CLAIM("a", "1") "," CLAIM("b", "1")));
+    stage_say_list(w, LIST("999", NEXT("x"), CLAIM("b", "1")));
+    stage_say_list(w, LIST("999", "", CLAIM("b", "1")));
+    stage_say(&w->watches, &(struct tiny_answer){.framing = TINY_CHUNKED});
+    stage_say_watch(w, "");
+    stage_start_paced(w, (struct kube_reflector_pace){.short_ms = -1});
+    AWAIT(w, has_relisted);
+    assert_true(lost_a(w));
+    assert_in(w->last_watch, "resourceVersion=999");
+}
+
+static void test_failed_check_watches_again(void **state)
+{
+    struct stage *w = *state;
+    stage_say_list(w, LIST("10", "", CLAIM("a", "1")));
+    stage_say(&w->lists, &(struct tiny_answer){.status = 500, .body = STATUS(500, "InternalError", "ill")});
+    stage_say(&w->watches, &(struct tiny_answer){.framing = TINY_CHUNKED});
+    stage_say_watch(w, "");
+    stage_start_paced(w, (struct kube_reflector_pace){.short_ms = -1});
+    AWAIT(w, has_recovered);
+    assert_int_equal(w->ends, 1);
+    assert_in(w->last_watch, "resourceVersion=10");
 }
 
 static void test_watch_without_answer(void **state)
@@ -383,6 +427,9 @@ int main(void)
         T(test_line_without_object),
         T(test_endless_line),
         T(test_silent_watch_is_given_up),
+        T(test_quiet_watch_goes_on),
+        T(test_server_that_went_back_is_listed),
+        T(test_failed_check_watches_again),
         T(test_watch_without_answer),
         T(test_bookmarks_keep_it_alive),
         T(test_canary_moves_last_ok),
