@@ -38,9 +38,7 @@ static const struct server servers[] = {
 };
 
 static struct fresh server_fresh(struct console *c, const struct server *s) {
-    struct fresh f = section_fresh(c->ui.world, s->prefix);
-    if (c->ui.stale && fresh_usable(f)) f.state = FRESH_STALE;
-    return f;
+    return ui_fresh(&c->ui, section_fresh(c->ui.world, s->prefix));
 }
 
 static int64_t requests_a_minute(const struct world *w) {

@@ -110,9 +110,7 @@ static void draw_titles(const struct list *l, const struct layout *p, struct rec
 }
 
 static struct fresh row_fresh(const struct list *l, const struct row *r) {
-    struct fresh f = world_freshness(l->world, r);
-    if (l->ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
-    return f;
+    return ui_fresh(l->ui, world_freshness(l->world, r));
 }
 
 static void draw_cell(const struct list *l, const struct row *r, size_t col, int y, int x, int width, bool old) {

@@ -67,6 +67,8 @@ void ui_send(struct ui *ui, const char *json_line);
 /* The first line of a screen or a section: TITLE, detail, and at the right how fresh it is, if that is not as it should be. `prefix`
  * names the sources by the beginning of their keys ("kube/persistentvolumeclaims", "vault/"); NULL: none. Returns the rows used (1). */
 int section_title(struct ui *ui, int y, int x, int cols, const char *title, struct slice detail, const char *prefix);
+/* The same, or STALE (since nobody knows how long) while the line to the engine is down. For what is drawn by hand. */
+struct fresh ui_fresh(const struct ui *ui, struct fresh f);
 /* The worst of the sources whose key begins so; FRESH_OFF if there is none. */
 struct fresh section_fresh(const struct world *w, const char *prefix);
 /* Why there may be nothing to show, by the worst source of that prefix: appends "waiting for the first answer of …", "DENIED: …" and

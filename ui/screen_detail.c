@@ -229,6 +229,7 @@ static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
     s->name = mem_strdup(s->key);
     s->pager = pager_new(ui);
     pager_labels(s->pager, 16);
+    fill(s); /* keys may come before the first frame */
     return s;
 }
 
@@ -259,8 +260,7 @@ static void draw_header(struct state *s, const struct row *row, struct rect r) {
     int x = r.x + 1 + draw_str(d, r.y, r.x + 1, cols, STYLE_TITLE, title) + 2;
     x += draw_str(d, r.y, x, r.x + cols - x, STYLE_BOLD, s->name) + 3;
     if (!row || x + 14 > r.x + cols) return;
-    struct fresh f = world_freshness(s->ui->world, row);
-    if (s->ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
+    struct fresh f = ui_fresh(s->ui, world_freshness(s->ui->world, row));
     if (!fresh_usable(f) || s->table == T_SOURCES) draw_fresh(d, r.y, x, r.x + cols - x, f);
     else if (row_state(row).p) draw_status(d, r.y, x, r.x + cols - x, row_state(row));
 }

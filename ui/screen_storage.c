@@ -244,9 +244,9 @@ static void draw_header(const struct state *s, struct rect r) {
     size_t total = list_total(s->list);
     bool unknown = total == 0 && section_why(s->ui->world, CLAIMS_SOURCE, &text);
     struct counts n = count(s);
-    struct fresh f = section_fresh(s->ui->world, CLAIMS_SOURCE);
+    struct fresh f = ui_fresh(s->ui, section_fresh(s->ui->world, CLAIMS_SOURCE));
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "STORAGE", (struct slice){NULL, 0}, CLAIMS_SOURCE);
-    if (!fresh_usable(f) || s->ui->stale) r.cols -= draw_fresh_cols(f) + 3; /* it stands at the right */
+    if (!fresh_usable(f)) r.cols -= draw_fresh_cols(f) + 3; /* it stands at the right */
     buf_clear(&text);
     if (unknown) buf_adds(&text, "claims are not known");
     else format_int(&text, (int64_t)total);

@@ -79,6 +79,7 @@ static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
     s->ui = ui;
     s->pager = pager_new(ui);
     pager_labels(s->pager, 12);
+    fill(s); /* keys may come before the first frame */
     return s;
 }
 

@@ -68,9 +68,12 @@ bool section_why(const struct world *w, const char *prefix, struct buf *out) {
     return true;
 }
 
+struct fresh ui_fresh(const struct ui *ui, struct fresh f) {
+    return ui->stale && fresh_usable(f) ? (struct fresh){FRESH_STALE, -1} : f;
+}
+
 int section_title(struct ui *ui, int y, int x, int cols, const char *title, struct slice detail, const char *prefix) {
-    struct fresh f = prefix ? section_fresh(ui->world, prefix) : (struct fresh){FRESH_LIVE, 0};
-    if (ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
+    struct fresh f = ui_fresh(ui, prefix ? section_fresh(ui->world, prefix) : (struct fresh){FRESH_LIVE, 0});
     int used = draw_str(ui->draw, y, x, cols, STYLE_TITLE, title), right = 0;
     if (prefix && !fresh_usable(f) && f.state != FRESH_OFF) {
         right = draw_fresh_cols(f);
