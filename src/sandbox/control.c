@@ -103,7 +103,7 @@ static struct err *run_help(struct sandbox *s, int argc, char **argv, struct buf
     return NULL;
 }
 
-/* Several parts may know the same word (`kill`); one that does not know the rest says ERR_USAGE, and the next is asked. */
+/* Several parts may know the same word (`kill`); one that does not know the rest says ERR_USAGE: the next is asked. */
 static struct err *run_words(struct sandbox *s, int argc, char **argv, struct buf *out)
 {
     struct err *refused = NULL;

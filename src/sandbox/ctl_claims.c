@@ -99,8 +99,9 @@ static bool fits(void *arg, struct json_t *volume)
         return true;
     if (!str_eq(own_class ? own_class : "", class ? class : ""))
         return true;
-    if (!reserved && (!str_eq(jd_str(volume, "status.phase"), "Available") || !has_modes(volume, s->claim) ||
-                      quantity(volume, "spec.capacity.storage") < quantity(s->claim, "spec.resources.requests.storage")))
+    int64_t has = quantity(volume, "spec.capacity.storage"), needs = quantity(s->claim, "spec.resources.requests.storage");
+    bool free_one = str_eq(jd_str(volume, "status.phase"), "Available") && has_modes(volume, s->claim) && has >= needs;
+    if (!reserved && !free_one)
         return true;
     s->found = jd_ref(volume);
     return false;

@@ -61,7 +61,8 @@ static struct pods pods_of(struct kube *k, const struct json_t *owner, const str
 static void create_pod(struct kube *k, const struct json_t *rs)
 {
     char *prefix = str_printf("%s-", object_name(rs));
-    struct json_t *pod = pod_from_template(jd_get(rs, "spec.template"), object_namespace(rs), prefix, KIND_REPLICASET, rs);
+    struct json_t *template = jd_get(rs, "spec.template");
+    struct json_t *pod = pod_from_template(template, object_namespace(rs), prefix, KIND_REPLICASET, rs);
 
     kube_add(k, KIND_POD, pod, KCM);
     kube_event(k, KIND_REPLICASET, rs, "replicaset-controller", "Normal", "SuccessfulCreate", "Created pod: %s",
@@ -215,8 +216,8 @@ static void deployment_status(struct kube *k, struct json_t *d, const struct set
     set_count(status, "availableReplicas", s->ready);
     set_count(status, "unavailableReplicas", want > s->ready ? want - s->ready : 0);
     bool available = s->ready >= want;
-    keep_condition(list, old, deployment_condition("Available", available,
-                                                   available ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
+    const char *reason = available ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable";
+    keep_condition(list, old, deployment_condition("Available", available, reason,
                                                    available ? "Deployment has minimum availability."
                                                              : "Deployment does not have minimum availability.",
                                                    now));
@@ -230,7 +231,7 @@ static void deployment_status(struct kube *k, struct json_t *d, const struct set
     kube_write(k, KIND_DEPLOYMENT, d, KCM);
 }
 
-/* Recreate: the old pods are gone before the new set grows. Otherwise: the old sets shrink when the new one is ready. */
+/* Recreate: the old pods are gone before the new set grows. Otherwise the old sets shrink when the new one is ready. */
 static void deployment_roll(struct kube *k, struct json_t *d, struct sets *s)
 {
     int64_t want = jd_num(d, "spec.replicas", 1);

@@ -1,5 +1,5 @@
-/* StatefulSets: stable names, claims from templates, adoption of orphans. While one of a pod's claims terminates the pod
- * is not made on it: FailedCreate, back-off, and once the old claim has gone the claim is made anew (wire/02-race). */
+/* StatefulSets: stable names, claims from templates, adoption of orphans. While one of a pod's claims terminates, the
+ * pod is not made on it: FailedCreate, back-off, and once the old claim has gone the claim is made anew. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -132,6 +132,7 @@ void defaults_set(enum kube_id kind, struct json_t *doc)
         fill(doc, "spec.suspend", jd_bool(false));
         fill(doc, "spec.successfulJobsHistoryLimit", jd_int(3));
         fill(doc, "spec.failedJobsHistoryLimit", jd_int(1));
+        pod_defaults(jd_get(doc, "spec.jobTemplate.spec.template.spec"));
         break;
     case KIND_NAMESPACE:
         object_set_label(doc, "kubernetes.io/metadata.name", object_name(doc));

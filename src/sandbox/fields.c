@@ -17,7 +17,8 @@
 static bool is_map(const char *name)
 {
     static const char *const maps[] = {"labels", "annotations", "requests", "limits", "capacity", "matchLabels",
-                                       "parameters", "data", "stringData", "nodeSelector", "volumeAttributes", "selector"};
+                                       "parameters", "data", "stringData", "nodeSelector", "volumeAttributes",
+                                       "selector"};
 
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         if (str_eq(name, maps[i]))

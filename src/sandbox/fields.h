@@ -19,8 +19,8 @@ struct fields_author {
 void fields_update(const struct json_t *before, struct json_t *now, const struct fields_author *by);
 /* Server-side apply: `applied` is the author's whole intent; its set replaces the one that it had. */
 void fields_apply(const struct json_t *applied, struct json_t *now, const struct fields_author *by);
-/* A field of `applied` that differs in `current` and belongs to another manager: sets the manager's name and the field's
- * path (malloc'd) and returns true. That is an apply conflict. */
+/* A field of `applied` that differs in `current` and belongs to another manager is a conflict: sets the manager's name
+ * and the field's path (malloc'd) and returns true. */
 bool fields_conflict(const struct json_t *applied, const struct json_t *current, const char *manager,
                      char **ret_manager, char **ret_path);
 

@@ -1,9 +1,9 @@
 /* libmicrohttpd without a thread of its own: its epoll descriptor lies in our loop's poll set, and the daemon runs when
  * that becomes readable, when its own timeout passes and after every resume.
  *
- * A request is made when its first line has arrived (the URI callback) and freed when libmicrohttpd reports it complete.
- * In between it is in one of the states of enum progress; while it waits for its answer, or a stream for data, the
- * connection is suspended. A suspended connection does not notice that its peer has gone, so a sweep asks the kernel. */
+ * A request is made when its first line has arrived (the URI callback) and freed when libmicrohttpd reports it
+ * complete. In between it is in one of the states of enum progress; while it waits for its answer, or a stream for data,
+ * the connection is suspended. A suspended connection does not notice that its peer has gone: a sweep asks the kernel. */
 #include "sandbox/http_server.h"
 
 #include <errno.h>

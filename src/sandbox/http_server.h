@@ -42,8 +42,10 @@ void http_server_free(struct http_server *s);
 const char *http_request_method(const struct http_request *r);
 const char *http_request_path(const struct http_request *r);   /* percent-decoded, without the query */
 const char *http_request_target(const struct http_request *r); /* as sent: "/a%20b?c=d" */
-const char *http_request_query(const struct http_request *r, const char *key);  /* decoded; NULL if absent, "" if empty */
-const char *http_request_header(const struct http_request *r, const char *name); /* case-insensitive; NULL if absent */
+/* Decoded; NULL if absent, "" if empty. */
+const char *http_request_query(const struct http_request *r, const char *key);
+/* The name in any case; NULL if absent. */
+const char *http_request_header(const struct http_request *r, const char *name);
 struct slice http_request_body(const struct http_request *r);
 /* Common name of a client certificate that client_ca_pem vouches for, else NULL. */
 const char *http_request_client_cn(const struct http_request *r);

@@ -16,18 +16,11 @@
 
 /* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
-static void go_down(void *arg)
-{
-    struct kube *k = arg;
-
-    http_server_down(k->server);
-}
-
 static struct err *set_down(struct sandbox *s, bool on)
 {
     if (!on)
         return http_server_up(s->kube->server);
-    loop_defer(s->loop, go_down, s->kube);
+    http_server_down(s->kube->server);
     return NULL;
 }
 

@@ -57,9 +57,9 @@ struct refusal *kube_update(struct kube *k, enum kube_id kind, struct json_t *do
 /* The same for controllers, who have just read the object: a refusal cannot happen and is dropped. */
 void kube_write(struct kube *k, enum kube_id kind, struct json_t *doc, const char *manager);
 void kube_add(struct kube *k, enum kube_id kind, struct json_t *doc, const char *manager);
-/* As DELETE does it: sets deletionTimestamp, or removes at once where nothing holds the object. `policy` is "Background",
- * "Orphan", "Foreground" or NULL; grace_s < 0: the kind's own. ret_doc (may be NULL): the object as answered (a new
- * reference), ret_gone: whether it is removed. */
+/* As DELETE does it: sets deletionTimestamp, or removes at once where nothing holds the object. `policy` is
+ * "Background", "Orphan", "Foreground" or NULL; grace_s < 0: the kind's own. ret_doc (may be NULL): the object as
+ * answered (a new reference), ret_gone: whether it is removed. */
 void kube_delete(struct kube *k, enum kube_id kind, const char *ns, const char *name, const char *policy,
                  int64_t grace_s, bool dry_run, struct json_t **ret_doc, bool *ret_gone);
 /* An event about an object, as controllers (type "Normal" or "Warning") write them. */

@@ -18,7 +18,8 @@ static void access_review(struct api_call *c, struct json_t *doc)
     const char *verb = jd_str(doc, "spec.resourceAttributes.verb");
     struct api_call asked = *c;
 
-    asked.kind = kube_kind_by_plural(group ? group : "", str_eq(group, "autoscaling") ? "v2" : "v1", plural ? plural : "");
+    asked.kind = kube_kind_by_plural(group ? group : "", str_eq(group, "autoscaling") ? "v2" : "v1",
+                                     plural ? plural : "");
     asked.ns = ns && ns[0] ? (char *)(uintptr_t)ns : NULL;
     asked.name = NULL;
     struct refusal *f = asked.kind ? api_allowed(&asked, verb ? verb : "") : NULL;

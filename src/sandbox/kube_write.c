@@ -65,6 +65,13 @@ static struct refusal *refuse_being_deleted(const struct kube_kind *kind, const 
     return f;
 }
 
+/* Kinds whose metadata.generation counts the changes of spec. */
+static bool has_generation(enum kube_id kind)
+{
+    return kind == KIND_DEPLOYMENT || kind == KIND_REPLICASET || kind == KIND_STATEFULSET || kind == KIND_DAEMONSET ||
+           kind == KIND_CRONJOB || kind == KIND_JOB || kind == KIND_PDB;
+}
+
 struct refusal *kube_create(struct kube *k, enum kube_id kind, struct json_t *doc, const char *manager, bool dry_run)
 {
     const struct kube_kind *kk = &kube_kinds[kind];
@@ -86,8 +93,7 @@ struct refusal *kube_create(struct kube *k, enum kube_id kind, struct json_t *do
     jd_put(doc, "metadata.uid", jd_string(object_uid(uid)));
     if (!jd_str(doc, "metadata.creationTimestamp"))
         jd_put(doc, "metadata.creationTimestamp", jd_string(object_time(kube_now(k), now)));
-    if (kk->status && jd_get(doc, "spec") && kind != KIND_CLAIM && kind != KIND_VOLUME && kind != KIND_NAMESPACE &&
-        kind != KIND_NODE && kind != KIND_SERVICE && kind != KIND_QUOTA)
+    if (has_generation(kind))
         jd_put(doc, "metadata.generation", jd_int(1));
     defaults_set(kind, doc);
     struct json_t *meta = jd_get(doc, "metadata");

@@ -1,5 +1,5 @@
-/* The stand-in kubelet: what is scheduled is started, what terminates is ended. A pod with a backend is as real as that;
- * one without becomes ready by itself after 1.5 s and ends 2 s after its deletion.
+/* The stand-in kubelet: what is scheduled is started, what terminates is ended. A pod with a backend is as real as
+ * that; one without becomes ready by itself after 1.5 s and ends 2 s after its deletion.
  *
  * The memory of a pod (struct run) begins when its containers are created and ends when they have ended; a new pod of
  * the same name waits for that. */
@@ -101,18 +101,10 @@ void kubelet_free(struct kubelet *kl)
 
 /* ---- What is known of a pod -------------------------------------------------------------------------------------- */
 
-static const char *app_of(const struct json_t *pod)
-{
-    const char *app = object_label(pod, "app");
-
-    app = app ? app : object_label(pod, "app.kubernetes.io/name");
-    return app ? app : "";
-}
-
 const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod)
 {
     for (size_t i = 0; i < kl->backend_count; i++)
-        if (str_eq(kl->backends[i]->ns, object_namespace(pod)) && str_eq(kl->backends[i]->app, app_of(pod)))
+        if (str_eq(kl->backends[i]->ns, object_namespace(pod)) && str_eq(kl->backends[i]->app, pod_app(pod)))
             return kl->backends[i];
     return NULL;
 }
@@ -122,80 +114,6 @@ struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name)
     struct run *r = find(kl, ns, name);
 
     return r ? (struct slice){buf_str(&r->log), r->log.len} : (struct slice){0};
-}
-
-static struct json_t *volume_named(const struct json_t *pod, const char *name)
-{
-    struct json_t *list = jd_get(pod, "spec.volumes");
-
-    for (size_t i = 0; i < jd_len(list); i++)
-        if (str_eq(jd_str(jd_at(list, i), "name"), name))
-            return jd_at(list, i);
-    return NULL;
-}
-
-static void add_claim(struct kube *k, struct pod_info *info, const struct json_t *mount, const char *claim_name)
-{
-    struct json_t *claim = kube_get(k, KIND_CLAIM, info->ns, claim_name);
-    struct json_t *pv = claim ? kube_get(k, KIND_VOLUME, NULL, jd_str(claim, "spec.volumeName")) : NULL;
-
-    info->claims = mem_reallocarray(info->claims, info->claim_count + 1, sizeof info->claims[0]);
-    info->claims[info->claim_count++] = (struct pod_claim){
-        .volume = mem_strdup(jd_str(mount, "name")),
-        .claim = mem_strdup(claim_name),
-        .claim_uid = mem_strdup(claim ? object_uid_of(claim) : ""),
-        .mount_path = mem_strdup(jd_str(mount, "mountPath")),
-        .sub_path = mem_strdup(jd_str(mount, "subPath")),
-        .volume_handle = mem_strdup(!pv ? "" : jd_str(pv, "spec.csi.volumeHandle") ? jd_str(pv, "spec.csi.volumeHandle")
-                                                                                  : object_name(pv)),
-        .storage_class = mem_strdup(claim ? jd_str(claim, "spec.storageClassName") : NULL),
-    };
-    jd_free(pv);
-    jd_free(claim);
-}
-
-static struct pod_info info_new(struct kube *k, const struct json_t *pod, const struct run *r)
-{
-    struct pod_info info = {.ns = mem_strdup(object_namespace(pod)), .name = mem_strdup(object_name(pod)),
-                            .uid = mem_strdup(object_uid_of(pod)), .node = mem_strdup(jd_str(pod, "spec.nodeName")),
-                            .ip = mem_strdup(jd_str(pod, "status.podIP")), .app = mem_strdup(app_of(pod)),
-                            .restart = r->restarts};
-    struct json_t *containers = jd_get(pod, "spec.containers");
-
-    info.grace_ms = 1000 * (jd_get(pod, "metadata.deletionGracePeriodSeconds")
-                                ? jd_num(pod, "metadata.deletionGracePeriodSeconds", 0)
-                                : jd_num(pod, "spec.terminationGracePeriodSeconds", 30));
-    for (size_t i = 0; i < jd_len(containers); i++) {
-        struct json_t *mounts = jd_get(jd_at(containers, i), "volumeMounts");
-        for (size_t j = 0; j < jd_len(mounts); j++) {
-            struct json_t *v = volume_named(pod, jd_str(jd_at(mounts, j), "name"));
-            const char *claim = v ? jd_str(v, "persistentVolumeClaim.claimName") : NULL;
-            if (claim)
-                add_claim(k, &info, jd_at(mounts, j), claim);
-        }
-    }
-    return info;
-}
-
-static void info_free(struct pod_info *info)
-{
-    for (size_t i = 0; i < info->claim_count; i++) {
-        struct pod_claim *c = &info->claims[i];
-        free(c->volume);
-        free(c->claim);
-        free(c->claim_uid);
-        free(c->mount_path);
-        free(c->sub_path);
-        free(c->volume_handle);
-        free(c->storage_class);
-    }
-    free(info->claims);
-    free(info->ns);
-    free(info->name);
-    free(info->uid);
-    free(info->node);
-    free(info->ip);
-    free(info->app);
 }
 
 /* The pod that this run belongs to; NULL if it is gone or another one now. */
@@ -309,9 +227,9 @@ static void call_start(struct run *r)
 
     if (!pod)
         return;
-    struct pod_info info = info_new(r->kl->k, pod, r);
+    struct pod_info info = pod_info_new(r->kl->k, pod, r->restarts);
     r->backend->start(r->kl->k->sb, &info);
-    info_free(&info);
+    pod_info_clear(&info);
     jd_free(pod);
 }
 
@@ -432,9 +350,9 @@ static void stop_pod(struct run *r, const struct json_t *pod)
     if (r->backend && has_process) {
         struct json_t *none = pod ? NULL : object_parse("{'metadata':{'name':'%s','namespace':'%s','uid':'%s',"
                                                         "'deletionGracePeriodSeconds':0}}", r->name, r->ns, r->uid);
-        struct pod_info info = info_new(r->kl->k, pod ? pod : none, r);
+        struct pod_info info = pod_info_new(r->kl->k, pod ? pod : none, r->restarts);
         r->backend->stop(r->kl->k->sb, &info);
-        info_free(&info);
+        pod_info_clear(&info);
         jd_free(none);
         return;
     }
@@ -604,7 +522,7 @@ void kube_pod_label(struct sandbox *s, const char *ns, const char *name, const c
     if (!pod)
         return;
     object_set_label(pod, label, value);
-    kube_write(s->kube, KIND_POD, pod, app_of(pod));
+    kube_write(s->kube, KIND_POD, pod, pod_app(pod));
     jd_free(pod);
 }
 
@@ -621,10 +539,10 @@ struct err *kube_pod_kill(struct sandbox *s, const char *ns, const char *name)
     struct json_t *pod = pod_of(r);
     if (!pod)
         return err_new(ERR_USAGE, "no pod %s/%s", ns, name);
-    struct pod_info info = info_new(s->kube, pod, r);
+    struct pod_info info = pod_info_new(s->kube, pod, r->restarts);
     info.grace_ms = 0;
     r->backend->stop(s, &info);
-    info_free(&info);
+    pod_info_clear(&info);
     jd_free(pod);
     return NULL;
 }

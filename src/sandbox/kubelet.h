@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/sandbox.h"
 
 struct kube;
 struct kubelet;
@@ -21,5 +22,10 @@ const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_
 struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name);
 /* A pod was changed: starts, stops or forgets what has to be. Called from the controllers' queue. */
 void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
+/* The label by which backends know their pods: "app", or "app.kubernetes.io/name"; "" if it has neither. */
+const char *pod_app(const struct json_t *pod);
+/* What a backend is told; owned by the caller until pod_info_clear. */
+struct pod_info pod_info_new(struct kube *k, const struct json_t *pod, unsigned restarts);
+void pod_info_clear(struct pod_info *info);
 
 #endif

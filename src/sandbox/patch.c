@@ -200,9 +200,10 @@ const char *patch_merge_key(const char *list)
     static const struct {
         const char *list, *key;
     } keys[] = {
-        {"containers", "name"},     {"initContainers", "name"}, {"env", "name"},          {"volumes", "name"},
-        {"volumeMounts", "mountPath"}, {"conditions", "type"},  {"ownerReferences", "uid"}, {"imagePullSecrets", "name"},
-        {"addresses", "type"},      {"ports", "containerPort"}, {"volumeDevices", "devicePath"}, {"secrets", "name"},
+        {"containers", "name"},     {"initContainers", "name"},      {"env", "name"},
+        {"volumes", "name"},        {"volumeMounts", "mountPath"},   {"conditions", "type"},
+        {"ownerReferences", "uid"}, {"imagePullSecrets", "name"},    {"addresses", "type"},
+        {"ports", "containerPort"}, {"volumeDevices", "devicePath"}, {"secrets", "name"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)

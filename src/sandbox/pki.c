@@ -1,4 +1,4 @@
-/* Keys and certificates, made at start by the openssl program in DIR/pki: a CA, the server's certificate and a client's.
+/* Keys and certificates, made at start by the openssl program in DIR/pki: a CA's, the server's and a client's.
  * And DIR/kubeconfig (token) and DIR/kubeconfig-cert (client certificate), which work as they are. */
 #include <stdlib.h>
 #include <string.h>

@@ -119,7 +119,8 @@ void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const cha
 void kube_pod_label(struct sandbox *s, const char *ns, const char *name, const char *label, const char *value);
 /* Kills the main process's pod abruptly, as `kill pod NS/NAME` does: container exit 137 and restart. */
 struct err *kube_pod_kill(struct sandbox *s, const char *ns, const char *name) MUST_CHECK;
-/* Calls fn once for each finished job that the cronjob NS/NAME makes from now on (backups write their files then). ns and cronjob are borrowed. */
+/* Calls fn once for each finished job that the cronjob NS/NAME makes from now on (backups write their files then). ns
+ * and cronjob are borrowed. */
 void kube_on_job(struct sandbox *s, const char *ns, const char *cronjob, void (*fn)(struct sandbox *s, void *arg,
                  const char *job), void *arg);
 

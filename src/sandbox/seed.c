@@ -149,7 +149,7 @@ void seed_app(struct kube *k, const struct seed_app *a)
     jd_free(d);
 }
 
-void seed_service(struct kube *k, const char *ns, const char *name, const char *app, int port, const char *extra_selector)
+void seed_service(struct kube *k, const char *ns, const char *name, const char *app, int port, const char *selector)
 {
     seed_add(k, KIND_SERVICE,
              object_parse("{'metadata':{'name':'%s','namespace':'%s','labels':{'app':'%s'}},'spec':{'clusterIP':"
@@ -158,7 +158,7 @@ void seed_service(struct kube *k, const char *ns, const char *name, const char *
                           "'targetPort':%d}],'selector':{%s},'sessionAffinity':'None','type':'ClusterIP'},'status':{"
                           "'loadBalancer':{}}}",
                           name, ns, app, port % 200, (int)strlen(name), port % 200, (int)strlen(name), port, port,
-                          extra_selector),
+                          selector),
              "helm", NULL);
 }
 

@@ -41,7 +41,7 @@ struct seed_app {
 void seed_app(struct kube *k, const struct seed_app *a);
 /* A running pod (document taken over): gets a node, a status and attachments for its volumes. */
 void seed_pod(struct kube *k, struct json_t *pod, const char *node, double days, int64_t restarts);
-void seed_service(struct kube *k, const char *ns, const char *name, const char *app, int port, const char *extra_selector);
+void seed_service(struct kube *k, const char *ns, const char *name, const char *app, int port, const char *selector);
 /* A cronjob with finished jobs of the last nights. */
 void seed_cronjob(struct kube *k, const char *ns, const char *name, const char *schedule, const char *pod_spec,
                   double days);

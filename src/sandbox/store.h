@@ -1,7 +1,7 @@
 /* Where the objects of the sandbox's API lie: as bytes, one immutable version after the other.
  *
- * A version is the object's JSON without kind and apiVersion ("{"metadata":…}"), so that lists are made by joining bytes
- * and single objects by putting two members in front. Per kind the current versions lie in an array sorted by key
+ * A version is the object's JSON without kind and apiVersion ("{"metadata":…}"), so that lists are made by joining
+ * bytes and single objects by putting two members in front. Per kind the current versions lie in an array sorted by key
  * ("namespace/name", or "name"), and the last changes in a ring, from which watches read and with which a list of the
  * recent past (a `continue` token's) is put together. There is one counter of resource versions for everything. */
 #ifndef FERRYMAN_SANDBOX_STORE_H
@@ -75,6 +75,7 @@ uint64_t store_oldest_rv(const struct store *st, enum kube_id kind);
 void store_compact(struct store *st);
 
 /* Called after each change of any kind. Observers must not change the store in it (enqueue, defer). */
-void store_observe(struct store *st, void (*fn)(void *arg, enum kube_id kind, const struct change_event *ev), void *arg);
+void store_observe(struct store *st, void (*fn)(void *arg, enum kube_id kind, const struct change_event *ev),
+                   void *arg);
 
 #endif
