@@ -90,6 +90,13 @@ static struct kube_plan_object *plan_objects(const struct plan *p) {
     return v;
 }
 
+/* FERRYMAN_CLAIMS_ONLY=claims or =claims,volumes: what `make bench` measures lists with. */
+static enum kube_extent extent(void) {
+    const char *only = getenv("FERRYMAN_CLAIMS_ONLY");
+    if (!only || !*only) return KUBE_EVERYTHING;
+    return str_eq(only, "claims,volumes") ? KUBE_CLAIMS_AND_VOLUMES : KUBE_CLAIMS;
+}
+
 static void start_kube(struct engine_sources *s, const struct plan *p) {
     static const char *const none[] = {NULL};
     const char **namespaces = p ? plan_namespaces(p) : NULL, **classes = p ? terminated(&p->source_classes) : NULL;
@@ -102,7 +109,7 @@ static void start_kube(struct engine_sources *s, const struct plan *p) {
         .target_class = p ? p->target_class : NULL,
         .cluster_uid = p ? p->cluster : NULL,
         .objects = objects, .nobjects = p ? p->nworkloads : 0, .remaining = remaining,
-        .claims_only = getenv("FERRYMAN_CLAIMS_ONLY") != NULL,
+        .extent = extent(),
         .on_cluster = on_cluster, .arg = s,
     });
     mem_free(namespaces);

@@ -228,7 +228,7 @@ static struct err *apply(struct kube_listener *l, struct slice json, bool delete
 }
 
 const struct kube_kind kube_kind_claims = {
-    .group_path = "/api/v1", .resource = "persistentvolumeclaims", .scope = KUBE_ALL, .table = T_CLAIMS, .storage = true, .waits = true, .apply = apply,
+    .group_path = "/api/v1", .resource = "persistentvolumeclaims", .scope = KUBE_ALL, .table = T_CLAIMS, .waits = true, .apply = apply,
 };
 
 /* ---- What claims are judged by has changed ------------------------------------------------------------------------ */

@@ -152,8 +152,17 @@ static void on_change(void *arg, enum world_table t, const struct row *old, cons
 
 /* ---- Starting ----------------------------------------------------------------------------------------------------- */
 
+static bool wanted(const struct kube_source *s, const struct kube_kind *k) {
+    switch (s->o.extent) {
+    case KUBE_CLAIMS: return k == &kube_kind_claims;
+    case KUBE_CLAIMS_AND_VOLUMES: return k == &kube_kind_claims || k == &kube_kind_volumes;
+    case KUBE_EVERYTHING: break;
+    }
+    return true;
+}
+
 static void start_kind(struct kube_source *s, const struct kube_kind *k) {
-    if (s->o.claims_only && !k->storage) return;
+    if (!wanted(s, k)) return;
     if (k->scope != KUBE_PLAN) {
         kube_listener_new(s, k, NULL);
         return;

@@ -21,6 +21,9 @@ struct kube_plan_object {
     const char *ns, *kind, *name; /* kind: "Deployment", "StatefulSet" */
 };
 
+/* What is listened to: less than everything is for measurements. */
+enum kube_extent { KUBE_EVERYTHING, KUBE_CLAIMS, KUBE_CLAIMS_AND_VOLUMES };
+
 struct kube_source_options {
     struct loop *loop;
     struct world *world;
@@ -34,7 +37,7 @@ struct kube_source_options {
                                                namespaces: there is no plan, and NFS under what looks like a database is HOSTILE */
     size_t nobjects;
     const char *const *remaining;        /* "namespace/name" of claims that may stay, NULL-terminated; copied; may be NULL */
-    bool claims_only;                    /* bench: claims and volumes alone */
+    enum kube_extent extent;
     void (*on_cluster)(void *arg, const char *uid, bool mismatch);
     void *arg;
 };

@@ -33,7 +33,6 @@ struct kube_kind {
     const char *group_path, *resource;
     enum kube_scope scope;
     enum world_table table; /* T_COUNT: has no rows of its own */
-    bool storage;           /* also when only claims are wanted */
     bool awaited;           /* claims are listed after it, so that each is judged once */
     bool waits;             /* the claims themselves */
     struct err *(*apply)(struct kube_listener *l, struct slice json, bool deleted);

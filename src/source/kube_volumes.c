@@ -35,7 +35,7 @@ static struct err *apply_volume(struct kube_listener *l, struct slice json, bool
 }
 
 const struct kube_kind kube_kind_volumes = {
-    .group_path = "/api/v1", .resource = "persistentvolumes", .scope = KUBE_CLUSTER, .table = T_VOLUMES, .storage = true, .awaited = true,
+    .group_path = "/api/v1", .resource = "persistentvolumes", .scope = KUBE_CLUSTER, .table = T_VOLUMES, .awaited = true,
     .apply = apply_volume,
 };
 
