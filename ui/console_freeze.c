@@ -28,6 +28,7 @@ static struct world *copy_world(struct world *from, struct err **ret_err) {
 void freeze_end(struct console *c) {
     if (!c->frozen) return;
     c->ui.world = c->o.world;
+    c->ui.epoch++;
     list_follow(&c->ui);
     world_free(c->frozen);
     c->frozen = NULL;
@@ -49,5 +50,6 @@ void freeze_toggle(struct console *c) {
     c->frozen = copy;
     c->frozen_seq = world_seq(c->o.world);
     c->ui.world = copy;
+    c->ui.epoch++;
     list_follow(&c->ui);
 }

@@ -79,8 +79,8 @@ bool list_click(struct list *l, int y) {
 void list_filter(struct list *l, const char *text) {
     if (str_eq(l->filter.text, text)) return;
     filter_parse(&l->filter, text, l->spec);
-    list_rebuild(l);
     if (!*text) l->marking = false;
+    list_refilter(l);
 }
 
 const char *list_filter_text(const struct list *l) {

@@ -225,6 +225,21 @@ void list_settle(struct list *l) {
     if (!l->selected && l->n) l->selected = l->order[l->lost_index < l->n ? l->lost_index : l->n - 1];
 }
 
+void list_refilter(struct list *l) {
+    size_t it = 0;
+    struct slice key;
+    void *value;
+    list_settle(l);
+    if (l->selected) l->lost_index = list_index(l, l->selected);
+    l->matches = 0;
+    while (map_each(l->entries, &it, &key, &value)) {
+        struct entry *e = value;
+        e->matches = filter_matches(l, e->row);
+        l->matches += e->matches;
+    }
+    l->dirty = true;
+}
+
 void list_rebuild(struct list *l) {
     char *key = l->selected ? slice_dup(row_key(l->selected->row)) : NULL;
     l->selected = NULL;

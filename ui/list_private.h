@@ -56,6 +56,8 @@ size_t list_index(const struct list *l, const struct entry *e);
 bool list_cell(const struct list *l, const struct row *r, size_t col, struct buf *out);
 int list_compare(const struct list *l, const struct entry *a, const struct entry *b);
 void list_entry_load(const struct list *l, struct entry *e);
+/* The same entries by another filter. */
+void list_refilter(struct list *l);
 /* All rows anew, from l->world. */
 void list_rebuild(struct list *l);
 

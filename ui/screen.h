@@ -17,6 +17,7 @@
 
 struct ui {
     struct world *world; /* the present one, or the copy that is looked at while the view is frozen: never keep it */
+    unsigned epoch;      /* counts the exchanges of world: what is kept of one is good while epoch and world_seq are the same */
     struct draw *draw;
     const char *ns;      /* namespace the console was asked for; NULL: all */
     const char *plan;    /* name of the plan; NULL: none */

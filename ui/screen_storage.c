@@ -16,13 +16,24 @@
 #define CLASSES_MAX 64
 
 struct class_sum {
-    struct slice name;
+    struct slice name; /* of a row: valid while the world does not change */
     int64_t claims, hostile, bytes;
+};
+
+/* What the claims add up to, counted anew when the world has changed. */
+struct sums {
+    bool counted;
+    unsigned epoch;
+    uint64_t seq;
+    struct class_sum classes[CLASSES_MAX];
+    size_t n;
+    int64_t hostile, retired, unknown;
 };
 
 struct state {
     struct ui *ui;
     struct list *list;
+    struct sums sums;
 };
 
 static void claim_text(const struct world *w, const struct row *r, struct buf *out) {
@@ -137,18 +148,32 @@ static int compare_sums(const void *a, const void *b) {
     return slice_cmp(x->name, y->name);
 }
 
-static size_t sum_classes(const struct state *s, struct class_sum sums[CLASSES_MAX]) {
-    size_t n = 0;
+static void add_claim(struct sums *sums, const struct row *r) {
+    struct slice state = row_text(r, CLAIMS_STATE);
+    struct class_sum *c = class_of(sums->classes, &sums->n, row_text(r, CLAIMS_CLASS));
+    bool hostile = slice_is(state, "HOSTILE");
+    sums->hostile += hostile;
+    sums->retired += slice_is(state, "RETIRED");
+    sums->unknown += !state.p || slice_is(state, "UNKNOWN");
+    if (!c) return;
+    c->claims++;
+    c->hostile += hostile;
+    c->bytes += row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
+}
+
+static const struct sums *sum(struct state *s) {
     const struct world *w = s->ui->world;
-    for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r)) {
-        struct class_sum *c = belongs(s, r) ? class_of(sums, &n, row_text(r, CLAIMS_CLASS)) : NULL;
-        if (!c) continue;
-        c->claims++;
-        c->hostile += slice_is(row_text(r, CLAIMS_STATE), "HOSTILE");
-        c->bytes += row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
-    }
-    qsort(sums, n, sizeof *sums, compare_sums);
-    return n;
+    struct sums *sums = &s->sums;
+    if (sums->counted && sums->epoch == s->ui->epoch && sums->seq == world_seq(w)) return sums;
+    sums->n = 0;
+    sums->hostile = sums->retired = sums->unknown = 0;
+    for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r))
+        if (belongs(s, r)) add_claim(sums, r);
+    qsort(sums->classes, sums->n, sizeof *sums->classes, compare_sums);
+    sums->counted = true;
+    sums->epoch = s->ui->epoch;
+    sums->seq = world_seq(w);
+    return sums;
 }
 
 static void draw_class(const struct state *s, const struct class_sum *c, int y, struct rect r) {
@@ -169,15 +194,14 @@ static void draw_class(const struct state *s, const struct class_sum *c, int y, 
     buf_free(&text);
 }
 
-static void draw_side(const struct state *s, struct rect r) {
-    struct class_sum sums[CLASSES_MAX];
-    size_t n = sum_classes(s, sums);
+static void draw_side(struct state *s, struct rect r) {
+    const struct sums *sums = sum(s);
     struct draw *d = s->ui->draw;
     draw_str(d, r.y, r.x + 2, 24, STYLE_COLUMN, "CLASS");
     draw_right(d, r.y, r.x + 26, 7, STYLE_COLUMN, SLICE_LIT("CLAIMS"));
     draw_right(d, r.y, r.x + 33, 8, STYLE_COLUMN, SLICE_LIT("GiB"));
     draw_str(d, r.y, r.x + 43, r.cols - 43, STYLE_COLUMN, "ROLE");
-    for (size_t i = 0; i < n && (int)i + 1 < r.rows; i++) draw_class(s, &sums[i], r.y + 1 + (int)i, r);
+    for (size_t i = 0; i < sums->n && (int)i + 1 < r.rows; i++) draw_class(s, &sums->classes[i], r.y + 1 + (int)i, r);
 }
 
 /* ---- The selected claim --------------------------------------------------------------------------------------------------------- */
@@ -211,23 +235,6 @@ static void draw_evidence(const struct state *s, struct rect r) {
     buf_free(&text);
 }
 
-struct counts {
-    int64_t hostile, retired, unknown;
-};
-
-static struct counts count(const struct state *s) {
-    struct counts n = {0};
-    const struct world *w = s->ui->world;
-    for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r)) {
-        if (!belongs(s, r)) continue;
-        struct slice state = row_text(r, CLAIMS_STATE);
-        n.hostile += slice_is(state, "HOSTILE");
-        n.retired += slice_is(state, "RETIRED");
-        n.unknown += !state.p || slice_is(state, "UNKNOWN");
-    }
-    return n;
-}
-
 static int piece(const struct state *s, struct rect r, int x, enum style style, int64_t n, const char *words) {
     struct buf text = {0};
     buf_adds(&text, "· ");
@@ -239,11 +246,11 @@ static int piece(const struct state *s, struct rect r, int x, enum style style, 
 }
 
 /* How many, and how many of them are wrong; when nothing is known of them, that. */
-static void draw_header(const struct state *s, struct rect r) {
+static void draw_header(struct state *s, struct rect r) {
     struct buf text = {0};
     size_t total = list_total(s->list);
     bool unknown = total == 0 && section_why(s->ui->world, CLAIMS_SOURCE, &text);
-    struct counts n = count(s);
+    const struct sums *n = sum(s);
     struct fresh f = ui_fresh(s->ui, section_fresh(s->ui->world, CLAIMS_SOURCE));
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "STORAGE", (struct slice){NULL, 0}, CLAIMS_SOURCE);
     if (!fresh_usable(f)) r.cols -= draw_fresh_cols(f) + 3; /* it stands at the right */
@@ -255,20 +262,20 @@ static void draw_header(const struct state *s, struct rect r) {
     int x = r.x + 10;
     x += draw_text(s->ui->draw, r.y, x, r.x + r.cols - x, STYLE_NORMAL, buf_slice(&text)) + 1;
     buf_clear(&text);
-    if (n.hostile) x = piece(s, r, x, STYLE_BAD, n.hostile, " that NFS can hurt");
+    if (n->hostile) x = piece(s, r, x, STYLE_BAD, n->hostile, " that NFS can hurt");
     else if (total) x = piece(s, r, x, STYLE_OK, -1, "none that NFS can hurt");
     list_filter_summary(s->list, &text);
     if (text.len) x += draw_text(s->ui->draw, r.y, x + 1, r.x + r.cols - x - 1, STYLE_ACCENT, buf_slice(&text)) + 2;
     buf_clear(&text);
-    if (n.retired) x = piece(s, r, x, STYLE_WARN, n.retired, " retired");
-    if (n.unknown) x = piece(s, r, x, STYLE_UNKNOWN, n.unknown, " unknown");
+    if (n->retired) x = piece(s, r, x, STYLE_WARN, n->retired, " retired");
+    if (n->unknown) x = piece(s, r, x, STYLE_UNKNOWN, n->unknown, " unknown");
     if (total && !*list_filter_text(s->list)) list_summary(s->list, &text);
     draw_text(s->ui->draw, r.y, x + 1, r.x + r.cols - x - 1, STYLE_DIM, buf_slice(&text));
     buf_free(&text);
 }
 
 static void draw_screen(void *state, struct rect r) {
-    const struct state *s = state;
+    struct state *s = state;
     int below = r.rows >= 36 ? 4 : 3;
     draw_header(s, r);
     struct rect body = {r.y + 1, r.x, r.rows - 1 - below, r.cols};
