@@ -42,12 +42,13 @@ static int droppable(const struct list_spec *s, const struct layout *p) {
 }
 
 /* Columns as wide as their cells, within the bounds of the specification; the first keeps its width, whatever its states are. */
-static int needed(const struct list *l, size_t i, bool old) {
+static int needed(const struct list *l, size_t i, int cols, bool old) {
     const struct list_col *c = &l->spec->cols[i];
     int want = l->want[i] + (is_state(l, i) ? 2 : 0), title = (int)utf8_columns(slice_of(c->title)) + (i == l->sort) + (is_state(l, i) ? 2 : 0);
     int most = c->flex ? FLEX_MAX : c->max ? c->max : c->min;
     if (i == 0) want = want > c->min ? want : c->min;
-    if (i == 0 && old) return want > OLD_COLS ? want : OLD_COLS;
+    if (i == 0 && old && cols >= 100) return want > OLD_COLS ? want : OLD_COLS;
+    if (i == 0) return want;
     if (want > most) want = most;
     return want > title ? want : title;
 }
@@ -78,7 +79,7 @@ static struct layout lay_out(const struct list *l, int cols, bool old) {
     struct layout p = {.gap = cols >= 100 ? 2 : 1};
     int drop;
     for (size_t i = 0; i < s->ncols && i < LIST_COLS_MAX; i++) {
-        p.need[i] = needed(l, i, old);
+        p.need[i] = needed(l, i, cols, old);
         bool whole = p.need[i] < s->cols[i].min || (i == 0 && cols >= 100);
         p.width[i] = whole ? p.need[i] : s->cols[i].min;
     }

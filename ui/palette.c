@@ -111,7 +111,7 @@ static void draw_line(struct console *c, int y, int cols, const char *line) {
     struct buf key = {0};
     enum command command = command_by_name(line);
     draw_fill(d, y, 0, cols, STYLE_NORMAL);
-    draw_str(d, y, 2, 18, STYLE_KEY, line);
+    draw_str(d, y, 2, command != COMMAND_NONE ? 18 : cols - 3, STYLE_KEY, line);
     if (command != COMMAND_NONE) {
         keymap_keys(c->keys, command, false, &key);
         draw_text(d, y, 21, 8, STYLE_DIM, buf_slice(&key));

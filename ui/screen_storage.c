@@ -237,7 +237,8 @@ static void draw_evidence(const struct state *s, struct rect r) {
 
 static int piece(const struct state *s, struct rect r, int x, enum style style, int64_t n, const char *words) {
     struct buf text = {0};
-    buf_adds(&text, "· ");
+    draw_str(s->ui->draw, r.y, x, r.x + r.cols - x, STYLE_DIM, "·");
+    x += 2;
     if (n >= 0) format_int(&text, n);
     buf_adds(&text, words);
     x += draw_text(s->ui->draw, r.y, x, r.x + r.cols - x, style, buf_slice(&text)) + 1;
