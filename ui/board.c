@@ -48,8 +48,8 @@ void board_free(struct board *b) {
 
 static struct fresh fresh_of(const struct board *b, const struct board_line *line) {
     struct fresh f = line->row ? world_freshness(b->ui->world, line->row) : line->fresh;
-    if (b->ui->stale && fresh_usable(f)) f.state = FRESH_STALE;
-    return f;
+    bool history = line->row && row_table(line->row) == T_TIMELINE; /* stays true */
+    return b->ui->stale && fresh_usable(f) && !history ? (struct fresh){FRESH_STALE, -1} : f;
 }
 
 static void identify(const struct board *b, struct line *l, const struct row *row, const struct screen_ops *screen) {

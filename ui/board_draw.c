@@ -40,7 +40,7 @@ static void measure(const struct board *b, struct section *s, int cols) {
     s->state_cols = s->label_cols = s->right_cols = s->need = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct line *l = &s->lines[i];
-        int state = shows_fresh(l) ? FRESH_COLS : l->state ? 2 + columns(l->state) : 0;
+        int state = shows_fresh(l) ? (l->fresh.age_ms < 0 ? FRESH_COLS / 2 : FRESH_COLS) : l->state ? 2 + columns(l->state) : 0;
         s->state_cols = larger(s->state_cols, state);
         s->label_cols = larger(s->label_cols, columns(l->label));
         s->right_cols = larger(s->right_cols, columns(l->right));

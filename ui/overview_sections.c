@@ -18,7 +18,7 @@ void overview_age(const struct world *w, int64_t at, struct buf *out) {
 
 static void no_plan(struct board *b) {
     struct slice yaml = slice_of(plan_help_yaml(PLAN_HELP_WHOLE)), line;
-    board_section(b, &(struct board_section){.title = "PLAN", .state = SLICE_LIT("NONE"), .detail = SLICE_LIT("ferryman --plan FILE"), .side = BOARD_RIGHT, .min = 3});
+    board_section(b, &(struct board_section){.title = "PLAN", .detail = SLICE_LIT("none: start with ferryman --plan FILE"), .side = BOARD_RIGHT, .min = 3});
     board_line(b, &(struct board_line){.text = slice_of(plan_help_why(PLAN_HELP_WHOLE)), .wrap = 4});
     while (slice_cut(&yaml, '\n', &line)) board_line(b, &(struct board_line){.text = line, .style = STYLE_ACCENT});
 }

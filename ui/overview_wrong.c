@@ -169,7 +169,9 @@ static void well(struct ui *ui, struct board *b) {
     const char *state = "OK";
     size_t gates = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("FAIL"));
     listen_to(ui->world, &l);
-    if (!l.sources) {
+    if (ui->stale) {
+        buf_adds(&text, "What fails now is not known: the engine is gone.");
+    } else if (!l.sources) {
         state = "STARTING";
         buf_adds(&text, "Waiting for the engine to say what it listens to.");
     } else if (l.starting) {

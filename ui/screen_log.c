@@ -14,6 +14,7 @@ struct log {
     struct ui *ui;
     struct list *list;
     char *ns, *pod;   /* NULL: none could be found */
+    bool for_row;     /* a row was selected, though no pod may belong to it */
     char *prefix;     /* "NAMESPACE/POD/", which the lines' owner begins with */
     int64_t asked_at;
     size_t seen;      /* lines when it was drawn last */
@@ -42,6 +43,10 @@ static bool accepts(void *arg, const struct row *r) {
 
 static void empty(void *arg, const struct world *w, struct buf *out) {
     const struct log *s = arg;
+    if (!s->pod && s->for_row) {
+        buf_adds(out, "No pod is known that belongs to what was selected: it has none now, or pods cannot be listed (see the sources).");
+        return;
+    }
     if (!s->pod) {
         buf_adds(out, "No pod is selected. Choose a claim, a raft node, a workload or a pod first, then ask for its log.");
         return;
@@ -143,6 +148,7 @@ static void *open_log(struct ui *ui, const struct screen_arg *arg) {
     const struct row *r = arg->table != T_COUNT ? world_find(ui->world, arg->table, arg->key) : NULL;
     const struct row *pod = r ? pod_of(ui->world, r) : NULL;
     s->ui = ui;
+    s->for_row = r != NULL;
     if (pod) {
         s->ns = slice_dup(row_text(pod, PODS_NAMESPACE));
         s->pod = slice_dup(row_text(pod, PODS_NAME));
@@ -165,14 +171,17 @@ static void close_log(void *state) {
 static void draw_title(struct log *s, struct rect r) {
     struct buf detail = {0};
     const struct row *first = list_row(s->list, 0);
-    if (s->pod && first) buf_printf(&detail, "%.*s · ", SLICE_FMT(row_text(first, LOGS_POD)));
-    else if (s->pod) buf_printf(&detail, "%s%s · ", s->prefix, "…");
+    if (*list_filter_text(s->list)) {
+        list_summary(s->list, &detail);
+        buf_adds(&detail, " · ");
+    }
     if (s->pod) {
         buf_adds(&detail, "as of ");
         format_hms(&detail, s->asked_at);
-        buf_adds(&detail, "Z · l asks again · ");
-        list_summary(s->list, &detail);
+        buf_adds(&detail, "Z · ");
     }
+    if (s->pod && first) buf_add_slice(&detail, row_text(first, LOGS_POD));
+    else if (s->pod) buf_printf(&detail, "%s/%s", s->ns, s->pod);
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "LOG", buf_slice(&detail), NULL);
     buf_free(&detail);
 }

@@ -4,6 +4,8 @@
 const struct screen_ops *const screen_table[] = {
     &screen_overview,
     &screen_storage,
+    &screen_raft,
+    &screen_postgres,
     &screen_timeline,
     &screen_sources,
     &screen_errors,

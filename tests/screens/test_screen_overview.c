@@ -1,0 +1,160 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "stage.h"
+
+static const struct {
+    int rows, cols;
+    const char *well, *stuck;
+} sizes[] = {
+    {24, 80, "overview-80x24", "overview-stuck-80x24"},
+    {40, 120, "overview-120x40", "overview-stuck-120x40"},
+    {50, 200, "overview-200x50", "overview-stuck-200x50"},
+};
+
+static struct stage *open_at(int rows, int cols) {
+    struct stage *s = stage_open(rows, cols, "cluster.ndjson", NULL);
+    stage_feed(s, "workloads.ndjson");
+    return s;
+}
+
+static void at_every_size(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct stage *s = open_at(sizes[i].rows, sizes[i].cols);
+        stage_keys(s, "1");
+        stage_golden(s, sizes[i].well);
+        stage_feed(s, "stuck.ndjson");
+        stage_golden(s, sizes[i].stuck);
+        stage_close(s);
+    }
+}
+
+/* In the smallest terminal too the verdict stands first and whole, and a firing alert is named. */
+static void the_worst_stands_first(void **state) {
+    (void)state;
+    struct stage *s = open_at(24, 80);
+    stage_feed(s, "stuck.ndjson");
+    assert_non_null(strstr(stage_line(s, 3), "STUCK"));
+    assert_non_null(strstr(stage_line(s, 3), "LEADER STUCK since 16:31:09Z"));
+    stage_shows(s, "Not: --force (it mounts NFS).");
+    stage_shows(s, "VaultRequestsSlow: since 16:36:37Z");
+    stage_hides(s, "Nothing fails");
+    stage_close(s);
+}
+
+static void only_ascii(void **state) {
+    (void)state;
+    struct stage *s = stage_open(24, 80, "cluster.ndjson", &(struct stage_options){.ascii = true, .color = "never"});
+    stage_feed(s, "workloads.ndjson");
+    stage_keys(s, "1");
+    for (const char *p = stage_text(s); *p; p++) assert_true((unsigned char)*p < 0x80);
+    stage_close(s);
+}
+
+/* Without the engine everything is old: nothing passes, nothing is OK. */
+static void old_facts_do_not_look_well(void **state) {
+    (void)state;
+    struct stage *s = open_at(40, 120);
+    console_engine(stage_console(s), false, "it ended");
+    stage_hides(s, "✓ PASS");
+    stage_hides(s, "✓ OK");
+    stage_hides(s, "✓ VOTER");
+    stage_hides(s, "✓ MOVED");
+    stage_shows(s, "~ STALE");
+    stage_golden(s, "overview-engine-gone");
+    stage_close(s);
+}
+
+static void nothing_fails_only_by_somebodys_word(void **state) {
+    (void)state;
+    struct stage *s = stage_open(24, 100, NULL, NULL);
+    stage_shows(s, "connecting to the engine");
+    stage_hides(s, "Nothing fails");
+    stage_feed(s, "planless.ndjson");
+    stage_shows(s, "Nothing fails now, by the word of 2 sources; the oldest is 4s old.");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"kube/nodes\",\"src\":\"\",\"seq\":900,\"row\":"
+                       "{\"server\":\"kube\",\"kind\":\"nodes\",\"state\":\"STARTING\"}}");
+    stage_feed_line(s, "{\"t\":\"commit\",\"seq\":900}");
+    stage_shows(s, "Waiting for the first answer of 1 of 3 sources: kube/nodes.");
+    stage_close(s);
+}
+
+static void without_a_plan(void **state) {
+    (void)state;
+    struct stage *s = stage_open(40, 120, "planless.ndjson", NULL);
+    stage_shows(s, "source: { storageClasses: [nfs-proxmox] }");
+    stage_golden(s, "overview-planless");
+    stage_close(s);
+}
+
+static void lines_lead_to_their_rows(void **state) {
+    (void)state;
+    struct stage *s = open_at(40, 120);
+    stage_text(s);
+    stage_keys(s, "Enter");
+    stage_shows(s, "nothing is selected");
+    stage_keys(s, "j Enter");
+    stage_shows(s, "SOURCES  lvm/node-1");
+    stage_keys(s, "Esc j j Enter"); /* the plan's title, then its first workload */
+    stage_shows(s, "immich-postgres");
+    stage_shows(s, "Deployment/immich-postgresql");
+    stage_keys(s, "Esc G Enter"); /* the last event there is room for */
+    stage_shows(s, "TIMELINE");
+    stage_close(s);
+}
+
+static void the_log_of_a_line(void **state) {
+    (void)state;
+    struct stage *s = open_at(24, 80);
+    stage_text(s);
+    for (int i = 0; i < 11; i++) stage_keys(s, "j"); /* stale source, eight gates, the cluster, its leader */
+    stage_keys(s, "l");
+    stage_shows(s, "Waiting for the log of vault/vault-2");
+    assert_string_equal(stage_sent(s), "{\"t\":\"intent\",\"verb\":\"log\",\"ns\":\"vault\",\"pod\":\"vault-2\"}\n");
+    stage_close(s);
+}
+
+/* The selection is of a row, not of a place. */
+static void selection_stays_on_its_row(void **state) {
+    (void)state;
+    struct stage *s = open_at(40, 120);
+    stage_text(s);
+    stage_keys(s, "j");
+    stage_feed(s, "stuck.ndjson");
+    stage_text(s);
+    stage_keys(s, "Enter");
+    stage_shows(s, "SOURCES  lvm/node-1");
+    stage_close(s);
+}
+
+static void cluster_without_rows(void **state) {
+    (void)state;
+    struct stage *s = stage_open(24, 80, "denied.ndjson", NULL);
+    stage_shows(s, "DENIED");
+    stage_keys(s, "1 j j j G g k PgDn PgUp");
+    stage_shows(s, "Nothing has changed since the engine began to look.");
+    stage_close(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_every_size),
+        cmocka_unit_test(the_worst_stands_first),
+        cmocka_unit_test(only_ascii),
+        cmocka_unit_test(old_facts_do_not_look_well),
+        cmocka_unit_test(nothing_fails_only_by_somebodys_word),
+        cmocka_unit_test(without_a_plan),
+        cmocka_unit_test(lines_lead_to_their_rows),
+        cmocka_unit_test(the_log_of_a_line),
+        cmocka_unit_test(selection_stays_on_its_row),
+        cmocka_unit_test(cluster_without_rows),
+    };
+    return cmocka_run_group_tests_name("screen_overview", tests, NULL, NULL);
+}
