@@ -14,7 +14,8 @@
 static const struct command_info infos[COMMAND_COUNT] = {
     [COMMAND_NONE] = {.id = "none", .keys = "", .group = "", .help = ""},
 #define COMMAND(ID, id_, keys_, group_, arming_, palette_, help_) \
-    [COMMAND_##ID] = {.id = #id_, .keys = keys_, .group = group_, .arming = arming_, .palette = palette_, .help = help_},
+    [COMMAND_##ID] = {.id = #id_, .keys = keys_, .group = group_, .arming = arming_, .palette = palette_,
+                      .help = help_},
 #include "ui/command.def"
 #undef COMMAND
 };
@@ -34,7 +35,8 @@ static const struct {
     const char *name;
     struct key key;
 } key_names[] = {
-    {"Enter", {.code = KEY_CODE_ENTER}}, {"Esc", {.code = KEY_CODE_ESC}}, {"Tab", {.code = KEY_CODE_TAB}}, {"S-Tab", {.code = KEY_CODE_BACKTAB}},
+    {"Enter", {.code = KEY_CODE_ENTER}}, {"Esc", {.code = KEY_CODE_ESC}}, {"Tab", {.code = KEY_CODE_TAB}},
+        {"S-Tab", {.code = KEY_CODE_BACKTAB}},
     {"Backspace", {.code = KEY_CODE_BACKSPACE}}, {"Delete", {.code = KEY_CODE_DELETE}}, {"Up", {.code = KEY_CODE_UP}},
     {"Down", {.code = KEY_CODE_DOWN}}, {"Left", {.code = KEY_CODE_LEFT}}, {"Right", {.code = KEY_CODE_RIGHT}},
     {"Home", {.code = KEY_CODE_HOME}}, {"End", {.code = KEY_CODE_END}}, {"PgUp", {.code = KEY_CODE_PAGE_UP}},
@@ -102,12 +104,14 @@ static void bind_defaults(struct keymap *m, enum command c) {
     }
 }
 
-/* The user's keys of a command replace its defaults; a key that the user gives away is taken from the command that had it. */
+/* The user's keys of a command replace its defaults; a key that the user gives away is taken from the command that
+ * had it. */
 static void unbind(struct keymap *m, enum command c, const struct key *key) {
     size_t kept = 0;
     for (size_t i = 0; i < m->n; i++) {
         struct binding *b = &m->bindings[i];
-        if (b->user || !((c != COMMAND_NONE && b->command == c) || (key && same_key(b->key, *key)))) m->bindings[kept++] = *b;
+        if (b->user || !((c != COMMAND_NONE && b->command == c) || (key && same_key(b->key, *key))))
+            m->bindings[kept++] = *b;
     }
     m->n = kept;
 }
@@ -115,12 +119,14 @@ static void unbind(struct keymap *m, enum command c, const struct key *key) {
 static struct err *read_key(struct keymap *m, const struct yaml_doc *doc, const struct yaml_node *n, enum command c) {
     struct key key;
     if (n->kind != YAML_SCALAR || !key_parse(n->text, &key))
-        return err_new(ERR_DATA, "%s:%u:%u: no key: '%s'; keys are single characters, ^X, Enter, Tab, PgUp, F1, …", doc->file, n->line, n->column,
+        return err_new(ERR_DATA, "%s:%u:%u: no key: '%s'; keys are single characters, ^X, Enter, Tab, PgUp, F1, …",
+                       doc->file, n->line, n->column,
                        n->kind == YAML_SCALAR ? n->text : "…");
     enum command other = keymap_find(m, key);
     for (size_t i = 0; i < m->n; i++)
         if (m->bindings[i].user && same_key(m->bindings[i].key, key))
-            return err_new(ERR_DATA, "%s:%u:%u: key '%s' is given to %s already", doc->file, n->line, n->column, n->text, infos[other].id);
+            return err_new(ERR_DATA, "%s:%u:%u: key '%s' is given to %s already", doc->file, n->line, n->column,
+                           n->text, infos[other].id);
     unbind(m, COMMAND_NONE, &key);
     bind(m, key, c, true);
     return NULL;
@@ -131,11 +137,13 @@ static struct err *unknown_name(const struct yaml_doc *doc, const struct yaml_no
     for (int i = 1; i < COMMAND_COUNT; i++) ids[i - 1] = infos[i].id;
     ids[COMMAND_COUNT - 1] = NULL;
     const char *near = str_nearest(n->text, ids);
-    return err_new(ERR_DATA, "%s:%u:%u: no command is called '%s'%s%s", doc->file, n->line, n->column, n->text, near ? "; did you mean " : "",
+    return err_new(ERR_DATA, "%s:%u:%u: no command is called '%s'%s%s", doc->file, n->line, n->column, n->text,
+                   near ? "; did you mean " : "",
                    near ? near : "");
 }
 
-static struct err *read_keys_of(struct keymap *m, const struct yaml_doc *doc, const struct yaml_node *name, const struct yaml_node *value) {
+static struct err *read_keys_of(struct keymap *m, const struct yaml_doc *doc, const struct yaml_node *name,
+                                const struct yaml_node *value) {
     enum command c = command_by_name(name->text);
     if (c == COMMAND_NONE) return unknown_name(doc, name);
     unbind(m, c, NULL);

@@ -1,4 +1,5 @@
-/* Commands: the one table (command.def) from which keymap, footer, help screen, palette, manual page and completion come. */
+/* Commands: the one table (command.def) from which keymap, footer, help screen, palette, manual page and completion
+ * come. */
 #ifndef FERRYMAN_UI_COMMAND_H
 #define FERRYMAN_UI_COMMAND_H
 
@@ -34,7 +35,8 @@ enum command command_by_name(const char *name);
 /* Keys to commands: the defaults, overridden by a file { command: [key, …] }. */
 struct keymap;
 
-/* path: NULL or not there: the defaults. ERR_DATA with file:line:column for unknown commands and keys and keys given twice. */
+/* path: NULL or not there: the defaults. ERR_DATA with file:line:column for unknown commands and keys and keys given
+ * twice. */
 struct err *keymap_load(const char *path, struct keymap **ret) MUST_CHECK;
 void keymap_free(struct keymap *m);
 enum command keymap_find(const struct keymap *m, struct key key);

@@ -46,7 +46,8 @@ static void md_keys(struct buf *out, const char *keys) {
 }
 
 static void md_command(struct buf *out, const struct command_info *c, bool new_group) {
-    if (new_group) buf_printf(out, "%s### %s\n\n| key | palette | what it does | in `keys.yaml` |\n|-|-|-|-|\n", out->len ? "\n" : "", c->group);
+    if (new_group) buf_printf(out, "%s### %s\n\n| key | palette | what it does | in `keys.yaml` |\n|-|-|-|-|\n",
+                              out->len ? "\n" : "", c->group);
     buf_adds(out, "| ");
     md_keys(out, c->keys);
     buf_adds(out, " | ");
@@ -74,7 +75,8 @@ struct err *command_document(const char *kind, struct buf *out) {
     static const char *const kinds[] = {"man", "md", "bash", "zsh"};
     size_t k = 0;
     while (k < sizeof kinds / sizeof *kinds && !str_eq(kinds[k], kind)) k++;
-    if (k == sizeof kinds / sizeof *kinds) return err_new(ERR_USAGE, "'%s' is none of man, md, bash, zsh", kind ? kind : "");
+    if (k == sizeof kinds / sizeof *kinds)
+        return err_new(ERR_USAGE, "'%s' is none of man, md, bash, zsh", kind ? kind : "");
     const char *group = "";
     if (k == 2) buf_adds(out, "_ferryman_palette='");
     if (k == 3) buf_adds(out, "_ferryman_palette=(\n");

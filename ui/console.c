@@ -64,7 +64,7 @@ void console_changed(struct console *c) {
     if (!c->cooling) timer_start(c->repaint, 0, 0);
 }
 
-/* ---- Screens -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Screens ----------------------------------------------------------------------------------------------------- */
 
 const struct screen_ops *console_screen_for(enum command go) {
     for (size_t i = 0; go != COMMAND_NONE && screen_table[i]; i++)
@@ -113,7 +113,7 @@ void ui_send(struct ui *ui, const char *json_line) {
     if (c->o.send) c->o.send(c->o.arg, json_line);
 }
 
-/* ---- What the stream tells ------------------------------------------------------------------------------------------------------ */
+/* ---- What the stream tells --------------------------------------------------------------------------------------- */
 
 void console_commit(struct console *c) {
     console_changed(c);
@@ -132,7 +132,8 @@ void console_hello(struct console *c, const char *plan, const char *context) {
 
 void console_lagged(struct console *c, int64_t ms) {
     char age[32];
-    ui_message(&c->ui, STYLE_WARN, "this console was %s behind: what changed twice in that time was seen once", clock_format_age(ms, age, sizeof age));
+    ui_message(&c->ui, STYLE_WARN, "this console was %s behind: what changed twice in that time was seen once",
+               clock_format_age(ms, age, sizeof age));
 }
 
 void console_engine(struct console *c, bool connected, const char *why) {
@@ -166,7 +167,7 @@ void console_text(struct console *c, struct buf *out) {
     term_text(c->o.term, out);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------------------------------- */
 
 static int colors_wanted(const struct console_options *o) {
     const char *no_color = getenv("NO_COLOR");

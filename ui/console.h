@@ -1,5 +1,5 @@
-/* The console: header, sources, one screen of a stack, footer, prompt, messages. It reads a world that somebody else feeds
- * (stream_reader) and draws it; what the operator asks of the engine goes out as intents. */
+/* The console: header, sources, one screen of a stack, footer, prompt, messages. It reads a world that somebody else
+ * feeds (stream_reader) and draws it; what the operator asks of the engine goes out as intents. */
 #ifndef FERRYMAN_UI_CONSOLE_H
 #define FERRYMAN_UI_CONSOLE_H
 

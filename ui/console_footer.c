@@ -29,15 +29,18 @@ static const struct {
     const char *word;
 } always[] = {{COMMAND_FILTER, "filter"}, {COMMAND_PALETTE, "command"}, {COMMAND_HELP, "help"}};
 
-/* Keys that are always there stand at the right; the screens at the left; between them what this screen has of its own. */
+/* Keys that are always there stand at the right; the screens at the left; between them what this screen has of its
+ * own. */
 static void draw_keys(struct console *c, int y, int cols) {
     struct opened *top = console_top(c);
     int right = cols, x = 1;
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (always[i].command != COMMAND_FILTER || console_list(c)) right -= hint_cols(c, always[i].command, always[i].word);
+        if (always[i].command != COMMAND_FILTER || console_list(c))
+            right -= hint_cols(c, always[i].command, always[i].word);
     if (c->depth > 1) x += hint(c, y, x, right, COMMAND_BACK, "back", false);
     for (size_t i = 0; screen_table[i] && c->depth == 1; i++)
-        if (screen_table[i]->root) x += hint(c, y, x, right, screen_table[i]->go, screen_table[i]->title, screen_table[i] == top->ops);
+        if (screen_table[i]->root)
+            x += hint(c, y, x, right, screen_table[i]->go, screen_table[i]->title, screen_table[i] == top->ops);
     for (const enum command *own = top->ops->hints; own && *own != COMMAND_NONE; own++) {
         char word[32];
         str_copy(word, sizeof word, command_info(*own)->palette ? command_info(*own)->palette : command_info(*own)->id);
@@ -46,7 +49,8 @@ static void draw_keys(struct console *c, int y, int cols) {
         x += hint(c, y, x, right - 2, *own, word, false);
     }
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (always[i].command != COMMAND_FILTER || console_list(c)) right += hint(c, y, right, cols + 2, always[i].command, always[i].word, false);
+        if (always[i].command != COMMAND_FILTER || console_list(c))
+            right += hint(c, y, right, cols + 2, always[i].command, always[i].word, false);
 }
 
 void footer_draw(struct console *c) {

@@ -34,7 +34,8 @@ struct server {
 };
 
 static const struct server servers[] = {
-    {"kube", "kube/"}, {"vault", "vault/"}, {"postgres", "postgres/"}, {"alerts", "alerts/"}, {"lvm", "lvm/"}, {"http", "http/"},
+    {"kube", "kube/"}, {"vault", "vault/"}, {"postgres", "postgres/"}, {"alerts", "alerts/"}, {"lvm", "lvm/"},
+        {"http", "http/"},
 };
 
 static struct fresh server_fresh(struct console *c, const struct server *s) {
@@ -43,11 +44,13 @@ static struct fresh server_fresh(struct console *c, const struct server *s) {
 
 static int64_t requests_a_minute(const struct world *w) {
     int64_t sum = 0;
-    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) sum += row_int(r, SOURCES_REQUESTS, 0);
+    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r))
+        sum += row_int(r, SOURCES_REQUESTS, 0);
     return sum;
 }
 
-/* Columns of one server at a level of brevity: 0 everything, 1 what is well as its mark only, 2 what is not well as mark and word, 3 marks. */
+/* Columns of one server at a level of brevity: 0 everything, 1 what is well as its mark only, 2 what is not well as
+ * mark and word, 3 marks. */
 static int server_cols(const struct server *s, struct fresh f, int brevity) {
     int name = (int)strlen(s->name) + 1, whole = draw_fresh_cols(f);
     if (brevity == 0) return name + whole + 3;
@@ -85,7 +88,8 @@ static void strip(struct console *c, int cols) {
     format_int(&rate, requests_a_minute(c->ui.world));
     buf_adds(&rate, " requests/min");
     int rate_cols = (int)rate.len;
-    if (x > 1 && x + rate_cols + 1 < cols) draw_right(d, 1, cols - 1 - rate_cols, rate_cols, STYLE_DIM, buf_slice(&rate));
+    if (x > 1 && x + rate_cols + 1 < cols)
+        draw_right(d, 1, cols - 1 - rate_cols, rate_cols, STYLE_DIM, buf_slice(&rate));
     buf_free(&rate);
 }
 
@@ -101,14 +105,17 @@ static void engine_banner(struct console *c, int *y) {
     struct buf text = {0};
     if (c->connected) return;
     if (!c->ever_connected && !(c->why && *c->why)) {
-        draw_str(c->ui.draw, *y, 1, term_cols(c->o.term) - 2, STYLE_BUSY, "> connecting to the engine; it listens on a socket of its own");
+        draw_str(c->ui.draw, *y, 1, term_cols(c->o.term) - 2, STYLE_BUSY,
+                 "> connecting to the engine; it listens on a socket of its own");
         ++*y;
         return;
     }
     char since[32] = "";
     if (world_now(c->o.world)) clock_format_hms(world_now(c->o.world), since, sizeof since);
-    buf_printf(&text, "ENGINE GONE%s%s%s%s%s. ", *since ? " since " : "", since, *since ? "Z" : "", c->why && *c->why ? ": " : "", c->why ? c->why : "");
-    buf_adds(&text, c->ever_connected ? "Everything below is from then; trying again." : "Nothing is known yet; trying again.");
+    buf_printf(&text, "ENGINE GONE%s%s%s%s%s. ", *since ? " since " : "", since, *since ? "Z" : "", c->why && *c->why ? ": " : "",
+               c->why ? c->why : "");
+    buf_adds(&text, c->ever_connected ? "Everything below is from then; trying again."
+             : "Nothing is known yet; trying again.");
     banner(c, y, STYLE_BANNER_BAD, &text);
 }
 
@@ -120,7 +127,8 @@ static void frozen_banner(struct console *c, int *y) {
     keymap_keys(c->keys, COMMAND_FREEZE, true, &key);
     buf_adds(&text, "FROZEN at ");
     format_hms(&text, world_now(c->frozen));
-    buf_printf(&text, "Z, %s ago. %s changes since. %s catches up.", behind < 1000 ? "0s" : clock_format_age(behind, age, sizeof age),
+    buf_printf(&text, "Z, %s ago. %s changes since. %s catches up.",
+               behind < 1000 ? "0s" : clock_format_age(behind, age, sizeof age),
                world_seq(c->o.world) == c->frozen_seq ? "No" : "There are", buf_str(&key));
     buf_free(&key);
     banner(c, y, STYLE_BANNER_WARN, &text);
@@ -133,7 +141,8 @@ static void plan_banner(struct console *c, int *y) {
     const struct row *kube = world_find(c->ui.world, T_CREDENTIALS, SLICE_LIT("kube"));
     struct slice is = kube ? row_text(kube, CREDENTIALS_IDENTITY) : (struct slice){NULL, 0};
     struct buf text = {0};
-    buf_printf(&text, "ANOTHER CLUSTER: the plan is for %.*s, this one is %.*s. Nothing of the plan is judged here.", SLICE_FMT(wanted),
+    buf_printf(&text, "ANOTHER CLUSTER: the plan is for %.*s, this one is %.*s. Nothing of the plan is judged here.",
+               SLICE_FMT(wanted),
                is.p ? (int)is.n : 7, is.p ? is.p : "unknown");
     banner(c, y, STYLE_BANNER_BAD, &text);
 }
@@ -141,7 +150,8 @@ static void plan_banner(struct console *c, int *y) {
 static struct slice error_of(const struct world *w, struct slice server) {
     for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) {
         struct slice key = row_key(r), error = row_text(r, SOURCES_ERROR);
-        if (error.n && key.n > server.n && memcmp(key.p, server.p, server.n) == 0 && key.p[server.n] == '/') return error;
+        if (error.n && key.n > server.n && memcmp(key.p, server.p, server.n) == 0 && key.p[server.n] == '/')
+            return error;
     }
     return (struct slice){NULL, 0};
 }
@@ -153,14 +163,16 @@ static void credential_banner(struct console *c, const struct row *r, int *y) {
     struct buf text = {0};
     if (refused) {
         struct slice error = error_of(c->ui.world, key);
-        buf_printf(&text, "CREDENTIALS %.*s at %.*s: renew them, they are read again by themselves. %.*s", SLICE_FMT(state), SLICE_FMT(key),
+        buf_printf(&text, "CREDENTIALS %.*s at %.*s: renew them, they are read again by themselves. %.*s",
+                   SLICE_FMT(state), SLICE_FMT(key),
                    SLICE_FMT(error));
         banner(c, y, STYLE_BANNER_BAD, &text);
     } else if (expires && expires - now < EXPIRY_WARN_MS) {
         char age[32];
         struct slice method = row_text(r, CREDENTIALS_METHOD);
         clock_format_age(expires > now ? expires - now : now - expires, age, sizeof age);
-        buf_printf(&text, "The credentials at %.*s %s %s%s%s%.*s%s.", SLICE_FMT(key), expires > now ? "end in" : "ended", age,
+        buf_printf(&text, "The credentials at %.*s %s %s%s%s%.*s%s.", SLICE_FMT(key),
+                   expires > now ? "end in" : "ended", age,
                    expires > now ? "" : " ago", method.n ? " (" : "", SLICE_FMT(method), method.n ? ")" : "");
         banner(c, y, STYLE_BANNER_WARN, &text);
     }
@@ -175,6 +187,7 @@ int header_draw(struct console *c) {
     frozen_banner(c, &y);
     plan_banner(c, &y);
     int most = y + 3;
-    for (const struct row *r = world_first(c->ui.world, T_CREDENTIALS); r && y < most; r = world_next(c->ui.world, r)) credential_banner(c, r, &y);
+    for (const struct row *r = world_first(c->ui.world, T_CREDENTIALS); r && y < most; r = world_next(c->ui.world, r))
+        credential_banner(c, r, &y);
     return y;
 }

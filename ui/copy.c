@@ -26,7 +26,8 @@ static void to_clipboard(struct console *c, const struct buf *text, const char *
     size_t head = out.len;
     hash_base64_encode(text->p, text->len, &out);
     if (out.len - head > OSC52_MAX) {
-        ui_message(&c->ui, STYLE_WARN, "too long for the clipboard (%zu bytes): S saves the screen to a file", text->len);
+        ui_message(&c->ui, STYLE_WARN, "too long for the clipboard (%zu bytes): S saves the screen to a file",
+                   text->len);
     } else {
         buf_addc(&out, '\a');
         term_raw(c->o.term, out.p, out.len);

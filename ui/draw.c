@@ -71,12 +71,14 @@ static void put(const struct draw *d, int y, int x, enum style s, uint32_t cp) {
     mvadd_wch(y, x, &cell);
 }
 
-/* What stands for a character where only ASCII may be drawn: marks of our own have their like, foreign letters become '?'. */
+/* What stands for a character where only ASCII may be drawn: marks of our own have their like, foreign letters
+ * become '?'. */
 static uint32_t ascii_of(uint32_t cp) {
     static const struct {
         uint32_t cp;
         char ascii;
-    } likes[] = {{0x00B7, '-'}, {0x2013, '-'}, {0x2014, '-'}, {0x2026, '~'}, {0x2190, '<'}, {0x2191, '^'}, {0x2192, '>'}, {0x2193, 'v'},
+    } likes[] = {{0x00B7, '-'}, {0x2013, '-'}, {0x2014, '-'}, {0x2026, '~'}, {0x2190, '<'}, {0x2191, '^'},
+                 {0x2192, '>'}, {0x2193, 'v'},
                  {0x00D7, 'x'}, {0x2500, '-'}, {0x2502, '|'}, {0x2713, '+'}, {0x2717, 'X'}, {0x2022, '\''}};
     if (cp < 0x80) return cp;
     for (size_t i = 0; i < ARRAY_LEN(likes); i++)
@@ -85,7 +87,8 @@ static uint32_t ascii_of(uint32_t cp) {
     return cp >= 0x2589 && cp <= 0x2593 ? '#' : '?';
 }
 
-/* Each character at its own place: what the terminal thinks of its width moves nothing else. Zero-width characters are left out. */
+/* Each character at its own place: what the terminal thinks of its width moves nothing else. Zero-width characters
+ * are left out. */
 static int put_text(const struct draw *d, int y, int x, enum style s, struct slice text) {
     int used = 0;
     while (text.n) {

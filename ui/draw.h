@@ -1,5 +1,5 @@
-/* Drawing: text at a place, clipped to columns, in a style. Every piece is positioned by itself, so that a character whose width the
- * terminal sees otherwise shifts nothing else. Foreign text is clean already (world rows are). */
+/* Drawing: text at a place, clipped to columns, in a style. Every piece is positioned by itself, so that a character
+ * whose width the terminal sees otherwise shifts nothing else. Foreign text is clean already (world rows are). */
 #ifndef FERRYMAN_UI_DRAW_H
 #define FERRYMAN_UI_DRAW_H
 
@@ -27,7 +27,8 @@ const struct theme *draw_theme(const struct draw *d);
 struct term *draw_term(const struct draw *d);
 
 void draw_clear(struct draw *d, struct rect r);
-/* Within [x, x+cols): text, cut with an ellipsis when it is longer; the rest is left as it is. Returns the columns used. */
+/* Within [x, x+cols): text, cut with an ellipsis when it is longer; the rest is left as it is. Returns the columns
+ * used. */
 int draw_text(struct draw *d, int y, int x, int cols, enum style s, struct slice text);
 int draw_str(struct draw *d, int y, int x, int cols, enum style s, const char *text);
 int draw_fmt(struct draw *d, int y, int x, int cols, enum style s, const char *fmt, ...) PRINTF_LIKE(6, 7);

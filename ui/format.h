@@ -16,7 +16,8 @@ void format_ms(struct buf *out, int64_t ms);        /* 412 ms, 3.2 s; from 10 s 
 void format_age(struct buf *out, int64_t now, int64_t at); /* 3m12s; ahead: in 3m */
 void format_hms(struct buf *out, int64_t at);       /* 16:18:03 */
 void format_utc(struct buf *out, int64_t at);       /* 2026-04-25 16:18:03Z */
-/* A cell by the type of its column: COL_TIME as an age, COL_BYTES with its unit. Null appends nothing and gives false. */
+/* A cell by the type of its column: COL_TIME as an age, COL_BYTES with its unit. Null appends nothing and gives
+ * false. */
 bool format_cell(struct buf *out, enum col_type type, struct cell c, int64_t now);
 
 #endif

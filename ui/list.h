@@ -1,10 +1,10 @@
 /* A list over one table of the world: columns that fit, sorted, filtered, with a selection that stays on its row.
  *
- * The list follows the world by itself (world_watch): a change of one row moves one row, so that ten thousand rows at a thousand changes
- * a second cost nothing that can be felt. What it draws is always what the world holds now.
+ * The list follows the world by itself (world_watch): a change of one row moves one row, so that ten thousand rows
+ * at a thousand changes a second cost nothing that can be felt. What it draws is always what the world holds now.
  *
- * Filter: words that must all match, in any letter case: `vault` in any column shown, `class:nfs` in that column (title or the table's
- * column, by its beginning), `!word` none of it; "two words" in quotes are one. */
+ * Filter: words that must all match, in any letter case: `vault` in any column shown, `class:nfs` in that column
+ * (title or the table's column, by its beginning), `!word` none of it; "two words" in quotes are one. */
 #ifndef FERRYMAN_UI_LIST_H
 #define FERRYMAN_UI_LIST_H
 
@@ -20,8 +20,8 @@
 struct list;
 struct ui;
 
-/* How a cell is shown; LIST_AUTO goes by the type of the table's column (time: age, bytes: GiB, numbers with thousands, state: glyph and
- * word). */
+/* How a cell is shown; LIST_AUTO goes by the type of the table's column (time: age, bytes: GiB, numbers with
+ * thousands, state: glyph and word). */
 enum list_look {
     LIST_AUTO,
     LIST_HMS,     /* COL_TIME as 16:18:03 */
@@ -31,7 +31,8 @@ enum list_look {
 
 struct list_col {
     const char *title;
-    int col;             /* the table's column: shown, sorted by and dimmed when null; -1 with a text function of your own */
+    /* the table's column: shown, sorted by and dimmed when null; -1 with a text function of your own */
+    int col;
     short min, max;      /* columns of the screen: a column is as wide as its widest cell within these; max 0: as min */
     bool flex;           /* no max: as wide as its cells, as far as there is room */
     bool right;          /* right-aligned (numbers, ages) */
@@ -48,7 +49,8 @@ struct list_spec {
     enum world_table table;
     const struct list_col *cols;
     size_t ncols;
-    /* The first column of the list is the state (COL_STATE): its cell gives way to "~ STALE 42s" on rows that are not fresh. */
+    /* The first column of the list is the state (COL_STATE): its cell gives way to "~ STALE 42s" on rows that are
+     * not fresh. */
     size_t sort;         /* index into cols */
     bool descending;     /* state columns sort by risk, worst first, when not descending */
     const char *noun;    /* "claims": for counts and empty states */
@@ -68,7 +70,8 @@ void list_refresh(struct list *l);
 
 /* Column titles in the first row of r, rows below. `focused`: the selection is drawn. */
 void list_draw(struct list *l, struct rect r, bool focused);
-/* "/vault (114 hidden by filter)  sort: risk ↓" for the section's header; the first half alone, nothing without a filter. */
+/* "/vault (114 hidden by filter)  sort: risk ↓" for the section's header; the first half alone, nothing without a
+ * filter. */
 void list_filter_summary(const struct list *l, struct buf *out);
 void list_summary(const struct list *l, struct buf *out);
 

@@ -41,10 +41,12 @@ static int droppable(const struct list_spec *s, const struct layout *p) {
     return found;
 }
 
-/* Columns as wide as their cells, within the bounds of the specification; the first keeps its width, whatever its states are. */
+/* Columns as wide as their cells, within the bounds of the specification; the first keeps its width, whatever its
+ * states are. */
 static int needed(const struct list *l, size_t i, int cols, bool old) {
     const struct list_col *c = &l->spec->cols[i];
-    int want = l->want[i] + (is_state(l, i) ? 2 : 0), title = (int)utf8_columns(slice_of(c->title)) + (i == l->sort) + (is_state(l, i) ? 2 : 0);
+    int mark = is_state(l, i) ? 2 : 0, want = l->want[i] + mark;
+    int title = (int)utf8_columns(slice_of(c->title)) + (i == l->sort) + mark;
     int most = c->flex ? FLEX_MAX : c->max ? c->max : c->min;
     if (i == 0) want = want > c->min ? want : c->min;
     if (i == 0 && old && cols >= 100) return want > OLD_COLS ? want : OLD_COLS;
@@ -90,7 +92,8 @@ static struct layout lay_out(const struct list *l, int cols, bool old) {
 
 /* ↑ from small to large; states go by risk, and the worst is the largest. */
 static const char *sort_arrow(const struct list *l) {
-    return theme_glyph(draw_theme(l->ui->draw), l->descending != is_state(l, l->sort) ? GLYPH_SORT_DOWN : GLYPH_SORT_UP);
+    bool down = l->descending != is_state(l, l->sort);
+    return theme_glyph(draw_theme(l->ui->draw), down ? GLYPH_SORT_DOWN : GLYPH_SORT_UP);
 }
 
 static void draw_titles(const struct list *l, const struct layout *p, struct rect r) {
@@ -141,10 +144,12 @@ static void draw_old_state(const struct list *l, const struct row *r, int y, int
     struct draw *d = l->ui->draw;
     int used = draw_fresh(d, y, x, width, f);
     struct slice word = is_state(l, 0) ? row_text(r, l->spec->cols[0].col) : (struct slice){NULL, 0};
-    if (l->spec->table != T_SOURCES && word.n && used + 5 + (int)word.n <= width) draw_fmt(d, y, x + used, width - used, STYLE_DIM, " was %.*s", SLICE_FMT(word));
+    if (l->spec->table != T_SOURCES && word.n && used + 5 + (int)word.n <= width)
+        draw_fmt(d, y, x + used, width - used, STYLE_DIM, " was %.*s", SLICE_FMT(word));
 }
 
-static void draw_row(const struct list *l, const struct layout *p, const struct entry *e, struct rect r, int y, bool selected) {
+static void draw_row(const struct list *l, const struct layout *p, const struct entry *e, struct rect r, int y,
+                     bool selected) {
     struct draw *d = l->ui->draw;
     bool sources = l->spec->table == T_SOURCES;
     struct fresh f = row_fresh(l, e->row);

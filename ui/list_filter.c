@@ -92,12 +92,14 @@ void filter_free(struct filter *f) {
     *f = (struct filter){0};
 }
 
-static bool list_column_has(const struct list *l, const struct row *r, size_t col, const char *text, struct buf *scratch) {
+static bool list_column_has(const struct list *l, const struct row *r, size_t col, const char *text,
+                            struct buf *scratch) {
     buf_clear(scratch);
     return list_cell(l, r, col, scratch) && contains_fold(buf_slice(scratch), text);
 }
 
-static bool table_column_has(const struct list *l, const struct row *r, int col, const char *text, struct buf *scratch) {
+static bool table_column_has(const struct list *l, const struct row *r, int col, const char *text,
+                             struct buf *scratch) {
     buf_clear(scratch);
     struct cell c = row_cell(r, col);
     if (c.type == CELL_TEXT) return contains_fold(c.s, text);
@@ -107,7 +109,8 @@ static bool table_column_has(const struct list *l, const struct row *r, int col,
     return contains_fold(buf_slice(scratch), text);
 }
 
-static bool term_matches(const struct list *l, const struct row *r, const struct term_of_filter *t, struct buf *scratch) {
+static bool term_matches(const struct list *l, const struct row *r, const struct term_of_filter *t,
+                         struct buf *scratch) {
     for (size_t i = 0; i < l->spec->ncols && !t->table_cols; i++)
         if ((!t->list_cols || t->list_cols >> i & 1) && list_column_has(l, r, i, t->text, scratch)) return true;
     for (int i = 0; i < WORLD_COLS_MAX; i++)

@@ -1,5 +1,5 @@
-/* The list's order: entries follow their rows by a watch on the world. One changed row is taken out and put in at its place by halving;
- * after a burst (a snapshot) the order is made anew once, when it is next looked at. */
+/* The list's order: entries follow their rows by a watch on the world. One changed row is taken out and put in at
+ * its place by halving; after a burst (a snapshot) the order is made anew once, when it is next looked at. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +66,8 @@ static int compare_cells(const struct list *l, struct cell a, struct cell b) {
     return type == COL_TIME && c->look == LIST_AUTO ? -d : d; /* shown as ages: the youngest is the smallest */
 }
 
-/* Rows that are equal in the sorted column go by namespace, name, key: the order is total and does not depend on arrival. */
+/* Rows that are equal in the sorted column go by namespace, name, key: the order is total and does not depend on
+ * arrival. */
 static int compare_names(const struct list *l, const struct row *a, const struct row *b) {
     const struct world_table_info *info = world_table_info(l->spec->table);
     int d = 0;

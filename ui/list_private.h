@@ -43,7 +43,8 @@ struct list {
     long offset;           /* rows between the top of the window and the selection */
     struct rect drawn;     /* where it was drawn last: pages and clicks */
     size_t top;
-    short want[LIST_COLS_MAX]; /* columns of the widest cell that was met: it grows only, so that nothing moves back and forth */
+    /* columns of the widest cell that was met: it grows only, so that nothing moves back and forth */
+    short want[LIST_COLS_MAX];
     struct filter filter;
     struct list *next;     /* of ui->lists */
 };

@@ -1,4 +1,5 @@
-/* One line above the footer: what a key did when that cannot be seen. It goes with the next key, or after a while of the stream's time. */
+/* One line above the footer: what a key did when that cannot be seen. It goes with the next key, or after a while of
+ * the stream's time. */
 #include <stdarg.h>
 
 #include "base/mem.h"

@@ -67,11 +67,13 @@ void pager_heading(struct pager *p, const char *text) {
 }
 
 void pager_add(struct pager *p, const char *label, enum style s, struct slice text) {
-    add(p, (struct item){.kind = KIND_TEXT, .style = s, .label = mem_strdup(label), .text = text.p ? slice_dup(text) : mem_strdup("")});
+    add(p, (struct item){.kind = KIND_TEXT, .style = s, .label = mem_strdup(label),
+                         .text = text.p ? slice_dup(text) : mem_strdup("")});
 }
 
 void pager_link(struct pager *p, struct slice state, struct slice text, enum world_table t, struct slice key) {
-    add(p, (struct item){.kind = KIND_LINK, .state = state.p ? slice_dup(state) : NULL, .text = slice_dup(text), .table = t, .key = slice_dup(key)});
+    add(p, (struct item){.kind = KIND_LINK, .state = state.p ? slice_dup(state) : NULL, .text = slice_dup(text),
+                         .table = t, .key = slice_dup(key)});
 }
 
 static int text_cols(const struct pager *p, const struct item *i) {

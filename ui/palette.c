@@ -68,11 +68,13 @@ static void unknown(struct console *c, const char *word) {
         if (name_of((enum command)i)) names[n++] = name_of((enum command)i);
     names[n] = NULL;
     const char *near = str_nearest(word, names);
-    ui_message(&c->ui, STYLE_WARN, "no command is called '%s'%s%s; : and Tab show all", word, near ? "; did you mean " : "", near ? near : "");
+    ui_message(&c->ui, STYLE_WARN, "no command is called '%s'%s%s; : and Tab show all", word,
+               near ? "; did you mean " : "", near ? near : "");
 }
 
 static void set_theme(struct console *c, const char *name) {
-    struct err *e = *name ? console_set_theme(c, name) : err_new(ERR_USAGE, "theme NAME: Tab after a blank shows the names");
+    struct err *e = *name ? console_set_theme(c, name) : err_new(ERR_USAGE,
+                                                                 "theme NAME: Tab after a blank shows the names");
     if (!e) return;
     ui_message(&c->ui, STYLE_WARN, "%s", err_text(e));
     err_free(e);
@@ -87,7 +89,8 @@ static void run_with(struct console *c, enum command command, const char *argume
         else console_run(c, command);
         return;
     case COMMAND_SORT_NEXT:
-        if (l && *argument && !list_sort_by(l, argument)) ui_message(&c->ui, STYLE_WARN, "no column begins with '%s'", argument);
+        if (l && *argument && !list_sort_by(l, argument))
+            ui_message(&c->ui, STYLE_WARN, "no column begins with '%s'", argument);
         else if (!*argument) console_run(c, command);
         return;
     default: console_run(c, command); return;

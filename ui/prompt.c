@@ -1,4 +1,5 @@
-/* The line in which filters and commands are typed. A filter works while it is typed; Esc brings back the one before. */
+/* The line in which filters and commands are typed. A filter works while it is typed; Esc brings back the one
+ * before. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -147,7 +148,8 @@ void prompt_draw(struct console *c, int y) {
     }
     x += draw_text(d, y, x, room, STYLE_PROMPT, text);
     draw_overlay(d, y, x, 1, STYLE_SELECTED);
-    const char *help = p->kind == PROMPT_FILTER ? "words  column:word  !word    Enter keeps  Esc undoes" : "Tab completes  Enter runs  Esc leaves";
+    const char *help = p->kind == PROMPT_FILTER ? "words  column:word  !word    Enter keeps  Esc undoes"
+        : "Tab completes  Enter runs  Esc leaves";
     int help_cols = (int)utf8_columns(slice_of(help));
     if (x + help_cols + 4 < cols) draw_str(d, y, cols - help_cols - 1, help_cols, STYLE_DIM, help);
     if (p->kind == PROMPT_PALETTE) palette_draw(c, y);

@@ -1,7 +1,9 @@
-/* Screens: one file each (screen_*.c), one const table of operations each, all of them in screens.c. A screen is added by writing its
- * file and its line there. What a screen may use of the console is struct ui and the functions below.
+/* Screens: one file each (screen_*.c), one const table of operations each, all of them in screens.c. A screen is
+ * added by writing its file and its line there. What a screen may use of the console is struct ui and the functions
+ * below.
  *
- * Screens keep no facts: they read ui->world each time they draw, and keep only what the operator did (selection, focus). */
+ * Screens keep no facts: they read ui->world each time they draw, and keep only what the operator did (selection,
+ * focus). */
 #ifndef FERRYMAN_UI_SCREEN_H
 #define FERRYMAN_UI_SCREEN_H
 
@@ -17,7 +19,8 @@
 
 struct ui {
     struct world *world; /* the present one, or the copy that is looked at while the view is frozen: never keep it */
-    unsigned epoch;      /* counts the exchanges of world: what is kept of one is good while epoch and world_seq are the same */
+    /* counts the exchanges of world: what is kept of one is good while epoch and world_seq are the same */
+    unsigned epoch;
     struct draw *draw;
     const char *ns;      /* namespace the console was asked for; NULL: all */
     const char *plan;    /* name of the plan; NULL: none */
@@ -39,7 +42,8 @@ struct screen_ops {
     void *(*open)(struct ui *ui, const struct screen_arg *arg); /* returns the screen's state, never NULL */
     void (*close)(void *state);
     void (*draw)(void *state, struct rect r);
-    /* The list that j, k, /, o, n, y … act on now; NULL or absent: none has the focus. Enter opens the detail of its row. */
+    /* The list that j, k, /, o, n, y … act on now; NULL or absent: none has the focus. Enter opens the detail of its
+     * row. */
     struct list *(*list)(void *state);
     /* Asked first for every command; false: the console does what it does everywhere. May be absent. */
     bool (*command)(void *state, enum command c);
@@ -65,15 +69,17 @@ void ui_redraw(struct ui *ui);
 /* One JSON line to the engine. */
 void ui_send(struct ui *ui, const char *json_line);
 
-/* The first line of a screen or a section: TITLE, detail, and at the right how fresh it is, if that is not as it should be. `prefix`
- * names the sources by the beginning of their keys ("kube/persistentvolumeclaims", "vault/"); NULL: none. Returns the rows used (1). */
+/* The first line of a screen or a section: TITLE, detail, and at the right how fresh it is, if that is not as it
+ * should be. `prefix` names the sources by the beginning of their keys ("kube/persistentvolumeclaims", "vault/");
+ * NULL: none. Returns the rows used (1). */
 int section_title(struct ui *ui, int y, int x, int cols, const char *title, struct slice detail, const char *prefix);
 /* The same, or STALE (since nobody knows how long) while the line to the engine is down. For what is drawn by hand. */
 struct fresh ui_fresh(const struct ui *ui, struct fresh f);
 /* The worst of the sources whose key begins so; FRESH_OFF if there is none. */
 struct fresh section_fresh(const struct world *w, const char *prefix);
-/* Why there may be nothing to show, by the worst source of that prefix: appends "waiting for the first answer of …", "DENIED: …" and
- * returns true; false if the sources are well (then there is just nothing). For the empty states of lists. */
+/* Why there may be nothing to show, by the worst source of that prefix: appends "waiting for the first answer of …",
+ * "DENIED: …" and returns true; false if the sources are well (then there is just nothing). For the empty states of
+ * lists. */
 bool section_why(const struct world *w, const char *prefix, struct buf *out);
 /* Paragraph of text wrapped at spaces; newlines begin new lines. Returns the rows used. */
 int section_text(struct ui *ui, struct rect r, enum style s, struct slice text);

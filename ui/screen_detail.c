@@ -1,5 +1,5 @@
-/* Everything about one row: its fields by the schema, where they come from, and the rows that belong to it (its volume, class, pods,
- * events, …), each of which Enter opens in turn. */
+/* Everything about one row: its fields by the schema, where they come from, and the rows that belong to it (its
+ * volume, class, pods, events, …), each of which Enter opens in turn. */
 #include <stdio.h>
 #include <string.h>
 
@@ -72,7 +72,8 @@ static struct slice row_namespace(const struct row *r) {
 static struct slice row_state(const struct row *r) {
     const struct world_table_info *info = world_table_info(row_table(r));
     for (size_t i = 0; i < info->ncols; i++)
-        if (info->cols[i].type == COL_STATE) return row_cell(r, (int)i).type == CELL_TEXT ? row_text(r, (int)i) : SLICE_LIT("UNKNOWN");
+        if (info->cols[i].type == COL_STATE)
+            return row_cell(r, (int)i).type == CELL_TEXT ? row_text(r, (int)i) : SLICE_LIT("UNKNOWN");
     return (struct slice){NULL, 0};
 }
 
@@ -89,7 +90,8 @@ static bool has_word(struct slice list, struct slice word) {
 }
 
 static bool owner_is(struct slice owner, struct slice name) {
-    return owner.n > name.n && owner.p[owner.n - name.n - 1] == '/' && memcmp(owner.p + owner.n - name.n, name.p, name.n) == 0;
+    return owner.n > name.n && owner.p[owner.n - name.n - 1] == '/'
+        && memcmp(owner.p + owner.n - name.n, name.p, name.n) == 0;
 }
 
 static bool related(const struct relation *rel, const struct row *from, const struct row *to) {
@@ -161,7 +163,8 @@ static void add_relation(struct state *s, const struct relation *rel, const stru
 
 /* Where the schema says what null means, absence is a fact. */
 static bool absence_is_known(const struct world_col *col) {
-    return strstr(col->doc, "null") || str_eq(col->name, "deleting") || str_eq(col->name, "error") || str_eq(col->name, "reason");
+    return strstr(col->doc, "null") || str_eq(col->name, "deleting") || str_eq(col->name, "error")
+        || str_eq(col->name, "reason");
 }
 
 /* Times as time and age, sizes with their unit, states with their colour; null as "?", or as "–" where it is a fact. */
@@ -210,7 +213,8 @@ static const struct row *fill(struct state *s) {
     struct cell cells[WORLD_COLS_MAX];
     pager_clear(s->pager);
     if (!r) {
-        pager_add(s->pager, NULL, STYLE_WARN, SLICE_LIT("This row has gone from the cluster. What has taken its name, if anything, is another one."));
+        pager_add(s->pager, NULL, STYLE_WARN,
+                  SLICE_LIT("This row has gone from the cluster. What has taken its name, if anything, is another one."));
         return NULL;
     }
     row_cells(r, cells);
@@ -282,6 +286,7 @@ static bool copy(void *state, struct buf *out) {
 }
 
 const struct screen_ops screen_detail = {
-    .id = "detail", .title = "detail", .go = COMMAND_NONE, .open = open_screen, .close = close_screen, .draw = draw_screen, .command = run,
+    .id = "detail", .title = "detail", .go = COMMAND_NONE, .open = open_screen, .close = close_screen,
+        .draw = draw_screen, .command = run,
     .copy = copy,
 };

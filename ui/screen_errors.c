@@ -52,11 +52,13 @@ static void none_before(void *arg, const struct world *w, struct buf *out) {
 }
 
 static const struct list_spec now_spec = {
-    .table = T_SOURCES, .cols = now_cols, .ncols = ARRAY_LEN(now_cols), .sort = 2, .noun = "errors", .accepts = has_error, .empty = none_now,
+    .table = T_SOURCES, .cols = now_cols, .ncols = ARRAY_LEN(now_cols), .sort = 2, .noun = "errors",
+        .accepts = has_error, .empty = none_now,
 };
 
 static const struct list_spec before_spec = {
-    .table = T_TIMELINE, .cols = before_cols, .ncols = ARRAY_LEN(before_cols), .sort = 1, .descending = true, .noun = "events", .accepts = is_bad,
+    .table = T_TIMELINE, .cols = before_cols, .ncols = ARRAY_LEN(before_cols), .sort = 1, .descending = true,
+        .noun = "events", .accepts = is_bad,
     .empty = none_before,
 };
 
@@ -117,6 +119,7 @@ static bool run(void *state, enum command c) {
 static const enum command hints[] = {COMMAND_NEXT_PANE, COMMAND_NONE};
 
 const struct screen_ops screen_errors = {
-    .id = "errors", .title = "errors", .go = COMMAND_ERRORS, .open = open_screen, .close = close_screen, .draw = draw_screen,
+    .id = "errors", .title = "errors", .go = COMMAND_ERRORS, .open = open_screen, .close = close_screen,
+        .draw = draw_screen,
     .list = screen_list, .command = run, .hints = hints,
 };

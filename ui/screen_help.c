@@ -44,18 +44,22 @@ static void add_marks(struct state *s) {
     const struct theme *theme = draw_theme(s->ui->draw);
     pager_heading(s->pager, "Marks");
     for (size_t i = 0; i < ARRAY_LEN(marks); i++)
-        pager_add(s->pager, theme_glyph(theme, theme_level_glyph(marks[i].level)), theme_level_style(marks[i].level), slice_of(marks[i].text));
-    pager_add(s->pager, theme_glyph(theme, GLYPH_CHANGED), STYLE_CHANGED, SLICE_LIT("changed within the last three seconds"));
+        pager_add(s->pager, theme_glyph(theme, theme_level_glyph(marks[i].level)), theme_level_style(marks[i].level),
+                  slice_of(marks[i].text));
+    pager_add(s->pager, theme_glyph(theme, GLYPH_CHANGED), STYLE_CHANGED,
+              SLICE_LIT("changed within the last three seconds"));
 }
 
 static void add_filters(struct state *s) {
     pager_heading(s->pager, "Filters");
     pager_add(s->pager, "vault nfs", STYLE_NORMAL, SLICE_LIT("rows with both words in any column"));
-    pager_add(s->pager, "class:nfs", STYLE_NORMAL, SLICE_LIT("the word in that column; a column's beginning will do; columns that are not shown too"));
+    pager_add(s->pager, "class:nfs", STYLE_NORMAL,
+              SLICE_LIT("the word in that column; a column's beginning will do; columns that are not shown too"));
     pager_add(s->pager, "!moved", STYLE_NORMAL, SLICE_LIT("rows without the word"));
     pager_add(s->pager, "\"idle in\"", STYLE_NORMAL, SLICE_LIT("quotes keep words together"));
     pager_heading(s->pager, "Files");
-    pager_add(s->pager, "keys.yaml", STYLE_NORMAL, SLICE_LIT("below $XDG_CONFIG_HOME/ferryman: other keys, as  sort_next: [o, F1]"));
+    pager_add(s->pager, "keys.yaml", STYLE_NORMAL,
+              SLICE_LIT("below $XDG_CONFIG_HOME/ferryman: other keys, as  sort_next: [o, F1]"));
     pager_add(s->pager, "themes/NAME.yaml", STYLE_NORMAL, SLICE_LIT("below the same folder: themes of your own"));
 }
 
@@ -79,7 +83,8 @@ static void close_screen(void *state) {
 
 static void draw_screen(void *state, struct rect r) {
     const struct state *s = state;
-    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "HELP", SLICE_LIT("ferryman " FERRYMAN_VERSION " · ferryman(1) has more"), NULL);
+    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "HELP",
+                  SLICE_LIT("ferryman " FERRYMAN_VERSION " · ferryman(1) has more"), NULL);
     pager_draw(s->pager, (struct rect){r.y + 2, r.x + 1, r.rows - 2, r.cols - 2});
 }
 
@@ -92,5 +97,6 @@ static bool copy(void *state, struct buf *out) {
 }
 
 const struct screen_ops screen_help = {
-    .id = "help", .title = "help", .go = COMMAND_HELP, .open = open_screen, .close = close_screen, .draw = draw_screen, .command = run, .copy = copy,
+    .id = "help", .title = "help", .go = COMMAND_HELP, .open = open_screen, .close = close_screen,
+        .draw = draw_screen, .command = run, .copy = copy,
 };

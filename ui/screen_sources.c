@@ -36,7 +36,8 @@ static void empty(void *arg, const struct world *w, struct buf *out) {
     buf_adds(out, "Waiting for the engine to say what it asks.");
 }
 
-static const struct list_spec spec = {.table = T_SOURCES, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "sources", .empty = empty};
+static const struct list_spec spec = {.table = T_SOURCES, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0,
+                                      .noun = "sources", .empty = empty};
 
 static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
     struct state *s = MEM_NEW(struct state);
@@ -86,6 +87,7 @@ static void draw_screen(void *state, struct rect r) {
 }
 
 const struct screen_ops screen_sources = {
-    .id = "sources", .title = "sources", .go = COMMAND_SOURCES, .open = open_screen, .close = close_screen, .draw = draw_screen,
+    .id = "sources", .title = "sources", .go = COMMAND_SOURCES, .open = open_screen, .close = close_screen,
+        .draw = draw_screen,
     .list = screen_list,
 };

@@ -1,5 +1,5 @@
-/* Storage: every claim with its class, volume and users, worst first; the evidence for the judgement of the selected one below; what
- * each class holds at the side when there is room. */
+/* Storage: every claim with its class, volume and users, worst first; the evidence for the judgement of the selected
+ * one below; what each class holds at the side when there is room. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +88,8 @@ static const struct list_col cols[] = {
     {.title = "GiB", .col = CLAIMS_REQUEST, .text = size_text, .min = 6, .right = true, .drop = 2},
     {.title = "MODE", .col = CLAIMS_MODES, .min = 4, .drop = 6},
     {.title = "VOLUME", .col = CLAIMS_VOLUME, .text = volume_text, .min = 12, .max = 20, .drop = 7, .none = "–"},
-    {.title = "RECLAIM", .col = CLAIMS_RECLAIM, .text = reclaim_text, .style = reclaim_style, .min = 7, .drop = 4, .none = "–"},
+    {.title = "RECLAIM", .col = CLAIMS_RECLAIM, .text = reclaim_text, .style = reclaim_style, .min = 7, .drop = 4,
+     .none = "–"},
     {.title = "STORAGE", .col = CLAIMS_STORAGE, .min = 13, .max = 24, .drop = 3},
     {.title = "USED BY", .col = CLAIMS_USED_BY, .min = 14, .flex = true, .drop = 1, .none = "–"},
     {.title = "AGE", .col = CLAIMS_CREATED, .min = 6, .right = true, .drop = 8},
@@ -110,7 +111,8 @@ static void empty(void *arg, const struct world *w, struct buf *out) {
 }
 
 static const struct list_spec spec = {
-    .table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "claims", .accepts = accepts, .empty = empty,
+    .table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "claims", .accepts = accepts,
+        .empty = empty,
 };
 
 static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
@@ -131,7 +133,7 @@ static struct list *screen_list(void *state) {
     return ((struct state *)state)->list;
 }
 
-/* ---- What each class holds ------------------------------------------------------------------------------------------------------ */
+/* ---- What each class holds --------------------------------------------------------------------------------------- */
 
 static struct class_sum *class_of(struct class_sum *sums, size_t *n, struct slice name) {
     for (size_t i = 0; i < *n; i++)
@@ -178,7 +180,8 @@ static const struct sums *sum(struct state *s) {
 
 static void draw_class(const struct state *s, const struct class_sum *c, int y, struct rect r) {
     struct draw *d = s->ui->draw;
-    const struct row *class = c->name.p ? world_find_name(s->ui->world, T_STORAGE_CLASSES, (struct slice){NULL, 0}, c->name) : NULL;
+    const struct row *class = c->name.p ? world_find_name(s->ui->world, T_STORAGE_CLASSES, (struct slice){NULL, 0},
+                                                          c->name) : NULL;
     struct slice role = class ? row_text(class, STORAGE_CLASSES_ROLE) : (struct slice){NULL, 0};
     struct slice encryption = class ? row_text(class, STORAGE_CLASSES_ENCRYPTION) : (struct slice){NULL, 0};
     struct buf text = {0};
@@ -204,11 +207,13 @@ static void draw_side(struct state *s, struct rect r) {
     for (size_t i = 0; i < sums->n && (int)i + 1 < r.rows; i++) draw_class(s, &sums->classes[i], r.y + 1 + (int)i, r);
 }
 
-/* ---- The selected claim --------------------------------------------------------------------------------------------------------- */
+/* ---- The selected claim ------------------------------------------------------------------------------------------ */
 
 static void describe(const struct state *s, const struct row *r, struct buf *out) {
-    struct slice evidence = row_text(r, CLAIMS_EVIDENCE), manager = row_text(r, CLAIMS_MANAGER), phase = row_text(r, CLAIMS_PHASE);
-    int64_t created = row_int(r, CLAIMS_CREATED, 0), deleting = row_int(r, CLAIMS_DELETING, 0), now = world_now(s->ui->world);
+    struct slice evidence = row_text(r, CLAIMS_EVIDENCE), manager = row_text(r, CLAIMS_MANAGER),
+        phase = row_text(r, CLAIMS_PHASE);
+    int64_t created = row_int(r, CLAIMS_CREATED, 0), deleting = row_int(r, CLAIMS_DELETING, 0),
+        now = world_now(s->ui->world);
     buf_adds(out, "evidence: ");
     buf_add_slice(out, evidence.n ? evidence : SLICE_LIT("none yet"));
     if (manager.n) buf_printf(out, " · field manager %.*s", SLICE_FMT(manager));
@@ -292,6 +297,7 @@ static void draw_screen(void *state, struct rect r) {
 static const enum command hints[] = {COMMAND_OPEN, COMMAND_SORT_NEXT, COMMAND_NONE};
 
 const struct screen_ops screen_storage = {
-    .id = "storage", .title = "storage", .go = COMMAND_STORAGE, .root = true, .open = open_screen, .close = close_screen, .draw = draw_screen,
+    .id = "storage", .title = "storage", .go = COMMAND_STORAGE, .root = true, .open = open_screen,
+        .close = close_screen, .draw = draw_screen,
     .list = screen_list, .hints = hints,
 };

@@ -60,7 +60,8 @@ static void add_plan(struct state *s, const struct row *r) {
 static const struct row *next_credential(const struct world *w, struct slice after) {
     const struct row *found = NULL;
     for (const struct row *r = world_first(w, T_CREDENTIALS); r; r = world_next(w, r))
-        if ((!after.p || slice_cmp(row_key(r), after) > 0) && (!found || slice_cmp(row_key(r), row_key(found)) < 0)) found = r;
+        if ((!after.p || slice_cmp(row_key(r), after) > 0) && (!found || slice_cmp(row_key(r), row_key(found)) < 0))
+            found = r;
     return found;
 }
 
@@ -70,7 +71,8 @@ static void fill(struct state *s) {
     const struct row *plan = world_first(w, T_PLAN), *r = next_credential(w, (struct slice){NULL, 0});
     for (; r; r = next_credential(w, row_key(r))) add_credential(s, r);
     if (plan) add_plan(s, plan);
-    if (!plan && !world_count(w, T_CREDENTIALS)) pager_add(s->pager, NULL, STYLE_DIM, SLICE_LIT("Waiting for the first server to say who we are."));
+    if (!plan && !world_count(w, T_CREDENTIALS))
+        pager_add(s->pager, NULL, STYLE_DIM, SLICE_LIT("Waiting for the first server to say who we are."));
 }
 
 static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
@@ -92,7 +94,8 @@ static void close_screen(void *state) {
 static void draw_screen(void *state, struct rect r) {
     struct state *s = state;
     fill(s);
-    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "WHO WE ARE", SLICE_LIT("as each server sees it; credentials themselves are never shown"), NULL);
+    section_title(s->ui, r.y, r.x + 1, r.cols - 2, "WHO WE ARE",
+                  SLICE_LIT("as each server sees it; credentials themselves are never shown"), NULL);
     pager_draw(s->pager, (struct rect){r.y + 2, r.x + 1, r.rows - 2, r.cols - 2});
 }
 
@@ -105,6 +108,7 @@ static bool copy(void *state, struct buf *out) {
 }
 
 const struct screen_ops screen_whoami = {
-    .id = "whoami", .title = "who we are", .go = COMMAND_WHOAMI, .open = open_screen, .close = close_screen, .draw = draw_screen,
+    .id = "whoami", .title = "who we are", .go = COMMAND_WHOAMI, .open = open_screen, .close = close_screen,
+        .draw = draw_screen,
     .command = run, .copy = copy,
 };

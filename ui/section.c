@@ -11,7 +11,8 @@
 /* Smaller is worse. */
 static int fresh_rank(enum freshness f) {
     static const int ranks[] = {
-        [FRESH_DOWN] = 0, [FRESH_DENIED] = 1, [FRESH_STALE] = 2, [FRESH_STARTING] = 3, [FRESH_POLLED] = 4, [FRESH_LIVE] = 5, [FRESH_OFF] = 6,
+        [FRESH_DOWN] = 0, [FRESH_DENIED] = 1, [FRESH_STALE] = 2, [FRESH_STARTING] = 3, [FRESH_POLLED] = 4,
+            [FRESH_LIVE] = 5, [FRESH_OFF] = 6,
     };
     return ranks[f];
 }
@@ -55,7 +56,8 @@ bool section_why(const struct world *w, const char *prefix, struct buf *out) {
     case FRESH_POLLED: return false;
     case FRESH_STARTING: buf_printf(out, "Waiting for the first answer of %.*s.", SLICE_FMT(key)); break;
     case FRESH_DENIED: buf_printf(out, "%.*s is denied.", SLICE_FMT(key)); break;
-    case FRESH_OFF: buf_printf(out, "%.*s is not asked: nothing in the plan or the kubeconfig leads there.", SLICE_FMT(key)); break;
+    case FRESH_OFF: buf_printf(out, "%.*s is not asked: nothing in the plan or the kubeconfig leads there.",
+                               SLICE_FMT(key)); break;
     case FRESH_DOWN:
     case FRESH_STALE: buf_printf(out, "%.*s does not answer.", SLICE_FMT(key)); break;
     }
@@ -79,7 +81,8 @@ int section_title(struct ui *ui, int y, int x, int cols, const char *title, stru
         right = draw_fresh_cols(f);
         if (cols > right) draw_fresh(ui->draw, y, x + cols - right, right, f);
     }
-    if (detail.n && cols > used + 2 + right) draw_text(ui->draw, y, x + used + 2, cols - used - 3 - right, STYLE_DIM, detail);
+    if (detail.n && cols > used + 2 + right)
+        draw_text(ui->draw, y, x + used + 2, cols - used - 3 - right, STYLE_DIM, detail);
     return 1;
 }
 

@@ -63,7 +63,9 @@ static SCREEN *start_curses(struct term *t, const char *type) {
     cbreak();
     noecho();
     nonl();
-    raw(); /* ^C, ^Z, ^S and ^Q are keys: ^S must not stop us from drawing the way the operator expects; the tty's own ^S is off */
+    /* ^C, ^Z, ^S and ^Q are keys: ^S must not stop us from drawing the way the operator expects; the tty's own ^S is
+     * off */
+    raw();
     curs_set(0);
     if (has_colors()) {
         start_color();
@@ -85,7 +87,8 @@ static struct err *open_tty(struct term *t) {
         int saved = errno;
         if (in >= 0) close(in);
         (void)saved;
-        return err_new(ERR_USAGE, "the console needs a terminal; without one use ferryman status or ferryman watch --headless --json");
+        return err_new(ERR_USAGE,
+                       "the console needs a terminal; without one use ferryman status or ferryman watch --headless --json");
     }
     tcgetattr(in, &t->saved);
     t->in = fdopen(in, "r");
@@ -130,7 +133,9 @@ struct err *term_open(const struct term_options *o, struct term **ret) {
         fclose(t->in);
         fclose(t->out);
         mem_free(t);
-        return err_new(ERR_USAGE, "this machine does not know the terminal type '%s'; try TERM=xterm-256color ferryman", type ? type : "");
+        return err_new(ERR_USAGE,
+                       "this machine does not know the terminal type '%s'; try TERM=xterm-256color ferryman",
+                           type ? type : "");
     }
     t->open = true;
     read_size(t);
@@ -152,7 +157,8 @@ struct err *term_open_headless(int rows, int cols, struct term **ret) {
     *t = (struct term){.headless = true, .saved_stderr = -1, .rows = rows, .cols = cols};
     t->in = fopen("/dev/null", "r");
     t->out = fopen("/dev/null", "w");
-    for (size_t i = 0; i < ARRAY_LEN(types) && !t->screen && t->in && t->out; i++) t->screen = start_curses(t, types[i]);
+    for (size_t i = 0; i < ARRAY_LEN(types) && !t->screen && t->in && t->out; i++)
+        t->screen = start_curses(t, types[i]);
     if (!t->screen) {
         if (t->in) fclose(t->in);
         if (t->out) fclose(t->out);
@@ -181,9 +187,12 @@ static bool function_key(wint_t ch, struct key *ret) {
         wint_t curses;
         enum key_code code;
     } keys[] = {
-        {KEY_ENTER, KEY_CODE_ENTER}, {KEY_UP, KEY_CODE_UP}, {KEY_DOWN, KEY_CODE_DOWN}, {KEY_LEFT, KEY_CODE_LEFT}, {KEY_RIGHT, KEY_CODE_RIGHT},
-        {KEY_HOME, KEY_CODE_HOME}, {KEY_END, KEY_CODE_END}, {KEY_PPAGE, KEY_CODE_PAGE_UP}, {KEY_NPAGE, KEY_CODE_PAGE_DOWN},
-        {KEY_BACKSPACE, KEY_CODE_BACKSPACE}, {KEY_DC, KEY_CODE_DELETE}, {KEY_BTAB, KEY_CODE_BACKTAB}, {KEY_F(1), KEY_CODE_F1},
+        {KEY_ENTER, KEY_CODE_ENTER}, {KEY_UP, KEY_CODE_UP}, {KEY_DOWN, KEY_CODE_DOWN}, {KEY_LEFT, KEY_CODE_LEFT},
+            {KEY_RIGHT, KEY_CODE_RIGHT},
+        {KEY_HOME, KEY_CODE_HOME}, {KEY_END, KEY_CODE_END}, {KEY_PPAGE, KEY_CODE_PAGE_UP},
+            {KEY_NPAGE, KEY_CODE_PAGE_DOWN},
+        {KEY_BACKSPACE, KEY_CODE_BACKSPACE}, {KEY_DC, KEY_CODE_DELETE}, {KEY_BTAB, KEY_CODE_BACKTAB},
+            {KEY_F(1), KEY_CODE_F1},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (keys[i].curses == ch) {
@@ -226,13 +235,15 @@ static void read_keys(void *arg, unsigned events) {
         int rc = wget_wch(t->keys, &ch);
         if (rc == ERR) {
             struct termios tio;
-            if (got == 0 && tcgetattr(fileno(t->in), &tio) != 0 && t->options.on_lost) t->options.on_lost(t->options.arg);
+            if (got == 0 && tcgetattr(fileno(t->in), &tio) != 0 && t->options.on_lost)
+                t->options.on_lost(t->options.arg);
             return;
         }
         struct key k = {0};
         bool known = rc == KEY_CODE_YES ? function_key(ch, &k) : plain_key(ch, &k);
         if (rc == KEY_CODE_YES && (ch == KEY_PASTE_BEGIN || ch == KEY_PASTE_END)) t->pasting = ch == KEY_PASTE_BEGIN;
-        if (rc != KEY_CODE_YES && ch == 3) t->pasting = false; /* ^C always works, even if the end of a paste was lost */
+        /* ^C always works, even if the end of a paste was lost */
+        if (rc != KEY_CODE_YES && ch == 3) t->pasting = false;
         if (known && !t->pasting && t->options.on_key) t->options.on_key(t->options.arg, k);
     }
 }
@@ -296,7 +307,8 @@ void term_resize(struct term *t, int rows, int cols) {
     }
     resizeterm(t->rows, t->cols);
     wint_t ch;
-    while (t->headless && wget_wch(t->keys, &ch) == KEY_CODE_YES && ch == KEY_RESIZE) continue; /* the one it pushed itself */
+    /* the one it pushed itself */
+    while (t->headless && wget_wch(t->keys, &ch) == KEY_CODE_YES && ch == KEY_RESIZE) continue;
     term_repaint(t);
 }
 

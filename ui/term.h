@@ -1,8 +1,9 @@
-/* The terminal: opened, restored, suspended and resized in one place; keys in, cells out. Only ui/ includes curses, and of it only
- * term.c and draw.c.
+/* The terminal: opened, restored, suspended and resized in one place; keys in, cells out. Only ui/ includes curses,
+ * and of it only term.c and draw.c.
  *
- * /dev/tty is opened twice: once for polling and input (non-blocking, an open file description of its own), once for output
- * (blocking: ncurses spins on a non-blocking one; facts/c-programs.md §6.1). While curses runs, stderr goes to the log. */
+ * /dev/tty is opened twice: once for polling and input (non-blocking, an open file description of its own), once for
+ * output (blocking: ncurses spins on a non-blocking one; facts/c-programs.md §6.1). While curses runs, stderr goes
+ * to the log. */
 #ifndef FERRYMAN_UI_TERM_H
 #define FERRYMAN_UI_TERM_H
 
@@ -17,8 +18,10 @@ struct loop;
 
 enum key_code {
     KEY_CODE_CHAR = 0, /* ch holds the code point; with ctrl set, ch is the letter */
-    KEY_CODE_ENTER, KEY_CODE_ESC, KEY_CODE_TAB, KEY_CODE_BACKTAB, KEY_CODE_BACKSPACE, KEY_CODE_DELETE, KEY_CODE_UP, KEY_CODE_DOWN, KEY_CODE_LEFT,
-    KEY_CODE_RIGHT, KEY_CODE_HOME, KEY_CODE_END, KEY_CODE_PAGE_UP, KEY_CODE_PAGE_DOWN, KEY_CODE_F1, KEY_CODE_MOUSE, KEY_CODE_WHEEL_UP, KEY_CODE_WHEEL_DOWN,
+    KEY_CODE_ENTER, KEY_CODE_ESC, KEY_CODE_TAB, KEY_CODE_BACKTAB, KEY_CODE_BACKSPACE, KEY_CODE_DELETE, KEY_CODE_UP,
+        KEY_CODE_DOWN, KEY_CODE_LEFT,
+    KEY_CODE_RIGHT, KEY_CODE_HOME, KEY_CODE_END, KEY_CODE_PAGE_UP, KEY_CODE_PAGE_DOWN, KEY_CODE_F1, KEY_CODE_MOUSE,
+        KEY_CODE_WHEEL_UP, KEY_CODE_WHEEL_DOWN,
 };
 
 struct key {
@@ -35,8 +38,8 @@ struct term_options {
     void *arg;
 };
 
-/* Opens the controlling terminal and starts curses. ERR_USAGE without a terminal; an unknown TERM is named with the remedy. Draws
- * nothing yet. At most one term at a time. */
+/* Opens the controlling terminal and starts curses. ERR_USAGE without a terminal; an unknown TERM is named with the
+ * remedy. Draws nothing yet. At most one term at a time. */
 struct err *term_open(const struct term_options *o, struct term **ret) MUST_CHECK;
 /* For tests: no terminal, a fixed size. */
 struct err *term_open_headless(int rows, int cols, struct term **ret) MUST_CHECK;

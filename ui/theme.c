@@ -22,10 +22,14 @@ struct theme {
 };
 
 static const char *const style_names[STYLE_COUNT + 1] = { /* the last is NULL */
-    [STYLE_NORMAL] = "normal", [STYLE_DIM] = "dim", [STYLE_BOLD] = "bold", [STYLE_TITLE] = "title", [STYLE_HEADER] = "header",
-    [STYLE_COLUMN] = "column", [STYLE_OK] = "ok", [STYLE_WARN] = "warn", [STYLE_BAD] = "bad", [STYLE_UNKNOWN] = "unknown",
-    [STYLE_STALE] = "stale", [STYLE_LEADER] = "leader", [STYLE_BUSY] = "busy", [STYLE_ACCENT] = "accent", [STYLE_SELECTED] = "selected",
-    [STYLE_CHANGED] = "changed", [STYLE_BORDER] = "border", [STYLE_BANNER_BAD] = "banner_bad", [STYLE_BANNER_WARN] = "banner_warn",
+    [STYLE_NORMAL] = "normal", [STYLE_DIM] = "dim", [STYLE_BOLD] = "bold", [STYLE_TITLE] = "title",
+        [STYLE_HEADER] = "header",
+    [STYLE_COLUMN] = "column", [STYLE_OK] = "ok", [STYLE_WARN] = "warn", [STYLE_BAD] = "bad",
+        [STYLE_UNKNOWN] = "unknown",
+    [STYLE_STALE] = "stale", [STYLE_LEADER] = "leader", [STYLE_BUSY] = "busy", [STYLE_ACCENT] = "accent",
+        [STYLE_SELECTED] = "selected",
+    [STYLE_CHANGED] = "changed", [STYLE_BORDER] = "border", [STYLE_BANNER_BAD] = "banner_bad",
+        [STYLE_BANNER_WARN] = "banner_warn",
     [STYLE_KEY] = "key", [STYLE_PROMPT] = "prompt",
 };
 
@@ -37,15 +41,18 @@ static const struct {
     [GLYPH_BUSY] = {"busy", ">", ">"}, [GLYPH_NONE] = {"none", " ", " "}, [GLYPH_CHANGED] = {"changed", "•", "'"},
     [GLYPH_HLINE] = {"hline", "─", "-"}, [GLYPH_VLINE] = {"vline", "│", "|"}, [GLYPH_TEE_DOWN] = {"tee_down", "┬", "+"},
     [GLYPH_TEE_UP] = {"tee_up", "┴", "+"}, [GLYPH_DASH] = {"dash", "–", "-"}, [GLYPH_ELLIPSIS] = {"ellipsis", "…", "~"},
-    [GLYPH_SORT_UP] = {"sort_up", "↑", "^"}, [GLYPH_SORT_DOWN] = {"sort_down", "↓", "v"}, [GLYPH_BAR] = {"bar", "█", "#"},
+    [GLYPH_SORT_UP] = {"sort_up", "↑", "^"}, [GLYPH_SORT_DOWN] = {"sort_down", "↓", "v"},
+        [GLYPH_BAR] = {"bar", "█", "#"},
     [GLYPH_ARROW] = {"arrow", "→", ">"},
 };
 
 /* What a terminal without colours shows, and what a theme's file leaves out. */
 static const unsigned mono_attrs[STYLE_COUNT] = {
-    [STYLE_DIM] = THEME_DIM, [STYLE_BOLD] = THEME_BOLD, [STYLE_TITLE] = THEME_BOLD, [STYLE_COLUMN] = THEME_DIM, [STYLE_WARN] = THEME_BOLD,
+    [STYLE_DIM] = THEME_DIM, [STYLE_BOLD] = THEME_BOLD, [STYLE_TITLE] = THEME_BOLD, [STYLE_COLUMN] = THEME_DIM,
+        [STYLE_WARN] = THEME_BOLD,
     [STYLE_BAD] = THEME_REVERSE | THEME_BOLD, [STYLE_UNKNOWN] = THEME_DIM, [STYLE_STALE] = THEME_DIM | THEME_UNDERLINE,
-    [STYLE_LEADER] = THEME_BOLD, [STYLE_ACCENT] = THEME_BOLD, [STYLE_SELECTED] = THEME_REVERSE, [STYLE_CHANGED] = THEME_BOLD,
+    [STYLE_LEADER] = THEME_BOLD, [STYLE_ACCENT] = THEME_BOLD, [STYLE_SELECTED] = THEME_REVERSE,
+        [STYLE_CHANGED] = THEME_BOLD,
     [STYLE_BORDER] = THEME_DIM, [STYLE_BANNER_BAD] = THEME_REVERSE | THEME_BOLD, [STYLE_BANNER_WARN] = THEME_REVERSE,
     [STYLE_KEY] = THEME_BOLD, [STYLE_PROMPT] = THEME_BOLD,
 };
@@ -81,7 +88,8 @@ static struct err *read_attrs(const struct yaml_doc *doc, const struct yaml_node
     for (size_t i = 0; i < (n->kind == YAML_LIST ? n->count : 1); i++) {
         const struct yaml_node *one = n->kind == YAML_LIST ? n->values[i] : n;
         int k = one->kind == YAML_SCALAR ? name_index(names, (int)ARRAY_LEN(names), one->text) : -1;
-        if (k < 0) return fault(doc, one, "an attribute is bold, dim, reverse or underline, not", one->kind == YAML_SCALAR ? one->text : "…");
+        if (k < 0) return fault(doc, one, "an attribute is bold, dim, reverse or underline, not",
+                                one->kind == YAML_SCALAR ? one->text : "…");
         attrs |= 1U << k;
     }
     *ret = attrs;
@@ -89,8 +97,10 @@ static struct err *read_attrs(const struct yaml_doc *doc, const struct yaml_node
 }
 
 /* { fg: 74, bg: default, attrs: [bold] } */
-static struct err *read_style(const struct yaml_doc *doc, const struct yaml_node *n, int colors, struct theme_style *s) {
-    if (n->kind != YAML_MAP) return fault(doc, n, "a style is a map with fg, bg, attrs, not", n->kind == YAML_SCALAR ? n->text : "a list");
+static struct err *read_style(const struct yaml_doc *doc, const struct yaml_node *n, int colors,
+                              struct theme_style *s) {
+    if (n->kind != YAML_MAP)
+        return fault(doc, n, "a style is a map with fg, bg, attrs, not", n->kind == YAML_SCALAR ? n->text : "a list");
     for (size_t i = 0; i < n->count; i++) {
         const char *key = n->keys[i]->text;
         const struct yaml_node *v = n->values[i];
@@ -108,7 +118,8 @@ static struct err *read_styles(const struct yaml_doc *doc, const struct yaml_nod
     for (size_t i = 0; map && i < map->count; i++) {
         int s = name_index(style_names, STYLE_COUNT, map->keys[i]->text);
         const char *near = s < 0 ? str_nearest(map->keys[i]->text, style_names) : NULL;
-        if (s < 0) return err_new(ERR_DATA, "%s:%u:%u: unknown style '%s'%s%s", doc->file, map->keys[i]->line, map->keys[i]->column,
+        if (s < 0) return err_new(ERR_DATA, "%s:%u:%u: unknown style '%s'%s%s", doc->file, map->keys[i]->line,
+                                  map->keys[i]->column,
                                   map->keys[i]->text, near ? "; did you mean " : "", near ? near : "");
         t->styles[s] = (struct theme_style){.fg = -1, .bg = -1};
         struct err *e = read_style(doc, map->values[i], colors, &t->styles[s]);
@@ -133,9 +144,11 @@ static struct err *read_glyphs(const struct yaml_doc *doc, const struct yaml_nod
 static struct err *read_theme(const struct yaml_doc *doc, int colors, bool ascii, struct theme *t) {
     static const char *const keys[] = {"colors256", "colors16", "mono", "glyphs", "description"};
     const struct yaml_node *root = doc->root;
-    if (!root || root->kind != YAML_MAP) return err_new(ERR_DATA, "%s: a theme is a map with colors256, colors16, mono, glyphs", doc->file);
+    if (!root || root->kind != YAML_MAP)
+        return err_new(ERR_DATA, "%s: a theme is a map with colors256, colors16, mono, glyphs", doc->file);
     for (size_t i = 0; i < root->count; i++)
-        if (name_index(keys, (int)ARRAY_LEN(keys), root->keys[i]->text) < 0) return fault(doc, root->keys[i], "unknown key", root->keys[i]->text);
+        if (name_index(keys, (int)ARRAY_LEN(keys), root->keys[i]->text) < 0)
+            return fault(doc, root->keys[i], "unknown key", root->keys[i]->text);
     const struct yaml_node *styles = yaml_get(root, colors >= 256 ? "colors256" : colors >= 8 ? "colors16" : "mono");
     struct err *e = read_styles(doc, styles, colors >= 256 ? 256 : 16, t);
     if (!e && !ascii) e = read_glyphs(doc, yaml_get(root, "glyphs"), t);
@@ -158,7 +171,8 @@ static char *find(const char *name) {
     const char *env = getenv("FERRYMAN_THEMES"); /* the build tree's, for tests */
     char *config = file_config_dir(), *beside = beside_program();
     char *places[] = {str_printf("%s/themes/%s.yaml", config, name), env ? str_printf("%s/%s.yaml", env, name) : NULL,
-                      beside ? str_printf("%s/%s.yaml", beside, name) : NULL, str_printf("%s/themes/%s.yaml", FERRYMAN_DATADIR, name)};
+                      beside ? str_printf("%s/%s.yaml", beside, name) : NULL,
+                          str_printf("%s/themes/%s.yaml", FERRYMAN_DATADIR, name)};
     char *found = NULL;
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         if (!found && places[i] && file_exists(places[i])) found = places[i];
@@ -170,8 +184,10 @@ static char *find(const char *name) {
 }
 
 static void set_defaults(struct theme *t, bool ascii) {
-    for (int i = 0; i < STYLE_COUNT; i++) t->styles[i] = (struct theme_style){.fg = -1, .bg = -1, .attrs = mono_attrs[i]};
-    for (int i = 0; i < GLYPH_COUNT; i++) str_copy(t->glyphs[i], sizeof t->glyphs[i], ascii ? glyph_info[i].ascii : glyph_info[i].utf8);
+    for (int i = 0; i < STYLE_COUNT; i++)
+        t->styles[i] = (struct theme_style){.fg = -1, .bg = -1, .attrs = mono_attrs[i]};
+    for (int i = 0; i < GLYPH_COUNT; i++)
+        str_copy(t->glyphs[i], sizeof t->glyphs[i], ascii ? glyph_info[i].ascii : glyph_info[i].utf8);
 }
 
 struct err *theme_load(const char *name, int colors, bool ascii, struct theme **ret) {
@@ -219,7 +235,8 @@ bool theme_ascii(const struct theme *t) {
 
 enum style theme_level_style(enum level l) {
     static const enum style styles[] = {
-        [LEVEL_OK] = STYLE_OK, [LEVEL_NONE] = STYLE_NORMAL, [LEVEL_BUSY] = STYLE_BUSY, [LEVEL_WARN] = STYLE_WARN, [LEVEL_BAD] = STYLE_BAD,
+        [LEVEL_OK] = STYLE_OK, [LEVEL_NONE] = STYLE_NORMAL, [LEVEL_BUSY] = STYLE_BUSY, [LEVEL_WARN] = STYLE_WARN,
+            [LEVEL_BAD] = STYLE_BAD,
         [LEVEL_UNKNOWN] = STYLE_UNKNOWN, [LEVEL_STALE] = STYLE_STALE, [LEVEL_LEADER] = STYLE_LEADER,
     };
     return styles[l];
@@ -227,7 +244,8 @@ enum style theme_level_style(enum level l) {
 
 enum glyph theme_level_glyph(enum level l) {
     static const enum glyph glyphs[] = {
-        [LEVEL_OK] = GLYPH_OK, [LEVEL_NONE] = GLYPH_NONE, [LEVEL_BUSY] = GLYPH_BUSY, [LEVEL_WARN] = GLYPH_WARN, [LEVEL_BAD] = GLYPH_BAD,
+        [LEVEL_OK] = GLYPH_OK, [LEVEL_NONE] = GLYPH_NONE, [LEVEL_BUSY] = GLYPH_BUSY, [LEVEL_WARN] = GLYPH_WARN,
+            [LEVEL_BAD] = GLYPH_BAD,
         [LEVEL_UNKNOWN] = GLYPH_UNKNOWN, [LEVEL_STALE] = GLYPH_STALE, [LEVEL_LEADER] = GLYPH_LEADER,
     };
     return glyphs[l];
@@ -259,7 +277,8 @@ static int compare_names(const void *a, const void *b) {
 }
 
 char **theme_names(void) {
-    char **list = mem_calloc(1, sizeof *list), *config = file_config_dir(), *user = str_printf("%s/themes", config), *beside = beside_program();
+    char **list = mem_calloc(1, sizeof *list), *config = file_config_dir(), *user = str_printf("%s/themes", config),
+        *beside = beside_program();
     size_t n = 0;
     const char *env = getenv("FERRYMAN_THEMES");
     add_names(user, &list, &n);

@@ -1,5 +1,5 @@
-/* Themes: data files (themes/NAME.yaml) that give each style its colours and attributes for 256, 16 and no colours, and each mark its
- * glyph. Status is always glyph + word + colour, so every theme works without colours. */
+/* Themes: data files (themes/NAME.yaml) that give each style its colours and attributes for 256, 16 and no colours,
+ * and each mark its glyph. Status is always glyph + word + colour, so every theme works without colours. */
 #ifndef FERRYMAN_UI_THEME_H
 #define FERRYMAN_UI_THEME_H
 
@@ -10,20 +10,24 @@
 #include "world/status.h"
 
 enum style {
-    STYLE_NORMAL, STYLE_DIM, STYLE_BOLD, STYLE_TITLE, STYLE_HEADER, STYLE_COLUMN, STYLE_OK, STYLE_WARN, STYLE_BAD, STYLE_UNKNOWN,
-    STYLE_STALE, STYLE_LEADER, STYLE_BUSY, STYLE_ACCENT, STYLE_SELECTED, STYLE_CHANGED, STYLE_BORDER, STYLE_BANNER_BAD, STYLE_BANNER_WARN,
+    STYLE_NORMAL, STYLE_DIM, STYLE_BOLD, STYLE_TITLE, STYLE_HEADER, STYLE_COLUMN, STYLE_OK, STYLE_WARN, STYLE_BAD,
+        STYLE_UNKNOWN,
+    STYLE_STALE, STYLE_LEADER, STYLE_BUSY, STYLE_ACCENT, STYLE_SELECTED, STYLE_CHANGED, STYLE_BORDER,
+        STYLE_BANNER_BAD, STYLE_BANNER_WARN,
     STYLE_KEY, STYLE_PROMPT, STYLE_COUNT
 };
 
 enum glyph {
-    GLYPH_OK, GLYPH_WARN, GLYPH_BAD, GLYPH_UNKNOWN, GLYPH_STALE, GLYPH_LEADER, GLYPH_BUSY, GLYPH_NONE, GLYPH_CHANGED, GLYPH_HLINE, GLYPH_VLINE,
-    GLYPH_TEE_DOWN, GLYPH_TEE_UP, GLYPH_DASH, GLYPH_ELLIPSIS, GLYPH_SORT_UP, GLYPH_SORT_DOWN, GLYPH_BAR, GLYPH_ARROW, GLYPH_COUNT
+    GLYPH_OK, GLYPH_WARN, GLYPH_BAD, GLYPH_UNKNOWN, GLYPH_STALE, GLYPH_LEADER, GLYPH_BUSY, GLYPH_NONE, GLYPH_CHANGED,
+        GLYPH_HLINE, GLYPH_VLINE,
+    GLYPH_TEE_DOWN, GLYPH_TEE_UP, GLYPH_DASH, GLYPH_ELLIPSIS, GLYPH_SORT_UP, GLYPH_SORT_DOWN, GLYPH_BAR, GLYPH_ARROW,
+        GLYPH_COUNT
 };
 
 struct theme;
 
-/* name: of a theme in the user's or the installed folder, or a path; NULL: colour-blind. colors: what the terminal has; 0 also for
- * NO_COLOR and --color never. Unreadable or faulty: ERR_DATA with file:line:column. */
+/* name: of a theme in the user's or the installed folder, or a path; NULL: colour-blind. colors: what the terminal
+ * has; 0 also for NO_COLOR and --color never. Unreadable or faulty: ERR_DATA with file:line:column. */
 struct err *theme_load(const char *name, int colors, bool ascii, struct theme **ret) MUST_CHECK;
 void theme_free(struct theme *t);
 /* Foreground and background colour numbers (-1: the terminal's own) and attribute bits. */

@@ -78,7 +78,8 @@ static void on_quit(void *arg) {
 
 struct stage *stage_open(int rows, int cols, const char *fixture, const struct stage_options *o) {
     static const struct stage_options none;
-    static const struct stream_reader_events events = {.on_commit = on_commit, .on_tick = on_tick, .on_hello = on_hello, .on_lagged = on_lagged};
+    static const struct stream_reader_events events = {.on_commit = on_commit, .on_tick = on_tick,
+                                                       .on_hello = on_hello, .on_lagged = on_lagged};
     struct stage *s = MEM_NEW(struct stage);
     char *themes = path_of("", "themes", "");
     if (!o) o = &none;
@@ -91,7 +92,8 @@ struct stage *stage_open(int rows, int cols, const char *fixture, const struct s
     s->world = world_new();
     check(term_open_headless(rows, cols, &s->term));
     check(console_new(&(struct console_options){
-        .loop = s->loop, .world = s->world, .term = s->term, .ns = o->ns, .theme = o->theme, .color = o->color ? o->color : "auto",
+        .loop = s->loop, .world = s->world, .term = s->term, .ns = o->ns, .theme = o->theme,
+            .color = o->color ? o->color : "auto",
         .ascii = o->ascii, .state_dir = o->state_dir, .send = on_send, .quit = on_quit, .arg = s,
     }, &s->console));
     s->reader = stream_reader_new(s->world, &events, s);
@@ -181,7 +183,8 @@ void stage_golden(struct stage *s, const char *name) {
         check(file_write_durable(path, now, strlen(now), 0644));
     } else {
         check(file_read(path, FIXTURE_MAX, &want));
-        if (!str_eq(buf_str(&want), now)) fail_msg("%s differs; GENERATE=1 writes it anew\n--- wanted\n%s--- is\n%s", path, buf_str(&want), now);
+        if (!str_eq(buf_str(&want), now))
+            fail_msg("%s differs; GENERATE=1 writes it anew\n--- wanted\n%s--- is\n%s", path, buf_str(&want), now);
     }
     buf_free(&want);
     mem_free(path);

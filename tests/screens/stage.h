@@ -1,5 +1,5 @@
-/* A console without a terminal for tests: a stream goes in, keys go in, the screen comes out as text and is compared with
- * tests/screens/golden/NAME.txt. GENERATE=1 writes the goldens anew. */
+/* A console without a terminal for tests: a stream goes in, keys go in, the screen comes out as text and is compared
+ * with tests/screens/golden/NAME.txt. GENERATE=1 writes the goldens anew. */
 #ifndef FERRYMAN_TESTS_STAGE_H
 #define FERRYMAN_TESTS_STAGE_H
 
@@ -15,7 +15,8 @@ struct stage_options {
     bool ascii;
 };
 
-/* fixture: a file of tests/screens, or NULL: nothing has come yet. Fails the test when anything goes wrong. o may be NULL. */
+/* fixture: a file of tests/screens, or NULL: nothing has come yet. Fails the test when anything goes wrong. o may be
+ * NULL. */
 struct stage *stage_open(int rows, int cols, const char *fixture, const struct stage_options *o);
 void stage_close(struct stage *s);
 void stage_feed(struct stage *s, const char *fixture);

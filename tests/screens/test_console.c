@@ -25,7 +25,8 @@ static void screens_of_the_console(void **state) {
     static const struct {
         const char *keys, *golden;
     } screens[] = {
-        {"2 Enter", "detail-claim"}, {"2 Enter G", "detail-claim-end"}, {"s", "sources"}, {"e", "errors"}, {"w", "whoami"}, {"?", "help"},
+        {"2 Enter", "detail-claim"}, {"2 Enter G", "detail-claim-end"}, {"s", "sources"}, {"e", "errors"},
+            {"w", "whoami"}, {"?", "help"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof screens / sizeof *screens; i++) {
@@ -264,15 +265,19 @@ static void the_users_keys(void **state) {
 
 /* Everything at once, at several sizes, must leave the console alive and the screen within its bounds. */
 static void any_keys_at_any_size(void **state) {
-    static const char *const keys[] = {"2", "1", "3", "4", "7", "s", "e", "w", "?", "j", "k", "G", "g", "PgDn", "PgUp", "Enter", "Esc", "Tab", "S-Tab", "/",
-                                       "v", "a", "Backspace", ":", "o", "O", "h", "n", "p", "Space", "y", "^L", "Enter", "Down", "Up", "Y", "l"};
+    static const char *const keys[] = {"2", "1", "3", "4", "7", "s", "e", "w", "?", "j", "k", "G", "g", "PgDn",
+                                       "PgUp", "Enter", "Esc", "Tab", "S-Tab", "/",
+                                       "v", "a", "Backspace", ":", "o", "O", "h", "n", "p", "Space", "y", "^L",
+                                           "Enter", "Down", "Up", "Y", "l"};
     unsigned seed = 3;
     (void)state;
     struct stage *s = stage_open(24, 80, "cluster.ndjson", NULL);
     for (int i = 0; i < 1500; i++) {
         stage_keys(s, keys[(unsigned)rand_r(&seed) % (sizeof keys / sizeof *keys)]);
-        if (i % 40 == 0) stage_resize(s, 3 + (int)((unsigned)rand_r(&seed) % 60), 5 + (int)((unsigned)rand_r(&seed) % 220));
-        if (i % 100 == 50) stage_feed_line(s, i % 200 == 50 ? ROW("zzz", "HOSTILE") : "{\"t\":\"remove\",\"table\":\"claims\",\"key\":\"zzz\",\"seq\":9}");
+        if (i % 40 == 0) stage_resize(s, 3 + (int)((unsigned)rand_r(&seed) % 60),
+                                      5 + (int)((unsigned)rand_r(&seed) % 220));
+        if (i % 100 == 50) stage_feed_line(s, i % 200 == 50 ? ROW("zzz", "HOSTILE")
+                                           : "{\"t\":\"remove\",\"table\":\"claims\",\"key\":\"zzz\",\"seq\":9}");
         if (i == 700) stage_feed(s, "trouble.ndjson");
         if (i % 5 == 0) assert_non_null(stage_text(s));
     }

@@ -38,7 +38,8 @@ static struct key key_of(const char *name) {
 }
 
 static void names_of_keys_go_both_ways(void **state) {
-    static const char *const names[] = {"Enter", "Esc", "Tab", "S-Tab", "Space", "PgDn", "F1", "^L", "j", "G", "?", "/", ":", "é"};
+    static const char *const names[] = {"Enter", "Esc", "Tab", "S-Tab", "Space", "PgDn", "F1", "^L", "j", "G", "?",
+                                        "/", ":", "é"};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct buf text = {0};
@@ -134,7 +135,8 @@ static void documents_have_every_command(void **state) {
         assert_null(command_document(kinds[k], &out));
         for (int c = 1; c < COMMAND_COUNT; c++) {
             const char *palette = command_info((enum command)c)->palette;
-            if (palette && !strchr(palette, '-') && !strstr(buf_str(&out), palette)) fail_msg("%s lacks %s", kinds[k], palette);
+            if (palette && !strchr(palette, '-') && !strstr(buf_str(&out), palette))
+                fail_msg("%s lacks %s", kinds[k], palette);
         }
         buf_free(&out);
     }

@@ -30,9 +30,11 @@ static bool not_hidden(void *arg, const struct row *r) {
     return !arg || !slice_is(row_text(r, CLAIMS_NAMESPACE), arg);
 }
 
-static const struct list_spec spec = {.table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "claims", .accepts = not_hidden};
+static const struct list_spec spec = {.table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0,
+                                      .noun = "claims", .accepts = not_hidden};
 
-static void put(struct world *w, const char *key, const char *ns, const char *name, const char *state, const char *class, int64_t gib) {
+static void put(struct world *w, const char *key, const char *ns, const char *name, const char *state,
+                const char *class, int64_t gib) {
     struct cell c[CLAIMS_COLS] = {{0}};
     c[CLAIMS_NAMESPACE] = cell_text(ns);
     c[CLAIMS_NAME] = cell_text(name);
@@ -48,7 +50,8 @@ static void cut(struct world *w, const char *key) {
 
 static void check_order(struct list *l, const char *want) {
     struct buf is = {0};
-    for (size_t i = 0; i < list_shown(l); i++) buf_printf(&is, "%s%.*s", i ? " " : "", SLICE_FMT(row_key(list_row(l, i))));
+    for (size_t i = 0; i < list_shown(l); i++)
+        buf_printf(&is, "%s%.*s", i ? " " : "", SLICE_FMT(row_key(list_row(l, i))));
     assert_string_equal(buf_str(&is), want);
     buf_free(&is);
 }

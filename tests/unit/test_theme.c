@@ -60,7 +60,8 @@ static void bad_does_not_look_well(void **state) {
         for (size_t d = 0; d < ARRAY_LEN(depths); d++) {
             struct theme *t = NULL;
             err_ignore(theme_load(names[i], depths[d], false, &t), "checked by the test before");
-            struct theme_style ok = theme_style(t, STYLE_OK), bad = theme_style(t, STYLE_BAD), warn = theme_style(t, STYLE_WARN);
+            struct theme_style ok = theme_style(t, STYLE_OK), bad = theme_style(t, STYLE_BAD),
+                warn = theme_style(t, STYLE_WARN);
             assert_true(bad.fg != ok.fg || bad.bg != ok.bg || bad.attrs != ok.attrs);
             assert_true(bad.fg != warn.fg || bad.bg != warn.bg || bad.attrs != warn.attrs);
             assert_true(warn.fg != ok.fg || warn.bg != ok.bg || warn.attrs != ok.attrs);
@@ -81,7 +82,8 @@ static void without_colors_there_are_none(void **state) {
 }
 
 static void ascii_glyphs_are_ascii_and_differ(void **state) {
-    static const enum glyph marks[] = {GLYPH_OK, GLYPH_WARN, GLYPH_BAD, GLYPH_UNKNOWN, GLYPH_STALE, GLYPH_LEADER, GLYPH_BUSY};
+    static const enum glyph marks[] = {GLYPH_OK, GLYPH_WARN, GLYPH_BAD, GLYPH_UNKNOWN, GLYPH_STALE, GLYPH_LEADER,
+                                       GLYPH_BUSY};
     struct theme *t = NULL;
     (void)state;
     err_ignore(theme_load(NULL, 256, true, &t), "checked by the test before");
