@@ -14,7 +14,11 @@
 static const struct command_info infos[COMMAND_COUNT] = {
     [COMMAND_NONE] = {.id = "none", .keys = "", .group = "", .help = ""},
 #define COMMAND(ID, id_, keys_, group_, arming_, palette_, help_) \
-    [COMMAND_##ID] = {.id = #id_, .keys = keys_, .group = group_, .arming = arming_, .palette = palette_,
+    [COMMAND_##ID] = {.id = #id_,             \
+                      .keys = keys_,          \
+                      .group = group_,        \
+                      .arming = arming_,      \
+                      .palette = palette_,    \
                       .help = help_},
 #include "ui/command.def"
 #undef COMMAND
@@ -36,7 +40,7 @@ static const struct {
     struct key key;
 } key_names[] = {
     {"Enter", {.code = KEY_CODE_ENTER}}, {"Esc", {.code = KEY_CODE_ESC}}, {"Tab", {.code = KEY_CODE_TAB}},
-        {"S-Tab", {.code = KEY_CODE_BACKTAB}},
+    {"S-Tab", {.code = KEY_CODE_BACKTAB}},
     {"Backspace", {.code = KEY_CODE_BACKSPACE}}, {"Delete", {.code = KEY_CODE_DELETE}}, {"Up", {.code = KEY_CODE_UP}},
     {"Down", {.code = KEY_CODE_DOWN}}, {"Left", {.code = KEY_CODE_LEFT}}, {"Right", {.code = KEY_CODE_RIGHT}},
     {"Home", {.code = KEY_CODE_HOME}}, {"End", {.code = KEY_CODE_END}}, {"PgUp", {.code = KEY_CODE_PAGE_UP}},

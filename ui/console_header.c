@@ -35,7 +35,7 @@ struct server {
 
 static const struct server servers[] = {
     {"kube", "kube/"}, {"vault", "vault/"}, {"postgres", "postgres/"}, {"alerts", "alerts/"}, {"lvm", "lvm/"},
-        {"http", "http/"},
+    {"http", "http/"},
 };
 
 static struct fresh server_fresh(struct console *c, const struct server *s) {

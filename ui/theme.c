@@ -23,13 +23,13 @@ struct theme {
 
 static const char *const style_names[STYLE_COUNT + 1] = { /* the last is NULL */
     [STYLE_NORMAL] = "normal", [STYLE_DIM] = "dim", [STYLE_BOLD] = "bold", [STYLE_TITLE] = "title",
-        [STYLE_HEADER] = "header",
+    [STYLE_HEADER] = "header",
     [STYLE_COLUMN] = "column", [STYLE_OK] = "ok", [STYLE_WARN] = "warn", [STYLE_BAD] = "bad",
-        [STYLE_UNKNOWN] = "unknown",
+    [STYLE_UNKNOWN] = "unknown",
     [STYLE_STALE] = "stale", [STYLE_LEADER] = "leader", [STYLE_BUSY] = "busy", [STYLE_ACCENT] = "accent",
-        [STYLE_SELECTED] = "selected",
+    [STYLE_SELECTED] = "selected",
     [STYLE_CHANGED] = "changed", [STYLE_BORDER] = "border", [STYLE_BANNER_BAD] = "banner_bad",
-        [STYLE_BANNER_WARN] = "banner_warn",
+    [STYLE_BANNER_WARN] = "banner_warn",
     [STYLE_KEY] = "key", [STYLE_PROMPT] = "prompt",
 };
 
@@ -49,7 +49,7 @@ static const struct {
 /* What a terminal without colours shows, and what a theme's file leaves out. */
 static const unsigned mono_attrs[STYLE_COUNT] = {
     [STYLE_DIM] = THEME_DIM, [STYLE_BOLD] = THEME_BOLD, [STYLE_TITLE] = THEME_BOLD, [STYLE_COLUMN] = THEME_DIM,
-        [STYLE_WARN] = THEME_BOLD,
+    [STYLE_WARN] = THEME_BOLD,
     [STYLE_BAD] = THEME_REVERSE | THEME_BOLD, [STYLE_UNKNOWN] = THEME_DIM, [STYLE_STALE] = THEME_DIM | THEME_UNDERLINE,
     [STYLE_LEADER] = THEME_BOLD, [STYLE_ACCENT] = THEME_BOLD, [STYLE_SELECTED] = THEME_REVERSE,
         [STYLE_CHANGED] = THEME_BOLD,
@@ -236,7 +236,7 @@ bool theme_ascii(const struct theme *t) {
 enum style theme_level_style(enum level l) {
     static const enum style styles[] = {
         [LEVEL_OK] = STYLE_OK, [LEVEL_NONE] = STYLE_NORMAL, [LEVEL_BUSY] = STYLE_BUSY, [LEVEL_WARN] = STYLE_WARN,
-            [LEVEL_BAD] = STYLE_BAD,
+        [LEVEL_BAD] = STYLE_BAD,
         [LEVEL_UNKNOWN] = STYLE_UNKNOWN, [LEVEL_STALE] = STYLE_STALE, [LEVEL_LEADER] = STYLE_LEADER,
     };
     return styles[l];
@@ -245,7 +245,7 @@ enum style theme_level_style(enum level l) {
 enum glyph theme_level_glyph(enum level l) {
     static const enum glyph glyphs[] = {
         [LEVEL_OK] = GLYPH_OK, [LEVEL_NONE] = GLYPH_NONE, [LEVEL_BUSY] = GLYPH_BUSY, [LEVEL_WARN] = GLYPH_WARN,
-            [LEVEL_BAD] = GLYPH_BAD,
+        [LEVEL_BAD] = GLYPH_BAD,
         [LEVEL_UNKNOWN] = GLYPH_UNKNOWN, [LEVEL_STALE] = GLYPH_STALE, [LEVEL_LEADER] = GLYPH_LEADER,
     };
     return glyphs[l];

@@ -26,7 +26,7 @@ static void screens_of_the_console(void **state) {
         const char *keys, *golden;
     } screens[] = {
         {"2 Enter", "detail-claim"}, {"2 Enter G", "detail-claim-end"}, {"s", "sources"}, {"e", "errors"},
-            {"w", "whoami"}, {"?", "help"},
+        {"w", "whoami"}, {"?", "help"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof screens / sizeof *screens; i++) {
