@@ -144,7 +144,7 @@ struct slice kube_pairs_join(struct kube_arena *a, const struct kube_pairs *p) {
 }
 
 void kube_read_int(struct kube_reader *k, void *at) {
-    *(int64_t *)at = json_int(&k->json, KUBE_NONE);
+    *(int64_t *)at = json_int(&k->json, *(int64_t *)at);
 }
 
 void kube_read_bool(struct kube_reader *k, void *at) {
@@ -158,14 +158,14 @@ void kube_read_present(struct kube_reader *k, void *at) {
 
 void kube_read_time(struct kube_reader *k, void *at) {
     int64_t ms;
-    *(int64_t *)at = clock_parse_rfc3339(json_string(&k->json), &ms) ? ms : KUBE_NONE;
+    if (clock_parse_rfc3339(json_string(&k->json), &ms)) *(int64_t *)at = ms;
 }
 
 /* Quantities are strings; the API takes (and old objects hold) plain numbers too. */
 void kube_read_quantity(struct kube_reader *k, void *at) {
     int64_t v;
     struct slice s = json_peek(&k->json) == JSON_NUMBER ? json_raw(&k->json) : json_string(&k->json);
-    *(int64_t *)at = s.p && str_quantity(s, &v) ? v : KUBE_NONE;
+    if (s.p && str_quantity(s, &v)) *(int64_t *)at = v;
 }
 
 static const struct kube_field condition_fields[] = {

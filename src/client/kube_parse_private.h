@@ -39,6 +39,7 @@ struct err *kube_read_object(struct kube_arena *a, struct slice json, const char
 struct slice kube_text(struct kube_reader *k); /* the next string, clean */
 void kube_texts_add(struct kube_reader *k, struct kube_texts *t, struct slice s);
 
+/* What cannot be read leaves numbers and times as they were preset. */
 void kube_read_text(struct kube_reader *k, void *at);     /* struct slice */
 void kube_read_texts(struct kube_reader *k, void *at);    /* struct kube_texts, from an array of strings */
 void kube_read_joined(struct kube_reader *k, void *at);   /* struct slice "a,b", from an array of strings */
