@@ -289,16 +289,18 @@ class Proxy:
         self.listener.listen(64)
         self.port = self.listener.getsockname()[1]
         self.pairs, self.dropping = [], False
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
-    def _accept(self):
+    def _accept(self, listener):
         while True:
             try:
-                a, _ = self.listener.accept()
+                a, _ = listener.accept()
+            except OSError:
+                return
+            try:
                 b = socket.create_connection(self.target)
             except OSError:
-                if self.listener.fileno() < 0:
-                    return
+                a.close()
                 continue
             self.pairs.append((a, b))
             if self.dropping:
@@ -342,12 +344,25 @@ class Proxy:
     def restore(self):
         self.dropping = False
         port = self.port
-        self.listener.close()
+        self._stop_listening()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", port))
         self.listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def _stop_listening(self):
+        """Closing alone would leave a blocked accept listening."""
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+
+    def refuse(self):
+        """From now on connections are refused, and those that are open are closed; until restore()."""
+        self._stop_listening()
+        self.close_all()
 
     def close_all(self):
         for pair in self.pairs:
@@ -359,7 +374,7 @@ class Proxy:
         self.pairs.clear()
 
     def close(self):
-        self.listener.close()
+        self._stop_listening()
         self.close_all()
 
 
