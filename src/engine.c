@@ -34,10 +34,14 @@ struct engine {
     void *turn_arg;
 };
 
-static void tick(void *arg) {
-    struct engine *e = arg;
+static void note_stall(struct engine *e) {
     int64_t stall = loop_stall_us(e->loop);
     if (stall > e->longest_turn_us) e->longest_turn_us = stall;
+}
+
+static void tick(void *arg) {
+    struct engine *e = arg;
+    note_stall(e);
     world_set_now(e->world, clock_wall_ms());
     gates_update(e->world);
     if (e->on_tick) e->on_tick(e->tick_arg);
@@ -112,6 +116,7 @@ struct engine *engine_new(struct loop *l, const struct setup *setup) {
 
 void engine_free(struct engine *e) {
     if (!e) return;
+    note_stall(e);
     log_info("longest turn of the loop: %lld us", (long long)e->longest_turn_us);
     loop_on_turn(e->loop, NULL, NULL);
     timer_free(e->tick);

@@ -21,6 +21,7 @@ struct peer {
     struct sock *sock;
     struct stream_writer *writer;
     struct buf in;
+    bool again; /* pump_again is deferred */
     struct peer *next;
 };
 
@@ -39,13 +40,24 @@ static size_t count(const struct engine_server *s) {
     return n;
 }
 
-/* Gives a reader what it has room for. */
+static void pump_again(void *arg);
+
+/* Gives a reader what it has room for, a chunk in each turn. When the kernel has taken all of it, nothing else would call us. */
 static void pump(struct peer *p) {
     struct buf out = {0};
     if (sock_queued(p->sock) >= CHUNK) return;
-    stream_writer_fill(p->writer, &out, CHUNK);
-    if (out.len) sock_write(p->sock, out.p, out.len);
+    bool more = stream_writer_fill(p->writer, &out, CHUNK);
+    size_t queued = sock_write(p->sock, out.p, out.len);
     buf_free(&out);
+    if (!more || queued || p->again) return;
+    p->again = true;
+    loop_defer(p->server->loop, pump_again, p);
+}
+
+static void pump_again(void *arg) {
+    struct peer *p = arg;
+    p->again = false;
+    pump(p);
 }
 
 static void on_turn(void *arg) {
@@ -68,6 +80,7 @@ static void peer_free(struct peer *p) {
     struct peer **at = &s->peers;
     while (*at && *at != p) at = &(*at)->next;
     if (*at) *at = p->next;
+    loop_undefer(s->loop, p);
     stream_writer_free(p->writer);
     sock_free(p->sock);
     buf_free(&p->in);

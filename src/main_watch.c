@@ -19,15 +19,28 @@ struct watch {
     struct loop *loop;
     struct stream_writer *writer;
     struct sock *out;
+    bool again; /* pump_again is deferred */
 };
 
+static void pump_again(void *arg);
+
+/* A chunk in each turn. When the kernel has taken all of it, nothing else would call us. */
 static void pump(void *arg) {
     struct watch *w = arg;
     struct buf text = {0};
     if (!w->out || sock_queued(w->out) >= CHUNK) return;
-    stream_writer_fill(w->writer, &text, CHUNK);
-    if (text.len) sock_write(w->out, text.p, text.len);
+    bool more = stream_writer_fill(w->writer, &text, CHUNK);
+    size_t queued = sock_write(w->out, text.p, text.len);
     buf_free(&text);
+    if (!more || queued || w->again) return;
+    w->again = true;
+    loop_defer(w->loop, pump_again, w);
+}
+
+static void pump_again(void *arg) {
+    struct watch *w = arg;
+    w->again = false;
+    pump(w);
 }
 
 static void on_tick(void *arg) {
@@ -66,6 +79,7 @@ static struct err *watch(const struct setup *setup) {
         engine_on_tick(engine, on_tick, &w);
         loop_run(w.loop);
     }
+    loop_undefer(w.loop, &w);
     sock_free(w.out);
     signals_free(signals);
     stream_writer_free(w.writer);
