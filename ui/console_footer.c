@@ -24,19 +24,31 @@ static int hint(struct console *c, int y, int x, int end, enum command command, 
     return used + 2;
 }
 
-static const struct {
-    enum command command;
-    const char *word;
-} always[] = {{COMMAND_FILTER, "filter"}, {COMMAND_PALETTE, "command"}, {COMMAND_HELP, "help"}};
+/* Columns of the screens' keys, all of them. */
+static int screens_cols(struct console *c) {
+    int cols = 1;
+    for (size_t i = 0; screen_table[i]; i++)
+        if (screen_table[i]->root) cols += hint_cols(c, screen_table[i]->go, screen_table[i]->title);
+    return cols;
+}
 
-/* Keys that are always there stand at the right; the screens at the left; between them what this screen has of its
- * own. */
+/* The keys that are always there stand at the right. Where the screens need the room, the filter's is left out. */
+static int draw_always(struct console *c, int y, int cols) {
+    int right = cols, rest = hint_cols(c, COMMAND_PALETTE, "command") + hint_cols(c, COMMAND_HELP, "help");
+    bool filter = console_list(c) != NULL;
+    if (c->depth == 1 && screens_cols(c) + rest + hint_cols(c, COMMAND_FILTER, "filter") > cols + 2) filter = false;
+    right -= rest + (filter ? hint_cols(c, COMMAND_FILTER, "filter") : 0);
+    int x = right + 1;
+    if (filter) x += hint(c, y, x, cols + 1, COMMAND_FILTER, "filter", false);
+    x += hint(c, y, x, cols + 1, COMMAND_PALETTE, "command", false);
+    hint(c, y, x, cols + 1, COMMAND_HELP, "help", false);
+    return right;
+}
+
+/* The screens at the left, and between them and the right what this screen has of its own. */
 static void draw_keys(struct console *c, int y, int cols) {
     struct opened *top = console_top(c);
-    int right = cols, x = 1;
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (always[i].command != COMMAND_FILTER || console_list(c))
-            right -= hint_cols(c, always[i].command, always[i].word);
+    int x = 1, right = draw_always(c, y, cols);
     if (c->depth > 1) x += hint(c, y, x, right, COMMAND_BACK, "back", false);
     for (size_t i = 0; screen_table[i] && c->depth == 1; i++)
         if (screen_table[i]->root)
@@ -48,9 +60,6 @@ static void draw_keys(struct console *c, int y, int cols) {
             if (*p == '_') *p = ' ';
         x += hint(c, y, x, right - 2, *own, word, false);
     }
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (always[i].command != COMMAND_FILTER || console_list(c))
-            right += hint(c, y, right, cols + 2, always[i].command, always[i].word, false);
 }
 
 void footer_draw(struct console *c) {

@@ -1,6 +1,7 @@
 /* Everything about one row: its fields by the schema, where they come from, and the rows that belong to it (its
  * volume, class, pods, events, …), each of which Enter opens in turn. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -142,18 +143,39 @@ static void describe(const struct world *w, const struct row *r, struct buf *out
     describe_more(r, out);
 }
 
+/* Events newest first, everything else by name: the world's own order may change with any row. */
+static int compare_rows(const void *a, const void *b) {
+    const struct row *x = *(const struct row *const *)a, *y = *(const struct row *const *)b;
+    if (row_table(x) == T_EVENTS) {
+        int64_t p = row_int(x, EVENTS_LAST, 0), q = row_int(y, EVENTS_LAST, 0);
+        if (p != q) return p < q ? 1 : -1;
+    }
+    int d = slice_cmp(row_name(x), row_name(y));
+    return d ? d : slice_cmp(row_key(x), row_key(y));
+}
+
 static void add_relation(struct state *s, const struct relation *rel, const struct row *from) {
     const struct world *w = s->ui->world;
-    size_t found = 0;
+    const struct row **rows = NULL;
+    size_t found = 0, cap = 0;
     for (const struct row *to = world_first(w, rel->to); to; to = world_next(w, to)) {
-        struct buf text = {0};
         if (!related(rel, from, to)) continue;
-        if (found == 0) pager_heading(s->pager, rel->title);
-        if (++found > RELATED_MAX) continue;
+        if (found == cap) {
+            cap = cap ? cap * 2 : 16;
+            rows = mem_reallocarray(rows, cap, sizeof *rows);
+        }
+        rows[found++] = to;
+    }
+    if (found) pager_heading(s->pager, rel->title);
+    if (found) qsort(rows, found, sizeof *rows, compare_rows);
+    for (size_t i = 0; i < found && i < RELATED_MAX; i++) {
+        struct buf text = {0};
+        const struct row *to = rows[i];
         describe(w, to, &text);
         pager_link(s->pager, row_state(to), buf_slice(&text), rel->to, row_key(to));
         buf_free(&text);
     }
+    mem_free(rows);
     if (found > RELATED_MAX) {
         char more[64];
         snprintf(more, sizeof more, "and %zu more", found - RELATED_MAX);

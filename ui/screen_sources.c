@@ -20,9 +20,9 @@ static enum style error_style(const struct world *w, const struct row *r) {
 
 static const struct list_col cols[] = {
     {.title = "STATE", .col = SOURCES_STATE, .min = 15},
-    {.title = "SOURCE", .col = -1, .text = source_text, .min = 26, .max = 34},
-    {.title = "ROWS", .col = SOURCES_OBJECTS, .min = 6, .right = true, .drop = 2},
-    {.title = "REQ/MIN", .col = SOURCES_REQUESTS, .min = 7, .right = true, .drop = 4},
+    {.title = "SOURCE", .col = -1, .text = source_text, .min = 26, .max = 48},
+    {.title = "ROWS", .col = SOURCES_OBJECTS, .min = 6, .right = true, .drop = 2, .none = "–"},
+    {.title = "REQ/MIN", .col = SOURCES_REQUESTS, .min = 7, .right = true, .drop = 4, .none = "–"},
     {.title = "LAST OK", .col = SOURCES_LAST_OK, .min = 7, .right = true, .none = "never"},
     {.title = "SINCE", .col = SOURCES_SINCE, .min = 7, .right = true, .drop = 3, .none = "–"},
     {.title = "NEXT TRY", .col = SOURCES_NEXT_TRY, .min = 8, .right = true, .drop = 1, .none = "–"},
