@@ -84,6 +84,11 @@ def create(api):
     put(ns(APPS, "immich", "deployments"), deployment("immich-postgresql", "tensorchord/pgvecto-rs:pg16", ["postgres-data"]), deployment("immich-server", "immich", ["library"]))
     put(ns(APPS, "media", "deployments"), deployment("jellyfin", "jellyfin", ["config"]))
     put(ns("/apis/policy/v1", "vault", "poddisruptionbudgets"), {**named("vault"), "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"component": "server"}}}})
+    put(ns(CORE, "vault", "services"), {**named("vault-internal"), "spec": {"clusterIP": "None", "selector": {"component": "server"}, "ports": [{"name": "http", "port": 8200}]}})
+    put(ns(CORE, "immich", "resourcequotas"), {**named("storage"), "spec": {"hard": {"requests.storage": "500Gi"}}})
+    put(ns("/apis/autoscaling/v2", "immich", "horizontalpodautoscalers"), {**named("server"), "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "immich-server"}, "maxReplicas": 2}})
+    put(ns("/apis/coordination.k8s.io/v1", "vault", "leases"), {**named("held"), "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 15}})
     run_once = {"template": {"spec": pod_spec("backup", ["vault-backup-host"], restartPolicy="Never")}}
     put(ns(BATCH, "vault", "cronjobs"), {**named("vault-raft-backup"), "spec": {"schedule": "0 2 * * *", "jobTemplate": {"spec": run_once}}})
     put(ns(BATCH, "vault", "jobs"), {**named("vault-raft-backup-now"), "spec": run_once})

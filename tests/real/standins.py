@@ -75,7 +75,8 @@ class Kubelet:
     def _node(self, name, i):
         if not self.api.get("/api/v1/nodes/" + name):
             labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/region": "home", "topology.kubernetes.io/zone": name}
-            self.api.must("POST", "/api/v1/nodes", {"metadata": {"name": name, "labels": labels}})
+            attaches = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+            self.api.must("POST", "/api/v1/nodes", {"metadata": {"name": name, "labels": labels, "annotations": attaches}})
             self.api.must("POST", "/apis/storage.k8s.io/v1/csinodes", {"metadata": {"name": name}, "spec": {"drivers": [
                 {"name": NFS, "nodeID": name, "topologyKeys": None},
                 {"name": BLOCK, "nodeID": name, "topologyKeys": ["topology.kubernetes.io/zone"], "allocatable": {"count": 24}}]}})
