@@ -38,7 +38,7 @@ struct err *kube_read_object(struct kube_arena *a, struct slice json, const char
     return e ? e : check(meta, kind);
 }
 
-/* ---- Values ------------------------------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
 
 struct slice kube_text(struct kube_reader *k) {
     struct slice s = json_string(&k->json);
@@ -96,7 +96,8 @@ void kube_read_joined(struct kube_reader *k, void *at) {
 void kube_read_modes(struct kube_reader *k, void *at) {
     static const struct {
         const char *name, *word;
-    } modes[] = {{"ReadWriteOnce", "RWO"}, {"ReadWriteMany", "RWX"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteOncePod", "RWOP"}};
+    } modes[] = {
+        {"ReadWriteOnce", "RWO"}, {"ReadWriteMany", "RWX"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteOncePod", "RWOP"}};
     struct kube_texts list = {0};
     kube_read_texts(k, &list);
     for (size_t i = 0; i < list.n; i++)

@@ -51,7 +51,7 @@ struct kube_meta {
 /* The metadata alone, of any kind. */
 struct err *kube_meta_parse(struct kube_arena *a, struct slice json, struct kube_meta *ret) MUST_CHECK;
 
-/* ---- Storage ------------------------------------------------------------------------------------------------------ */
+/* ---- Storage ----------------------------------------------------------------------------------------------------- */
 
 struct kube_claim {
     struct kube_meta meta;
@@ -88,7 +88,7 @@ struct kube_attachment {
 };
 struct err *kube_attachment_parse(struct kube_arena *a, struct slice json, struct kube_attachment *ret) MUST_CHECK;
 
-/* ---- Pods and what makes them ------------------------------------------------------------------------------------- */
+/* ---- Pods and what makes them ------------------------------------------------------------------------------------ */
 
 struct kube_podspec {
     struct slice node, container, image; /* of the first container */
@@ -131,7 +131,7 @@ struct kube_job {
 };
 struct err *kube_job_parse(struct kube_arena *a, struct slice json, struct kube_job *ret) MUST_CHECK;
 
-/* ---- Nodes -------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes ------------------------------------------------------------------------------------------------------- */
 
 struct kube_node {
     struct kube_meta meta;
@@ -148,7 +148,7 @@ struct kube_csinode {
 };
 struct err *kube_csinode_parse(struct kube_arena *a, struct slice json, struct kube_csinode *ret) MUST_CHECK;
 
-/* ---- Events and the small kinds ----------------------------------------------------------------------------------- */
+/* ---- Events and the small kinds ---------------------------------------------------------------------------------- */
 
 /* Both shapes: core/v1 and events.k8s.io/v1. */
 struct kube_event {

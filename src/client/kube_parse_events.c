@@ -70,7 +70,7 @@ struct err *kube_event_parse(struct kube_arena *a, struct slice json, struct kub
     return NULL;
 }
 
-/* ---- Leases ------------------------------------------------------------------------------------------------------- */
+/* ---- Leases ------------------------------------------------------------------------------------------------------ */
 
 static const struct kube_field lease_spec[] = {
     KUBE_FIELD("holderIdentity", kube_read_text, struct kube_lease, holder),
@@ -87,7 +87,8 @@ static const struct kube_field lease_fields[] = {
 };
 
 struct err *kube_lease_parse(struct kube_arena *a, struct slice json, struct kube_lease *ret) {
-    struct kube_lease l = {.meta = KUBE_META_INIT, .duration_s = KUBE_NONE, .renewed = KUBE_NONE, .transitions = KUBE_NONE};
+    struct kube_lease l = {
+        .meta = KUBE_META_INIT, .duration_s = KUBE_NONE, .renewed = KUBE_NONE, .transitions = KUBE_NONE};
     struct err *e = kube_read_object(a, json, "Lease", lease_fields, &l, &l.meta);
     if (!e) *ret = l;
     return e;

@@ -16,7 +16,8 @@ static void read_spec_fields(struct kube_reader *k, void *at) {
     struct slice key;
     if (!json_enter_object(&k->json)) return;
     while (json_next_key(&k->json, &key)) {
-        if (!slice_is(key, "f:volumeName") && !slice_is(key, "f:nodeName") && !slice_is(key, "f:claimRef") && !slice_is(key, "."))
+        if (!slice_is(key, "f:volumeName") && !slice_is(key, "f:nodeName") && !slice_is(key, "f:claimRef") &&
+            !slice_is(key, "."))
             *spec = true;
         json_skip(&k->json);
     }
@@ -35,7 +36,8 @@ static const struct kube_field managed_fields[] = {
     KUBE_FIELDS_END,
 };
 
-/* The manager of the latest entry that owns something of the spec; times are RFC 3339 in UTC, so their bytes compare. */
+/* The manager of the latest entry that owns something of the spec; times are RFC 3339 in UTC, so their bytes compare.
+ */
 static void read_managers(struct kube_reader *k, void *at) {
     struct slice *manager = at, latest = {NULL, 0};
     if (!json_enter_array(&k->json)) return;
@@ -86,7 +88,8 @@ static void read_annotations(struct kube_reader *k, void *at) {
             struct slice s = kube_text(k);
             if (!m->provisioner.p) m->provisioner = s;
         } else if (slice_is(key, "volume.beta.kubernetes.io/storage-class")) m->class_annotation = kube_text(k);
-        else if (slice_is(key, "storageclass.kubernetes.io/is-default-class")) m->default_class = slice_is(json_string(&k->json), "true");
+        else if (slice_is(key, "storageclass.kubernetes.io/is-default-class"))
+            m->default_class = slice_is(json_string(&k->json), "true");
         else json_skip(&k->json);
     }
 }

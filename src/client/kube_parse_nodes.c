@@ -10,8 +10,10 @@ static void read_node_conditions(struct kube_reader *k, void *at) {
         bool ready = slice_is(c.type, "Ready");
         if (ready) n->ready = c.status;
         if (slice_is(c.status, ready ? "True" : "False") || !c.type.n) continue;
-        kube_texts_add(k, &problems, ready ? kube_arena_printf(k->arena, "%.*s", c.reason.p ? (int)c.reason.n : 8, c.reason.p ? c.reason.p : "NotReady")
-                                           : c.type);
+        kube_texts_add(k, &problems,
+                       ready ? kube_arena_printf(k->arena, "%.*s", c.reason.p ? (int)c.reason.n : 8,
+                                                 c.reason.p ? c.reason.p : "NotReady")
+                             : c.type);
     }
     n->problems = kube_texts_join(k->arena, &problems);
 }
@@ -68,7 +70,7 @@ struct err *kube_node_parse(struct kube_arena *a, struct slice json, struct kube
     return NULL;
 }
 
-/* ---- CSINodes ----------------------------------------------------------------------------------------------------- */
+/* ---- CSINodes ---------------------------------------------------------------------------------------------------- */
 
 struct driver {
     struct slice name;
@@ -93,8 +95,10 @@ static void read_drivers(struct kube_reader *k, void *at) {
         struct driver d = {.count = KUBE_NONE};
         kube_read_fields(k, driver_fields, &d);
         if (!d.name.n) continue;
-        kube_texts_add(k, &list, d.count == KUBE_NONE ? d.name
-                                                      : kube_arena_printf(k->arena, "%.*s %lld volumes", SLICE_FMT(d.name), (long long)d.count));
+        kube_texts_add(k, &list,
+                       d.count == KUBE_NONE
+                           ? d.name
+                           : kube_arena_printf(k->arena, "%.*s %lld volumes", SLICE_FMT(d.name), (long long)d.count));
     }
     *(struct slice *)at = kube_texts_join(k->arena, &list);
 }

@@ -4,17 +4,20 @@
 #include "base/mem.h"
 #include "client/kube_parse_private.h"
 
-/* ---- Pod specs ---------------------------------------------------------------------------------------------------- */
+/* ---- Pod specs --------------------------------------------------------------------------------------------------- */
 
 /* Names of images whose data NFS can hurt. */
 static const char *const database_images[] = {
-    "postgres", "postgis", "pgvecto", "timescale", "patroni", "spilo", "vault", "openbao", "etcd", "consul", "mysql",
-    "mariadb", "percona", "galera", "mongo", "redis", "valkey", "cockroach", "cassandra", "scylla", "influxdb", "rabbitmq",
+    "postgres", "postgis",   "pgvecto",   "timescale", "patroni",  "spilo",    "vault", "openbao",
+    "etcd",     "consul",    "mysql",     "mariadb",   "percona",  "galera",   "mongo", "redis",
+    "valkey",   "cockroach", "cassandra", "scylla",    "influxdb", "rabbitmq",
 };
 
-/* "registry/path/name:tag@digest": whether the name is that of a database. A tool for one (exporter, backup, client) is not. */
+/* "registry/path/name:tag@digest": whether the name is that of a database. A tool for one (exporter, backup, client) is
+ * not. */
 static bool is_database(struct slice image) {
-    static const char *const tools[] = {"exporter", "backup", "client", "operator", "proxy", "pgadmin", "commander", "injector"};
+    static const char *const tools[] = {"exporter", "backup",  "client",    "operator",
+                                        "proxy",    "pgadmin", "commander", "injector"};
     struct slice name = image, part;
     while (slice_cut(&image, '/', &part)) name = part;
     slice_cut(&name, '@', &part);
@@ -107,7 +110,7 @@ void kube_read_podspec(struct kube_reader *k, void *at) {
     kube_read_fields(k, podspec_fields, at);
 }
 
-/* ---- Pods --------------------------------------------------------------------------------------------------------- */
+/* ---- Pods -------------------------------------------------------------------------------------------------------- */
 
 struct container_status {
     struct slice waiting, waiting_message, terminated;
@@ -150,7 +153,8 @@ static const struct kube_field container_status_fields[] = {
 static void count_container(struct kube_pod *p, const struct container_status *c, bool init) {
     if (c->ready && (!init || c->started != KUBE_NONE)) p->ready++;
     if (c->restarts > 0) p->restarts += c->restarts;
-    if (c->started != KUBE_NONE && !init && (p->started == KUBE_NONE || c->started < p->started)) p->started = c->started;
+    if (c->started != KUBE_NONE && !init && (p->started == KUBE_NONE || c->started < p->started))
+        p->started = c->started;
     if (c->waiting.n && !slice_is(c->waiting, "PodInitializing") && !slice_is(c->waiting, "ContainerCreating")) {
         p->reason = c->waiting;
         p->message = c->waiting_message;
@@ -227,7 +231,8 @@ struct err *kube_pod_parse(struct kube_arena *a, struct slice json, struct kube_
     if (e) return e;
     struct kube_reader k = {.arena = a};
     for (size_t i = 0; i < p.spec.ephemeral.n; i++)
-        kube_texts_add(&k, &p.spec.claims, kube_arena_printf(a, "%.*s-%.*s", SLICE_FMT(p.meta.name), SLICE_FMT(p.spec.ephemeral.v[i])));
+        kube_texts_add(&k, &p.spec.claims,
+                       kube_arena_printf(a, "%.*s-%.*s", SLICE_FMT(p.meta.name), SLICE_FMT(p.spec.ephemeral.v[i])));
     p.owner = owner_of(a, &p.meta);
     *ret = p;
     return NULL;

@@ -1,7 +1,7 @@
 /* Endpoint slices, disruption budgets, quotas, autoscalers: kinds of which one line is shown. */
 #include "client/kube_parse_private.h"
 
-/* ---- Endpoint slices ---------------------------------------------------------------------------------------------- */
+/* ---- Endpoint slices --------------------------------------------------------------------------------------------- */
 
 struct endpoint {
     struct kube_texts addresses;
@@ -67,8 +67,9 @@ static void read_ports(struct kube_reader *k, void *at) {
         struct port p = {.number = KUBE_NONE};
         kube_read_fields(k, fields, &p);
         if (p.number == KUBE_NONE) continue;
-        kube_texts_add(k, &list, p.name.n ? kube_arena_printf(k->arena, "%.*s %lld", SLICE_FMT(p.name), (long long)p.number)
-                                          : kube_arena_printf(k->arena, "%lld", (long long)p.number));
+        kube_texts_add(k, &list,
+                       p.name.n ? kube_arena_printf(k->arena, "%.*s %lld", SLICE_FMT(p.name), (long long)p.number)
+                                : kube_arena_printf(k->arena, "%lld", (long long)p.number));
     }
     *(struct slice *)at = kube_texts_join(k->arena, &list);
 }
@@ -89,7 +90,7 @@ struct err *kube_endpoints_parse(struct kube_arena *a, struct slice json, struct
     return NULL;
 }
 
-/* ---- Disruption budgets ------------------------------------------------------------------------------------------- */
+/* ---- Disruption budgets ------------------------------------------------------------------------------------------ */
 
 struct pdb {
     struct kube_meta meta;
@@ -117,13 +118,13 @@ struct err *kube_pdb_parse(struct kube_arena *a, struct slice json, struct kube_
     *ret = (struct kube_budget){
         .meta = p.meta,
         .blocked = p.allowed <= 0 && p.pods > 0,
-        .summary = kube_arena_printf(a, "%lld allowed, %lld of %lld healthy, %lld wanted", (long long)p.allowed, (long long)p.healthy,
-                                     (long long)p.pods, (long long)p.wanted),
+        .summary = kube_arena_printf(a, "%lld allowed, %lld of %lld healthy, %lld wanted", (long long)p.allowed,
+                                     (long long)p.healthy, (long long)p.pods, (long long)p.wanted),
     };
     return NULL;
 }
 
-/* ---- Quotas ------------------------------------------------------------------------------------------------------- */
+/* ---- Quotas ------------------------------------------------------------------------------------------------------ */
 
 struct quota {
     struct kube_meta meta;
@@ -161,13 +162,15 @@ struct err *kube_quota_parse(struct kube_arena *a, struct slice json, struct kub
         const struct kube_pair *h = &q.hard.v[i];
         struct slice text = used_of(&q.used, h->key);
         exceeded = exceeded || (str_quantity(text, &used) && str_quantity(h->value, &hard) && used >= hard);
-        kube_texts_add(&k, &lines, kube_arena_printf(a, "%.*s %.*s of %.*s", SLICE_FMT(h->key), SLICE_FMT(text), SLICE_FMT(h->value)));
+        kube_texts_add(
+            &k, &lines,
+            kube_arena_printf(a, "%.*s %.*s of %.*s", SLICE_FMT(h->key), SLICE_FMT(text), SLICE_FMT(h->value)));
     }
     *ret = (struct kube_budget){.meta = q.meta, .exceeded = exceeded, .summary = kube_texts_join(a, &lines)};
     return NULL;
 }
 
-/* ---- Autoscalers -------------------------------------------------------------------------------------------------- */
+/* ---- Autoscalers ------------------------------------------------------------------------------------------------- */
 
 struct hpa {
     struct kube_meta meta;
@@ -206,8 +209,8 @@ struct err *kube_hpa_parse(struct kube_arena *a, struct slice json, struct kube_
     if (e) return e;
     *ret = (struct kube_budget){
         .meta = h.meta,
-        .summary = kube_arena_printf(a, "%lld-%lld replicas, now %lld, of %.*s/%.*s", (long long)h.min, (long long)h.max, (long long)h.current,
-                                     SLICE_FMT(h.kind), SLICE_FMT(h.name)),
+        .summary = kube_arena_printf(a, "%lld-%lld replicas, now %lld, of %.*s/%.*s", (long long)h.min,
+                                     (long long)h.max, (long long)h.current, SLICE_FMT(h.kind), SLICE_FMT(h.name)),
     };
     return NULL;
 }

@@ -3,7 +3,7 @@
 
 #include "client/kube_parse_private.h"
 
-/* ---- Claims ------------------------------------------------------------------------------------------------------- */
+/* ---- Claims ------------------------------------------------------------------------------------------------------ */
 
 static const struct kube_field claim_requests[] = {
     KUBE_FIELD("storage", kube_read_quantity, struct kube_claim, request),
@@ -50,7 +50,7 @@ struct err *kube_claim_parse(struct kube_arena *a, struct slice json, struct kub
     return NULL;
 }
 
-/* ---- Volumes ------------------------------------------------------------------------------------------------------ */
+/* ---- Volumes ----------------------------------------------------------------------------------------------------- */
 
 static const struct kube_field volume_capacity[] = {
     KUBE_FIELD("storage", kube_read_quantity, struct kube_volume, capacity),
@@ -176,7 +176,7 @@ struct err *kube_volume_parse(struct kube_arena *a, struct slice json, struct ku
     return NULL;
 }
 
-/* ---- Storage classes ---------------------------------------------------------------------------------------------- */
+/* ---- Storage classes --------------------------------------------------------------------------------------------- */
 
 static const struct kube_field class_fields[] = {
     KUBE_FIELD("metadata", kube_read_meta, struct kube_class, meta),
@@ -196,7 +196,7 @@ struct err *kube_class_parse(struct kube_arena *a, struct slice json, struct kub
     return e;
 }
 
-/* ---- Volume attachments ------------------------------------------------------------------------------------------- */
+/* ---- Volume attachments ------------------------------------------------------------------------------------------ */
 
 static const struct kube_field attachment_source[] = {
     KUBE_FIELD("persistentVolumeName", kube_read_text, struct kube_attachment, volume),

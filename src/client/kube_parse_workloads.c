@@ -27,7 +27,7 @@ static void zero_counts(struct kube_workload *w) {
     w->observed = or_zero(w->observed);
 }
 
-/* ---- Deployments -------------------------------------------------------------------------------------------------- */
+/* ---- Deployments ------------------------------------------------------------------------------------------------- */
 
 static void read_deployment_conditions(struct kube_reader *k, void *at) {
     struct kube_workload *w = at;
@@ -69,7 +69,7 @@ struct err *kube_deployment_parse(struct kube_arena *a, struct slice json, struc
     return NULL;
 }
 
-/* ---- Stateful sets ------------------------------------------------------------------------------------------------ */
+/* ---- Stateful sets ----------------------------------------------------------------------------------------------- */
 
 static void read_claim_templates(struct kube_reader *k, void *at) {
     struct kube_workload *w = at;
@@ -109,7 +109,7 @@ struct err *kube_statefulset_parse(struct kube_arena *a, struct slice json, stru
     return NULL;
 }
 
-/* ---- Cron jobs ---------------------------------------------------------------------------------------------------- */
+/* ---- Cron jobs --------------------------------------------------------------------------------------------------- */
 
 static void read_active(struct kube_reader *k, void *at) {
     int64_t n = 0;
@@ -161,7 +161,7 @@ struct err *kube_cronjob_parse(struct kube_arena *a, struct slice json, struct k
     return NULL;
 }
 
-/* ---- Jobs --------------------------------------------------------------------------------------------------------- */
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
 /* Finished jobs have two conditions (facts/kube-observed.md §4): Complete or Failed is the one that counts, and only it
  * has the time of a failure. */

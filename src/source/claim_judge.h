@@ -16,7 +16,7 @@ struct claim_facts {
     bool may_remain;       /* the plan lets it stay */
     bool has_plan;
     /* Who uses it (pods that are not finished, templates), by what they are. */
-    bool plan_mounts;      /* a pod or template of a workload of the plan; or it is named by a template of the plan's set */
+    bool plan_mounts; /* a pod or template of a workload of the plan; or it is named by a template of the plan's set */
     bool plan_mounted;     /* that was so, or the workload beside it has moved away from such a claim */
     bool others_mount;     /* other pods or templates that run for long */
     bool stateful_mounts;  /* a pod or template of a stateful set */

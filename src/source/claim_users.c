@@ -36,7 +36,8 @@ static void free_held(void *value) {
     struct held *h = value;
     if (!h) return;
     for (size_t i = 0; i < h->n; i++) mem_free(h->keys[i]);
-    char *text = (char *)(uintptr_t)h->user.text, *database = (char *)(uintptr_t)h->user.database; /* ours: copied in hold */
+    char *text = (char *)(uintptr_t)h->user.text,
+         *database = (char *)(uintptr_t)h->user.database; /* ours: copied in hold */
     mem_free(text);
     mem_free(database);
     mem_free(h);
@@ -66,8 +67,8 @@ static struct held *hold(const struct claim_user *user, const struct slice *keys
 }
 
 static bool same(const struct held *h, const struct claim_user *user, const struct slice *keys, size_t n) {
-    if (h->n != n || h->user.flags != user->flags || h->user.replicas != user->replicas || !str_eq(h->user.text, user->text) ||
-        !str_eq(h->user.database, user->database))
+    if (h->n != n || h->user.flags != user->flags || h->user.replicas != user->replicas ||
+        !str_eq(h->user.text, user->text) || !str_eq(h->user.database, user->database))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!slice_is(keys[i], h->keys[i])) return false;
@@ -114,7 +115,8 @@ static void replace(struct claim_users *u, struct slice uid, struct held *now) {
     free_held(old);
 }
 
-void claim_users_set(struct claim_users *u, struct slice uid, const struct claim_user *user, const struct slice *keys, size_t n) {
+void claim_users_set(struct claim_users *u, struct slice uid, const struct claim_user *user, const struct slice *keys,
+                     size_t n) {
     const struct held *old = map_get(u->by_uid, uid);
     if (n == 0) {
         if (old) replace(u, uid, NULL);

@@ -32,7 +32,8 @@ typedef void (*claim_users_fn)(void *arg, struct slice key);
 struct claim_users *claim_users_new(claim_users_fn changed, void *arg);
 void claim_users_free(struct claim_users *u);
 /* Replaces what `uid` uses by these keys (n may be 0); everything is copied. */
-void claim_users_set(struct claim_users *u, struct slice uid, const struct claim_user *user, const struct slice *keys, size_t n);
+void claim_users_set(struct claim_users *u, struct slice uid, const struct claim_user *user, const struct slice *keys,
+                     size_t n);
 void claim_users_drop(struct claim_users *u, struct slice uid);
 /* The users of a key, pods first, by their text; *ret_n may be 0. Valid until the next change. */
 const struct claim_user *const *claim_users_of(const struct claim_users *u, struct slice key, size_t *ret_n);

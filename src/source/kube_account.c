@@ -75,7 +75,7 @@ void kube_account_free(struct kube_account *a) {
     mem_free(a);
 }
 
-/* ---- What the client says ----------------------------------------------------------------------------------------- */
+/* ---- What the client says ---------------------------------------------------------------------------------------- */
 
 void kube_account_identity(void *arg, const char *user, const char *groups, const char *method, int64_t expires_ms) {
     struct kube_account *a = ((struct kube_source *)arg)->account;
@@ -120,7 +120,7 @@ bool kube_account_unwell(const struct kube_account *a) {
     return a->unwell;
 }
 
-/* ---- The cluster's uid -------------------------------------------------------------------------------------------- */
+/* ---- The cluster's uid ------------------------------------------------------------------------------------------- */
 
 static void on_namespace(void *arg, const struct http_result *r, const struct err *e) {
     struct kube_account *a = arg;
@@ -145,10 +145,13 @@ static void on_namespace(void *arg, const struct http_result *r, const struct er
 
 static void ask_uid(struct kube_account *a) {
     a->uid_asked_ms = clock_mono_ms();
-    a->request = kube_start(a->s->client, &(struct kube_call){.path = "/api/v1/namespaces/kube-system", .max_body = BODY_MAX, .on_done = on_namespace, .arg = a});
+    a->request = kube_start(a->s->client, &(struct kube_call){.path = "/api/v1/namespaces/kube-system",
+                                                              .max_body = BODY_MAX,
+                                                              .on_done = on_namespace,
+                                                              .arg = a});
 }
 
-/* ---- From time to time -------------------------------------------------------------------------------------------- */
+/* ---- From time to time ------------------------------------------------------------------------------------------- */
 
 static void count_requests(struct kube_account *a) {
     int64_t sum = 0;
@@ -161,5 +164,6 @@ static void count_requests(struct kube_account *a) {
 void kube_account_tick(struct kube_account *a) {
     int64_t now = clock_mono_ms();
     if (now - a->counted_ms >= COUNT_EVERY_MS) count_requests(a);
-    if (a->uid_wanted && !a->request && !a->unwell && (a->uid_asked_ms == 0 || now - a->uid_asked_ms >= UID_RETRY_MS)) ask_uid(a);
+    if (a->uid_wanted && !a->request && !a->unwell && (a->uid_asked_ms == 0 || now - a->uid_asked_ms >= UID_RETRY_MS))
+        ask_uid(a);
 }

@@ -24,17 +24,19 @@ struct claim {
     bool deleting;
 };
 
-/* ---- Storage ------------------------------------------------------------------------------------------------------ */
+/* ---- Storage ----------------------------------------------------------------------------------------------------- */
 
 static struct storage_verdict verdict_of(const struct row *r, int backend, int encryption) {
-    return (struct storage_verdict){storage_backend_by_name(row_text(r, backend)), storage_encryption_by_name(row_text(r, encryption))};
+    return (struct storage_verdict){storage_backend_by_name(row_text(r, backend)),
+                                    storage_encryption_by_name(row_text(r, encryption))};
 }
 
+/* A volume of that name that belongs to another claim proves nothing. */
 static const struct row *find_volume(const struct kube_source *s, const struct claim *c) {
     if (!c->volume.n) return NULL;
     const struct row *v = world_find_name(s->o.world, T_VOLUMES, (struct slice){NULL, 0}, c->volume);
     struct slice of = v ? row_text(v, VOLUMES_CLAIM_UID) : (struct slice){NULL, 0};
-    return of.n && !slice_eq(of, c->uid) ? NULL : v; /* a volume of that name that belongs to another claim proves nothing */
+    return of.n && !slice_eq(of, c->uid) ? NULL : v;
 }
 
 static const struct row *find_class(const struct kube_source *s, const struct claim *c, const struct row *volume) {
@@ -46,34 +48,40 @@ static const struct row *find_class(const struct kube_source *s, const struct cl
 }
 
 /* What the class adds where the volume leaves something open. */
-static void ask_class(const struct claim *c, const struct row *class, bool first, struct storage_verdict *v, struct buf *evidence) {
+static void ask_class(const struct claim *c, const struct row *class, bool first, struct storage_verdict *v,
+                      struct buf *evidence) {
     struct storage_verdict by_class = verdict_of(class, STORAGE_CLASSES_BACKEND, STORAGE_CLASSES_ENCRYPTION);
     bool backend = v->backend == STORAGE_UNKNOWN && by_class.backend != STORAGE_UNKNOWN;
     if (backend) v->backend = by_class.backend;
-    bool encryption = v->encryption == ENCRYPTION_UNKNOWN && v->backend == STORAGE_BLOCK && by_class.encryption != ENCRYPTION_UNKNOWN;
+    bool encryption =
+        v->encryption == ENCRYPTION_UNKNOWN && v->backend == STORAGE_BLOCK && by_class.encryption != ENCRYPTION_UNKNOWN;
     if (encryption) v->encryption = by_class.encryption;
     if (!backend && !encryption && !first) return;
-    buf_printf(evidence, "%sclass %.*s: %.*s", evidence->len ? "; " : "", SLICE_FMT(c->class), SLICE_FMT(row_text(class, STORAGE_CLASSES_EVIDENCE)));
+    buf_printf(evidence, "%sclass %.*s: %.*s", evidence->len ? "; " : "", SLICE_FMT(c->class),
+               SLICE_FMT(row_text(class, STORAGE_CLASSES_EVIDENCE)));
 }
 
-static struct storage_verdict judge_storage(struct kube_source *s, const struct claim *c, const struct row *volume, struct buf *evidence) {
+static struct storage_verdict judge_storage(struct kube_source *s, const struct claim *c, const struct row *volume,
+                                            struct buf *evidence) {
     struct storage_verdict v = {STORAGE_UNKNOWN, ENCRYPTION_UNKNOWN};
     const struct row *class = NULL;
     if (volume) {
         v = verdict_of(volume, VOLUMES_BACKEND, VOLUMES_ENCRYPTION);
         buf_add_slice(evidence, row_text(volume, VOLUMES_EVIDENCE));
     }
-    if (v.backend == STORAGE_UNKNOWN || (v.backend == STORAGE_BLOCK && v.encryption == ENCRYPTION_UNKNOWN)) class = find_class(s, c, volume);
+    if (v.backend == STORAGE_UNKNOWN || (v.backend == STORAGE_BLOCK && v.encryption == ENCRYPTION_UNKNOWN))
+        class = find_class(s, c, volume);
     if (class) ask_class(c, class, !volume, &v, evidence);
     if (!volume && !class && c->provisioner.n) {
         v = storage_judge_provisioner(c->provisioner);
         buf_printf(evidence, BY_ANNOTATION "%.*s", SLICE_FMT(c->provisioner));
     }
-    if (!evidence->len) buf_adds(evidence, c->volume.n ? "its volume is not known" : "neither volume nor class is known");
+    if (!evidence->len)
+        buf_adds(evidence, c->volume.n ? "its volume is not known" : "neither volume nor class is known");
     return v;
 }
 
-/* ---- Users -------------------------------------------------------------------------------------------------------- */
+/* ---- Users ------------------------------------------------------------------------------------------------------- */
 
 /* Splits "data-vault-1" into "data-vault" and 1; false if there is no ordinal. */
 static bool split_ordinal(struct slice name, struct slice *ret_stem, int64_t *ret) {
@@ -98,7 +106,8 @@ static void name_users(const struct claim_user *const *users, size_t n, struct b
 }
 
 /* A claim that no pod mounts at the moment may still be one of a set's: its template says so. */
-static void judge_template(struct kube_source *s, const struct claim *c, struct claim_facts *f, bool mounted, struct buf *out) {
+static void judge_template(struct kube_source *s, const struct claim *c, struct claim_facts *f, bool mounted,
+                           struct buf *out) {
     struct slice stem;
     int64_t ordinal;
     size_t n;
@@ -146,13 +155,15 @@ static void judge_past(struct kube_source *s, const struct claim *c, struct clai
         if (!map_get(s->mounted, c->uid)) map_put(s->mounted, c->uid, s);
         return;
     }
-    f->plan_mounted = f->plan_mounted || map_get(s->mounted, c->uid) ||
-                      (f->backend == STORAGE_NFS && !f->others_mount && slice_is(c->modes, "RWO") && workload_has_moved(s, c->ns));
+    f->plan_mounted =
+        f->plan_mounted || map_get(s->mounted, c->uid) ||
+        (f->backend == STORAGE_NFS && !f->others_mount && slice_is(c->modes, "RWO") && workload_has_moved(s, c->ns));
 }
 
-/* ---- The judgement ------------------------------------------------------------------------------------------------ */
+/* ---- The judgement ----------------------------------------------------------------------------------------------- */
 
-static const int judged_cols[] = {CLAIMS_STATE, CLAIMS_RECLAIM, CLAIMS_STORAGE, CLAIMS_BACKEND, CLAIMS_ENCRYPTION, CLAIMS_USED_BY, CLAIMS_EVIDENCE};
+static const int judged_cols[] = {CLAIMS_STATE,      CLAIMS_RECLAIM, CLAIMS_STORAGE, CLAIMS_BACKEND,
+                                  CLAIMS_ENCRYPTION, CLAIMS_USED_BY, CLAIMS_EVIDENCE};
 
 /* Fills the cells of the judged columns; their text lives in the scratch until the next claim. */
 static void judge(struct kube_source *s, const struct claim *c, struct cell *cells) {
@@ -190,9 +201,15 @@ void kube_claims_judge(struct kube_source *s, const struct row *r) {
     struct cell cells[WORLD_COLS_MAX], judged[ARRAY_LEN(judged_cols)];
     row_cells(r, cells);
     struct claim c = {
-        .uid = row_key(r), .ns = cells[CLAIMS_NAMESPACE].s, .name = cells[CLAIMS_NAME].s, .class = cells[CLAIMS_CLASS].s,
-        .volume = cells[CLAIMS_VOLUME].s, .phase = cells[CLAIMS_PHASE].s, .modes = cells[CLAIMS_MODES].s,
-        .provisioner = annotated_provisioner(cells[CLAIMS_EVIDENCE].s), .deleting = cells[CLAIMS_DELETING].type != CELL_NULL,
+        .uid = row_key(r),
+        .ns = cells[CLAIMS_NAMESPACE].s,
+        .name = cells[CLAIMS_NAME].s,
+        .class = cells[CLAIMS_CLASS].s,
+        .volume = cells[CLAIMS_VOLUME].s,
+        .phase = cells[CLAIMS_PHASE].s,
+        .modes = cells[CLAIMS_MODES].s,
+        .provisioner = annotated_provisioner(cells[CLAIMS_EVIDENCE].s),
+        .deleting = cells[CLAIMS_DELETING].type != CELL_NULL,
     };
     judge(s, &c, cells);
     for (size_t i = 0; i < ARRAY_LEN(judged_cols); i++) judged[i] = cells[judged_cols[i]];
@@ -219,8 +236,15 @@ static struct err *apply(struct kube_listener *l, struct slice json, bool delete
         [CLAIMS_VERSION] = cell_slice(k.meta.version),
     };
     struct claim c = {
-        .uid = k.meta.uid, .ns = k.meta.ns, .name = k.meta.name, .class = k.class, .volume = k.volume, .phase = k.phase, .modes = k.modes,
-        .provisioner = k.meta.provisioner, .deleting = k.meta.deleting != KUBE_NONE,
+        .uid = k.meta.uid,
+        .ns = k.meta.ns,
+        .name = k.meta.name,
+        .class = k.class,
+        .volume = k.volume,
+        .phase = k.phase,
+        .modes = k.modes,
+        .provisioner = k.meta.provisioner,
+        .deleting = k.meta.deleting != KUBE_NONE,
     };
     if (!deleted) judge(s, &c, cells);
     kube_listener_row(l, &k.meta, cells, deleted);
@@ -228,10 +252,15 @@ static struct err *apply(struct kube_listener *l, struct slice json, bool delete
 }
 
 const struct kube_kind kube_kind_claims = {
-    .group_path = "/api/v1", .resource = "persistentvolumeclaims", .scope = KUBE_ALL, .table = T_CLAIMS, .waits = true, .apply = apply,
+    .group_path = "/api/v1",
+    .resource = "persistentvolumeclaims",
+    .scope = KUBE_ALL,
+    .table = T_CLAIMS,
+    .waits = true,
+    .apply = apply,
 };
 
-/* ---- What claims are judged by has changed ------------------------------------------------------------------------ */
+/* ---- What claims are judged by has changed ----------------------------------------------------------------------- */
 
 void kube_claims_volume(struct kube_source *s, const struct row *old, const struct row *now) {
     struct slice before = old ? row_text(old, VOLUMES_CLAIM_UID) : (struct slice){NULL, 0};
@@ -254,13 +283,14 @@ void kube_claims_users_changed(void *arg, struct slice key) {
     if (claim) kube_claims_judge(s, claim);
 }
 
-void kube_claims_use(struct kube_source *s, const struct kube_meta *m, const struct claim_user *user, const struct kube_texts *claims,
-                     const struct kube_texts *templates) {
+void kube_claims_use(struct kube_source *s, const struct kube_meta *m, const struct claim_user *user,
+                     const struct kube_texts *claims, const struct kube_texts *templates) {
     size_t n = claims->n + (templates ? templates->n : 0);
     struct slice *keys = kube_arena_alloc(&s->arena, n * sizeof *keys + 1);
     for (size_t i = 0; i < claims->n; i++)
         keys[i] = kube_arena_printf(&s->arena, "%.*s/%.*s", SLICE_FMT(m->ns), SLICE_FMT(claims->v[i]));
     for (size_t i = claims->n; i < n; i++)
-        keys[i] = kube_arena_printf(&s->arena, "%.*s/%.*s-%.*s-*", SLICE_FMT(m->ns), SLICE_FMT(templates->v[i - claims->n]), SLICE_FMT(m->name));
+        keys[i] = kube_arena_printf(&s->arena, "%.*s/%.*s-%.*s-*", SLICE_FMT(m->ns),
+                                    SLICE_FMT(templates->v[i - claims->n]), SLICE_FMT(m->name));
     claim_users_set(s->users, m->uid, user, keys, n);
 }

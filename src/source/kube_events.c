@@ -32,7 +32,8 @@ static void prune(struct kube_source *s) {
     if (n <= EVENTS_KEPT + EVENTS_SLACK) return;
     int64_t *times = mem_calloc(n, sizeof *times);
     char **keys = mem_calloc(n, sizeof *keys);
-    for (const struct row *r = world_first(w, T_EVENTS); r && i < n; r = world_next(w, r)) times[i++] = row_int(r, EVENTS_LAST, 0);
+    for (const struct row *r = world_first(w, T_EVENTS); r && i < n; r = world_next(w, r))
+        times[i++] = row_int(r, EVENTS_LAST, 0);
     qsort(times, n, sizeof *times, compare_times);
     for (const struct row *r = world_first(w, T_EVENTS); r; r = world_next(w, r))
         if (row_int(r, EVENTS_LAST, 0) < times[EVENTS_KEPT - 1]) keys[gone++] = slice_dup(row_key(r));
@@ -53,7 +54,8 @@ static struct err *apply_event(struct kube_listener *l, struct slice json, bool 
     struct cell cells[EVENTS_COLS] = {
         [EVENTS_NAMESPACE] = cell_slice(ev.meta.ns),
         [EVENTS_TYPE] = cell_text(slice_is(ev.type, "Warning") ? "WARNING" : "NORMAL"),
-        [EVENTS_OBJECT] = cell_slice(kube_arena_printf(&s->arena, "%.*s/%.*s", SLICE_FMT(ev.object_kind), SLICE_FMT(ev.object_name))),
+        [EVENTS_OBJECT] =
+            cell_slice(kube_arena_printf(&s->arena, "%.*s/%.*s", SLICE_FMT(ev.object_kind), SLICE_FMT(ev.object_name))),
         [EVENTS_OBJECT_UID] = cell_slice(ev.object_uid),
         [EVENTS_REASON] = cell_slice(ev.reason),
         [EVENTS_MESSAGE] = cell_slice(ev.message),
@@ -71,7 +73,7 @@ const struct kube_kind kube_kind_events = {
     .group_path = "/api/v1", .resource = "events", .scope = KUBE_PLAN, .table = T_EVENTS, .apply = apply_event,
 };
 
-/* ---- Leases ------------------------------------------------------------------------------------------------------- */
+/* ---- Leases ------------------------------------------------------------------------------------------------------ */
 
 static struct err *apply_lease(struct kube_listener *l, struct slice json, bool deleted) {
     struct kube_lease x;
@@ -81,7 +83,9 @@ static struct err *apply_lease(struct kube_listener *l, struct slice json, bool 
         [LEASES_NAMESPACE] = cell_slice(x.meta.ns),
         [LEASES_NAME] = cell_slice(x.meta.name),
         [LEASES_HOLDER] = x.holder.n ? cell_slice(x.holder) : CELL_NONE,
-        [LEASES_DURATION] = x.duration_s == KUBE_NONE || x.duration_s > INT32_MAX || x.duration_s < 0 ? CELL_NONE : cell_int(x.duration_s * 1000),
+        [LEASES_DURATION] = x.duration_s == KUBE_NONE || x.duration_s > INT32_MAX || x.duration_s < 0
+                                ? CELL_NONE
+                                : cell_int(x.duration_s * 1000),
         [LEASES_RENEWED] = kube_cell(x.renewed),
         [LEASES_TRANSITIONS] = kube_cell(x.transitions),
     };
@@ -90,5 +94,9 @@ static struct err *apply_lease(struct kube_listener *l, struct slice json, bool 
 }
 
 const struct kube_kind kube_kind_leases = {
-    .group_path = "/apis/coordination.k8s.io/v1", .resource = "leases", .scope = KUBE_PLAN, .table = T_LEASES, .apply = apply_lease,
+    .group_path = "/apis/coordination.k8s.io/v1",
+    .resource = "leases",
+    .scope = KUBE_PLAN,
+    .table = T_LEASES,
+    .apply = apply_lease,
 };

@@ -26,8 +26,10 @@ struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube
         .on_list_end = kube_listener_end,
         .on_status = kube_listener_status,
     };
-    l->reflector = kube_reflector_new(s->client, &(struct kube_reflector_options){.group_path = kind->group_path, .resource = kind->resource, .ns = ns},
-                                      &events, l);
+    l->reflector = kube_reflector_new(
+        s->client,
+        &(struct kube_reflector_options){.group_path = kind->group_path, .resource = kind->resource, .ns = ns}, &events,
+        l);
     return l;
 }
 
@@ -50,7 +52,7 @@ struct kube_listener *kube_listener_of(const struct kube_source *s, const struct
     return map_gets(s->by_key, row_src(s->o.world, r));
 }
 
-/* ---- Objects ------------------------------------------------------------------------------------------------------ */
+/* ---- Objects ----------------------------------------------------------------------------------------------------- */
 
 void kube_listener_begin(void *arg) {
     struct kube_listener *l = arg;
@@ -83,7 +85,8 @@ static void drop_singles(void *arg) {
     struct kube_listener *l = arg;
     struct kube_source *s = l->source;
     for (size_t i = s->nlisteners; i-- > 0;)
-        if (s->listeners[i] != l && s->listeners[i]->kind == l->kind && s->listeners[i]->ns) kube_listener_free(s->listeners[i], true);
+        if (s->listeners[i] != l && s->listeners[i]->kind == l->kind && s->listeners[i]->ns)
+            kube_listener_free(s->listeners[i], true);
 }
 
 void kube_listener_end(void *arg) {
@@ -101,7 +104,7 @@ void kube_listener_end(void *arg) {
     else drop_singles(l);
 }
 
-/* ---- State -------------------------------------------------------------------------------------------------------- */
+/* ---- State ------------------------------------------------------------------------------------------------------- */
 
 static void listen_singly(struct kube_listener *l) {
     struct kube_source *s = l->source;
@@ -113,11 +116,14 @@ static void listen_singly(struct kube_listener *l) {
  * the server is there. */
 void kube_listener_tell(struct kube_listener *l) {
     struct kube_source *s = l->source;
-    if (l->told || !l->failed_ms || clock_mono_ms() - l->failed_ms < TELL_AFTER_MS || (s->account && kube_account_unwell(s->account))) return;
+    if (l->told || !l->failed_ms || clock_mono_ms() - l->failed_ms < TELL_AFTER_MS ||
+        (s->account && kube_account_unwell(s->account)))
+        return;
     const struct row *r = world_find(s->o.world, T_SOURCES, slice_of(source_row_key(l->row)));
     if (!r) return;
     l->told = true;
-    timeline_add(s->o.world, "BAD", source_row_key(l->row), "%.*s: %.*s", SLICE_FMT(row_text(r, SOURCES_STATE)), SLICE_FMT(row_text(r, SOURCES_ERROR)));
+    timeline_add(s->o.world, "BAD", source_row_key(l->row), "%.*s: %.*s", SLICE_FMT(row_text(r, SOURCES_STATE)),
+                 SLICE_FMT(row_text(r, SOURCES_ERROR)));
 }
 
 static void recover(struct kube_listener *l) {
@@ -139,6 +145,7 @@ void kube_listener_status(void *arg, const struct kube_reflector_status *st) {
     answered(l);
     if (!l->failed_ms) l->failed_ms = clock_mono_ms();
     source_row_failed(l->row, st->error, st->next_try_ms);
-    if (st->state == KUBE_DENIED && err_kind(st->error) == ERR_DENIED && !l->ns && l->kind->scope == KUBE_ALL && !l->single && *s->o.namespaces)
+    if (st->state == KUBE_DENIED && err_kind(st->error) == ERR_DENIED && !l->ns && l->kind->scope == KUBE_ALL &&
+        !l->single && *s->o.namespaces)
         listen_singly(l);
 }

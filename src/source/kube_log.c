@@ -96,7 +96,8 @@ static void ask_log(struct kube_log *l) {
     buf_adds(&path, "/log?tailLines=" LINES "&container=");
     http_escape(&path, l->container);
     set_title(l);
-    l->request = kube_start(l->s->client, &(struct kube_call){.path = path.p, .max_body = BODY_MAX, .on_done = on_log, .arg = l});
+    l->request = kube_start(l->s->client,
+                            &(struct kube_call){.path = path.p, .max_body = BODY_MAX, .on_done = on_log, .arg = l});
     buf_free(&path);
 }
 
@@ -127,6 +128,7 @@ void kube_log_fetch(struct kube_log *l, const char *ns, const char *pod, const c
         return;
     }
     add_pod_path(l, &path);
-    l->request = kube_start(l->s->client, &(struct kube_call){.path = path.p, .max_body = BODY_MAX, .on_done = on_pod, .arg = l});
+    l->request = kube_start(l->s->client,
+                            &(struct kube_call){.path = path.p, .max_body = BODY_MAX, .on_done = on_pod, .arg = l});
     buf_free(&path);
 }

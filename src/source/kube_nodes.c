@@ -41,7 +41,7 @@ const struct kube_kind kube_kind_nodes = {
     .group_path = "/api/v1", .resource = "nodes", .scope = KUBE_CLUSTER, .table = T_NODES, .apply = apply_node,
 };
 
-/* ---- CSINodes ----------------------------------------------------------------------------------------------------- */
+/* ---- CSINodes ---------------------------------------------------------------------------------------------------- */
 
 static void patch_node(struct kube_source *s, struct slice name) {
     const int col = NODES_DRIVERS;
@@ -89,6 +89,10 @@ static void end_csinodes(struct kube_listener *l) {
 }
 
 const struct kube_kind kube_kind_csinodes = {
-    .group_path = "/apis/storage.k8s.io/v1", .resource = "csinodes", .scope = KUBE_CLUSTER, .table = T_COUNT, .apply = apply_csinode,
+    .group_path = "/apis/storage.k8s.io/v1",
+    .resource = "csinodes",
+    .scope = KUBE_CLUSTER,
+    .table = T_COUNT,
+    .apply = apply_csinode,
     .end = end_csinodes,
 };

@@ -18,7 +18,9 @@ static void note_claims(struct kube_source *s, const struct kube_pod *p, bool de
     static const struct kube_texts none = {0};
     struct claim_user user = {
         .text = kube_arena_printf(&s->arena, "pod %.*s%c", SLICE_FMT(p->meta.name), '\0').p,
-        .database = p->spec.database_image.n ? kube_arena_printf(&s->arena, "%.*s%c", SLICE_FMT(p->spec.database_image), '\0').p : NULL,
+        .database = p->spec.database_image.n
+                        ? kube_arena_printf(&s->arena, "%.*s%c", SLICE_FMT(p->spec.database_image), '\0').p
+                        : NULL,
     };
     if (kube_source_plan_object(s, p->meta.ns, p->owner)) user.flags |= CLAIM_USER_PLAN;
     if (slice_starts(p->owner, "StatefulSet/")) user.flags |= CLAIM_USER_STATEFUL;
@@ -35,7 +37,8 @@ static struct err *apply(struct kube_listener *l, struct slice json, bool delete
         [PODS_NAMESPACE] = cell_slice(p.meta.ns),
         [PODS_NAME] = cell_slice(p.meta.name),
         [PODS_STATE] = cell_text(state_of(&p)),
-        [PODS_READY] = cell_slice(kube_arena_printf(&s->arena, "%lld/%lld", (long long)p.ready, (long long)p.spec.containers)),
+        [PODS_READY] =
+            cell_slice(kube_arena_printf(&s->arena, "%lld/%lld", (long long)p.ready, (long long)p.spec.containers)),
         [PODS_RESTARTS] = cell_int(p.restarts),
         [PODS_REASON] = cell_slice(p.reason),
         [PODS_NODE] = cell_slice(p.spec.node),

@@ -18,12 +18,17 @@ static struct err *apply_endpoints(struct kube_listener *l, struct slice json, b
 }
 
 const struct kube_kind kube_kind_endpoints = {
-    .group_path = "/apis/discovery.k8s.io/v1", .resource = "endpointslices", .scope = KUBE_PLAN, .table = T_ENDPOINTS, .apply = apply_endpoints,
+    .group_path = "/apis/discovery.k8s.io/v1",
+    .resource = "endpointslices",
+    .scope = KUBE_PLAN,
+    .table = T_ENDPOINTS,
+    .apply = apply_endpoints,
 };
 
 typedef struct err *(*parse_fn)(struct kube_arena *a, struct slice json, struct kube_budget *ret);
 
-static struct err *apply_budget(struct kube_listener *l, struct slice json, bool deleted, parse_fn parse, const char *kind, const char *well) {
+static struct err *apply_budget(struct kube_listener *l, struct slice json, bool deleted, parse_fn parse,
+                                const char *kind, const char *well) {
     struct kube_budget b;
     struct err *e = parse(&l->source->arena, json, &b);
     if (e) return e;
@@ -51,7 +56,11 @@ static struct err *apply_hpa(struct kube_listener *l, struct slice json, bool de
 }
 
 const struct kube_kind kube_kind_pdbs = {
-    .group_path = "/apis/policy/v1", .resource = "poddisruptionbudgets", .scope = KUBE_PLAN, .table = T_BUDGETS, .apply = apply_pdb,
+    .group_path = "/apis/policy/v1",
+    .resource = "poddisruptionbudgets",
+    .scope = KUBE_PLAN,
+    .table = T_BUDGETS,
+    .apply = apply_pdb,
 };
 
 const struct kube_kind kube_kind_quotas = {
@@ -59,5 +68,9 @@ const struct kube_kind kube_kind_quotas = {
 };
 
 const struct kube_kind kube_kind_hpas = {
-    .group_path = "/apis/autoscaling/v2", .resource = "horizontalpodautoscalers", .scope = KUBE_PLAN, .table = T_BUDGETS, .apply = apply_hpa,
+    .group_path = "/apis/autoscaling/v2",
+    .resource = "horizontalpodautoscalers",
+    .scope = KUBE_PLAN,
+    .table = T_BUDGETS,
+    .apply = apply_hpa,
 };

@@ -15,7 +15,7 @@ struct cell kube_cell(int64_t v) {
     return v == KUBE_NONE ? CELL_NONE : cell_int(v);
 }
 
-/* ---- Options ------------------------------------------------------------------------------------------------------ */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static const char *const *copy_list(const char *const *list) {
     size_t n = 0;
@@ -37,7 +37,8 @@ static void free_list(const char *const *list) {
 static void copy_options(struct kube_source *s, const struct kube_source_options *o) {
     struct kube_plan_object *objects = mem_calloc(o->nobjects + 1, sizeof *objects);
     for (size_t i = 0; i < o->nobjects; i++)
-        objects[i] = (struct kube_plan_object){mem_strdup(o->objects[i].ns), mem_strdup(o->objects[i].kind), mem_strdup(o->objects[i].name)};
+        objects[i] = (struct kube_plan_object){mem_strdup(o->objects[i].ns), mem_strdup(o->objects[i].kind),
+                                               mem_strdup(o->objects[i].name)};
     s->o = *o;
     s->o.objects = objects;
     s->o.namespaces = copy_list(o->namespaces);
@@ -81,7 +82,7 @@ bool kube_source_plan_object(const struct kube_source *s, struct slice ns, struc
     return false;
 }
 
-/* ---- Judging everything anew -------------------------------------------------------------------------------------- */
+/* ---- Judging everything anew ------------------------------------------------------------------------------------- */
 
 /* Some rows of a reader of the whole world, then the loop has its turn. Rows that change come again and are the same
  * then, so it ends. */
@@ -116,7 +117,7 @@ void kube_source_judge_all(struct kube_source *s) {
     if (!running && s->o.loop) loop_defer(s->o.loop, pass_step, s);
 }
 
-/* ---- Joins -------------------------------------------------------------------------------------------------------- */
+/* ---- Joins ------------------------------------------------------------------------------------------------------- */
 
 static void join(struct kube_source *s, enum world_table t, const struct row *old, const struct row *now) {
     switch (t) {
@@ -132,7 +133,9 @@ static void join(struct kube_source *s, enum world_table t, const struct row *ol
         if (!now) claim_users_drop(s->users, row_key(old));
         break;
     case T_CLAIMS: /* what a workload has left behind shows when it has arrived */
-        if (now && slice_is(row_text(now, CLAIMS_STATE), "MOVED") && !(old && slice_is(row_text(old, CLAIMS_STATE), "MOVED"))) kube_source_judge_all(s);
+        if (now && slice_is(row_text(now, CLAIMS_STATE), "MOVED") &&
+            !(old && slice_is(row_text(old, CLAIMS_STATE), "MOVED")))
+            kube_source_judge_all(s);
         if (!now) map_del(s->mounted, row_key(old));
         break;
     default:
@@ -142,7 +145,8 @@ static void join(struct kube_source *s, enum world_table t, const struct row *ol
 
 static void on_change(void *arg, enum world_table t, const struct row *old, const struct row *now) {
     struct kube_source *s = arg;
-    struct kube_listener *before = old ? kube_listener_of(s, old) : NULL, *after = now ? kube_listener_of(s, now) : NULL;
+    struct kube_listener *before = old ? kube_listener_of(s, old) : NULL,
+                         *after = now ? kube_listener_of(s, now) : NULL;
     if (s->cleaning || (!before && !after)) return;
     if (before) before->objects--;
     if (after) after->objects++;
@@ -150,7 +154,7 @@ static void on_change(void *arg, enum world_table t, const struct row *old, cons
     if ((after ? after : before)->listed) kube_timeline_change(s, t, old, now);
 }
 
-/* ---- Starting ----------------------------------------------------------------------------------------------------- */
+/* ---- Starting ---------------------------------------------------------------------------------------------------- */
 
 static bool wanted(const struct kube_source *s, const struct kube_kind *k) {
     switch (s->o.extent) {
@@ -228,7 +232,7 @@ struct kube_source *kube_source_new(const struct kube_source_options *o) {
     return s;
 }
 
-/* ---- Ending ------------------------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------------------------------ */
 
 void kube_source_free(struct kube_source *s) {
     if (!s) return;

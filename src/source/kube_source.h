@@ -1,5 +1,6 @@
-/* Kubernetes → rows: one reflector per kind (per namespace where a cluster-wide list is denied), parsed and joined into claims,
- * volumes, storage_classes, pods, workloads, jobs, nodes, attachments, events, leases, endpoints, budgets and credentials.
+/* Kubernetes → rows: one reflector per kind (per namespace where a cluster-wide list is denied), parsed and joined into
+ * claims, volumes, storage_classes, pods, workloads, jobs, nodes, attachments, events, leases, endpoints, budgets and
+ * credentials.
  *
  * Claims are judged from evidence (facts/kube.md §7): what their volume says first, then the class; who mounts them. */
 #ifndef FERRYMAN_SOURCE_KUBE_SOURCE_H
@@ -28,15 +29,17 @@ struct kube_source_options {
     struct loop *loop;
     struct world *world;
     const struct kube_config *config;    /* borrowed for the source's life */
-    const char *const *namespaces;       /* of the plan, NULL-terminated; copied. Leases, events, budgets, endpoints are watched in
-                                            these only; they are the fallback where a cluster-wide list is denied */
-    const char *const *source_classes;   /* of the plan: role of storage classes, HOSTILE/RETIRED; may be empty (all NFS counts) */
-    const char *target_class;            /* NULL: none */
-    const char *cluster_uid;             /* pinned uid of kube-system; NULL: not pinned. A mismatch is told by on_cluster */
-    const struct kube_plan_object *objects; /* of the plan; copied. Whose claims can be HOSTILE, RETIRED, MOVED. None and no
-                                               namespaces: there is no plan, and NFS under what looks like a database is HOSTILE */
+    /* Of the plan, NULL-terminated; copied. Leases, events, budgets and endpoints are watched in these only; they are the
+     * fallback where a cluster-wide list is denied. */
+    const char *const *namespaces;
+    const char *const *source_classes; /* of the plan: the role of storage classes; NULL-terminated, copied */
+    const char *target_class;          /* NULL: none */
+    const char *cluster_uid;           /* pinned uid of kube-system; NULL: not pinned. on_cluster tells of a mismatch */
+    /* Of the plan; copied. Whose claims can be HOSTILE, RETIRED, MOVED, whatever NFS they are on. None and no namespaces:
+     * there is no plan, and NFS under what looks like a database is HOSTILE. */
+    const struct kube_plan_object *objects;
     size_t nobjects;
-    const char *const *remaining;        /* "namespace/name" of claims that may stay, NULL-terminated; copied; may be NULL */
+    const char *const *remaining;      /* "namespace/name" of claims that may stay, NULL-terminated; copied; or NULL */
     enum kube_extent extent;
     void (*on_cluster)(void *arg, const char *uid, bool mismatch);
     void *arg;

@@ -40,9 +40,10 @@ struct kube_kind {
 };
 
 extern const struct kube_kind *const kube_kinds[]; /* NULL-terminated, in the order in which they are started */
-extern const struct kube_kind kube_kind_claims, kube_kind_volumes, kube_kind_classes, kube_kind_attachments, kube_kind_pods,
-    kube_kind_deployments, kube_kind_statefulsets, kube_kind_cronjobs, kube_kind_jobs, kube_kind_nodes, kube_kind_csinodes,
-    kube_kind_events, kube_kind_leases, kube_kind_endpoints, kube_kind_pdbs, kube_kind_quotas, kube_kind_hpas;
+extern const struct kube_kind kube_kind_claims, kube_kind_volumes, kube_kind_classes, kube_kind_attachments,
+    kube_kind_pods, kube_kind_deployments, kube_kind_statefulsets, kube_kind_cronjobs, kube_kind_jobs, kube_kind_nodes,
+    kube_kind_csinodes, kube_kind_events, kube_kind_leases, kube_kind_endpoints, kube_kind_pdbs, kube_kind_quotas,
+    kube_kind_hpas;
 
 struct kube_listener {
     struct kube_source *source;
@@ -81,7 +82,7 @@ struct kube_source {
     struct buf scratch[4];        /* texts of the row that is being made */
 };
 
-/* ---- kube_source.c ---- */
+/* ---- kube_source.c ----------------------------------------------------------------------------------------------- */
 /* Without client, reflectors and timers: rows come from kube_listener_* alone. */
 struct kube_source *kube_source_bare(const struct kube_source_options *o);
 bool kube_source_has_plan(const struct kube_source *s);
@@ -96,7 +97,7 @@ void kube_source_settle(struct kube_source *s);
 void kube_source_answered(struct kube_source *s, const struct kube_kind *k);
 struct cell kube_cell(int64_t v); /* KUBE_NONE: null */
 
-/* ---- kube_listener.c ---- */
+/* ---- kube_listener.c --------------------------------------------------------------------------------------------- */
 struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube_kind *kind, const char *ns);
 void kube_listener_free(struct kube_listener *l, bool remove);
 /* Its reflector's callbacks; arg is the listener. */
@@ -110,18 +111,18 @@ void kube_listener_tell(struct kube_listener *l);
 void kube_listener_row(struct kube_listener *l, const struct kube_meta *m, const struct cell *cells, bool deleted);
 struct kube_listener *kube_listener_of(const struct kube_source *s, const struct row *r);
 
-/* ---- kube_claims.c ---- */
+/* ---- kube_claims.c ----------------------------------------------------------------------------------------------- */
 void kube_claims_judge(struct kube_source *s, const struct row *claim); /* again, from what its row says */
 void kube_claims_volume(struct kube_source *s, const struct row *old, const struct row *now);
 void kube_claims_users_changed(void *arg, struct slice key);
 /* Notes which claims of ns the object uses. */
-void kube_claims_use(struct kube_source *s, const struct kube_meta *m, const struct claim_user *user, const struct kube_texts *claims,
-                     const struct kube_texts *templates);
+void kube_claims_use(struct kube_source *s, const struct kube_meta *m, const struct claim_user *user,
+                     const struct kube_texts *claims, const struct kube_texts *templates);
 
-/* ---- kube_timeline.c ---- */
+/* ---- kube_timeline.c --------------------------------------------------------------------------------------------- */
 void kube_timeline_change(struct kube_source *s, enum world_table t, const struct row *old, const struct row *now);
 
-/* ---- kube_account.c: the row "kube" of T_CREDENTIALS, "kube/api" of T_SOURCES, the cluster's uid ---- */
+/* ---- kube_account.c: the row "kube" of T_CREDENTIALS, "kube/api" of T_SOURCES, the cluster's uid ----------------- */
 struct kube_account *kube_account_new(struct kube_source *s);
 void kube_account_free(struct kube_account *a);
 void kube_account_health(void *arg, const struct err *error);
@@ -131,7 +132,7 @@ void kube_account_alive(struct kube_account *a); /* some watch has proof that th
 bool kube_account_unwell(const struct kube_account *a);
 void kube_account_tick(struct kube_account *a);
 
-/* ---- kube_log.c ---- */
+/* ---- kube_log.c -------------------------------------------------------------------------------------------------- */
 struct kube_log *kube_log_new(struct kube_source *s);
 void kube_log_free(struct kube_log *l);
 void kube_log_fetch(struct kube_log *l, const char *ns, const char *pod, const char *container);

@@ -17,7 +17,9 @@ static struct err *apply_volume(struct kube_listener *l, struct slice json, bool
         [VOLUMES_CAPACITY] = kube_cell(v.capacity),
         [VOLUMES_PHASE] = cell_slice(v.phase),
         [VOLUMES_RECLAIM] = cell_slice(v.reclaim),
-        [VOLUMES_CLAIM] = v.claim_name.n ? cell_slice(kube_arena_printf(&s->arena, "%.*s/%.*s", SLICE_FMT(v.claim_ns), SLICE_FMT(v.claim_name))) : CELL_NONE,
+        [VOLUMES_CLAIM] = v.claim_name.n ? cell_slice(kube_arena_printf(&s->arena, "%.*s/%.*s", SLICE_FMT(v.claim_ns),
+                                                                        SLICE_FMT(v.claim_name)))
+                                         : CELL_NONE,
         [VOLUMES_CLAIM_UID] = cell_slice(v.claim_uid),
         [VOLUMES_DRIVER] = cell_slice(v.driver),
         [VOLUMES_HANDLE] = cell_slice(v.handle),
@@ -35,11 +37,15 @@ static struct err *apply_volume(struct kube_listener *l, struct slice json, bool
 }
 
 const struct kube_kind kube_kind_volumes = {
-    .group_path = "/api/v1", .resource = "persistentvolumes", .scope = KUBE_CLUSTER, .table = T_VOLUMES, .awaited = true,
+    .group_path = "/api/v1",
+    .resource = "persistentvolumes",
+    .scope = KUBE_CLUSTER,
+    .table = T_VOLUMES,
+    .awaited = true,
     .apply = apply_volume,
 };
 
-/* ---- Storage classes ---------------------------------------------------------------------------------------------- */
+/* ---- Storage classes --------------------------------------------------------------------------------------------- */
 
 static struct cell role_of(const struct kube_source *s, struct slice name) {
     if (s->o.target_class && slice_is(name, s->o.target_class)) return cell_text("target");
@@ -75,11 +81,15 @@ static struct err *apply_class(struct kube_listener *l, struct slice json, bool 
 }
 
 const struct kube_kind kube_kind_classes = {
-    .group_path = "/apis/storage.k8s.io/v1", .resource = "storageclasses", .scope = KUBE_CLUSTER, .table = T_STORAGE_CLASSES, .awaited = true,
+    .group_path = "/apis/storage.k8s.io/v1",
+    .resource = "storageclasses",
+    .scope = KUBE_CLUSTER,
+    .table = T_STORAGE_CLASSES,
+    .awaited = true,
     .apply = apply_class,
 };
 
-/* ---- Attachments -------------------------------------------------------------------------------------------------- */
+/* ---- Attachments ------------------------------------------------------------------------------------------------- */
 
 static const char *attachment_state(const struct kube_attachment *a) {
     if (a->attach_error.n || a->detach_error.n) return "FAILED";
@@ -105,5 +115,9 @@ static struct err *apply_attachment(struct kube_listener *l, struct slice json, 
 }
 
 const struct kube_kind kube_kind_attachments = {
-    .group_path = "/apis/storage.k8s.io/v1", .resource = "volumeattachments", .scope = KUBE_CLUSTER, .table = T_ATTACHMENTS, .apply = apply_attachment,
+    .group_path = "/apis/storage.k8s.io/v1",
+    .resource = "volumeattachments",
+    .scope = KUBE_CLUSTER,
+    .table = T_ATTACHMENTS,
+    .apply = apply_attachment,
 };

@@ -8,7 +8,8 @@ static const struct kube_texts no_texts = {0};
 /* "data-vault-*" for the claim template "data" of the set "vault", after the claims that the pods name. */
 static struct slice claims_text(struct kube_arena *a, const struct kube_workload *w) {
     struct buf b = {0};
-    for (size_t i = 0; i < w->spec.claims.n; i++) buf_printf(&b, "%s%.*s", b.len ? ", " : "", SLICE_FMT(w->spec.claims.v[i]));
+    for (size_t i = 0; i < w->spec.claims.n; i++)
+        buf_printf(&b, "%s%.*s", b.len ? ", " : "", SLICE_FMT(w->spec.claims.v[i]));
     for (size_t i = 0; i < w->templates.n; i++)
         buf_printf(&b, "%s%.*s-%.*s-*", b.len ? ", " : "", SLICE_FMT(w->templates.v[i]), SLICE_FMT(w->meta.name));
     struct slice s = b.len ? kube_arena_text(a, buf_slice(&b)) : (struct slice){NULL, 0};
@@ -16,18 +17,22 @@ static struct slice claims_text(struct kube_arena *a, const struct kube_workload
     return s;
 }
 
-static void use_claims(struct kube_source *s, const struct kube_workload *w, const char *kind, unsigned flags, bool deleted) {
+static void use_claims(struct kube_source *s, const struct kube_workload *w, const char *kind, unsigned flags,
+                       bool deleted) {
     struct claim_user user = {
         .flags = flags | CLAIM_USER_TEMPLATE,
         .text = kube_arena_printf(&s->arena, "%s %.*s%c", kind, SLICE_FMT(w->meta.name), '\0').p,
-        .database = w->spec.database_image.n ? kube_arena_printf(&s->arena, "%.*s%c", SLICE_FMT(w->spec.database_image), '\0').p : NULL,
+        .database = w->spec.database_image.n
+                        ? kube_arena_printf(&s->arena, "%.*s%c", SLICE_FMT(w->spec.database_image), '\0').p
+                        : NULL,
         .replicas = w->desired == KUBE_NONE ? 0 : w->desired,
     };
     const struct kube_texts *templates = w->templates.n ? &w->templates : NULL;
     kube_claims_use(s, &w->meta, &user, deleted ? &no_texts : &w->spec.claims, deleted ? NULL : templates);
 }
 
-static void put(struct kube_listener *l, const struct kube_workload *w, const char *kind, const char *state, bool deleted) {
+static void put(struct kube_listener *l, const struct kube_workload *w, const char *kind, const char *state,
+                bool deleted) {
     bool cron = w->desired == KUBE_NONE;
     struct cell cells[WORKLOADS_COLS] = {
         [WORKLOADS_NAMESPACE] = cell_slice(w->meta.ns),
@@ -75,7 +80,11 @@ static struct err *apply_deployment(struct kube_listener *l, struct slice json, 
 }
 
 const struct kube_kind kube_kind_deployments = {
-    .group_path = "/apis/apps/v1", .resource = "deployments", .scope = KUBE_ALL, .table = T_WORKLOADS, .apply = apply_deployment,
+    .group_path = "/apis/apps/v1",
+    .resource = "deployments",
+    .scope = KUBE_ALL,
+    .table = T_WORKLOADS,
+    .apply = apply_deployment,
 };
 
 /* With OnDelete an old revision is nothing to wait for; pods that are not ready are. */
@@ -90,7 +99,11 @@ static struct err *apply_statefulset(struct kube_listener *l, struct slice json,
 }
 
 const struct kube_kind kube_kind_statefulsets = {
-    .group_path = "/apis/apps/v1", .resource = "statefulsets", .scope = KUBE_ALL, .table = T_WORKLOADS, .apply = apply_statefulset,
+    .group_path = "/apis/apps/v1",
+    .resource = "statefulsets",
+    .scope = KUBE_ALL,
+    .table = T_WORKLOADS,
+    .apply = apply_statefulset,
 };
 
 static struct err *apply_cronjob(struct kube_listener *l, struct slice json, bool deleted) {
@@ -103,10 +116,14 @@ static struct err *apply_cronjob(struct kube_listener *l, struct slice json, boo
 }
 
 const struct kube_kind kube_kind_cronjobs = {
-    .group_path = "/apis/batch/v1", .resource = "cronjobs", .scope = KUBE_ALL, .table = T_WORKLOADS, .apply = apply_cronjob,
+    .group_path = "/apis/batch/v1",
+    .resource = "cronjobs",
+    .scope = KUBE_ALL,
+    .table = T_WORKLOADS,
+    .apply = apply_cronjob,
 };
 
-/* ---- Jobs --------------------------------------------------------------------------------------------------------- */
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
 static const char *job_state(const struct kube_job *j) {
     if (j->failed) return "FAILED";
@@ -135,7 +152,8 @@ static struct err *apply_job(struct kube_listener *l, struct slice json, bool de
     };
     kube_listener_row(l, &j.meta, cells, deleted);
     struct claim_user user = {
-        .flags = CLAIM_USER_JOB | CLAIM_USER_TEMPLATE, .text = kube_arena_printf(&s->arena, "job %.*s%c", SLICE_FMT(j.meta.name), '\0').p,
+        .flags = CLAIM_USER_JOB | CLAIM_USER_TEMPLATE,
+        .text = kube_arena_printf(&s->arena, "job %.*s%c", SLICE_FMT(j.meta.name), '\0').p,
     };
     kube_claims_use(s, &j.meta, &user, deleted || j.failed || j.complete ? &no_texts : &j.spec.claims, NULL);
     return NULL;

@@ -30,24 +30,57 @@ static const struct driver drivers[] = {
     {.match = IS, .name = "filestore.csi.storage.gke.io", .backend = STORAGE_NFS},
     {.match = IS, .name = "csi-isilon.dellemc.com", .backend = STORAGE_NFS},
     {.match = IS, .name = "nasplugin.csi.alibabacloud.com", .backend = STORAGE_NFS},
-    {.match = IS, .name = "csi.proxmox.sinextra.dev", .backend = STORAGE_BLOCK, .luks = "LUKS", .stage_secret = true,
-     .parameter = "csi.storage.k8s.io/node-stage-secret-name", .any = true, .parameter_plain = true},
-    {.match = IS, .name = "driver.longhorn.io", .backend = STORAGE_BLOCK, .luks = "LUKS", .attribute = "encrypted",
-     .parameter = "encrypted", .parameter_plain = true},
-    {.match = ENDS, .name = "rbd.csi.ceph.com", .backend = STORAGE_BLOCK, .luks = "LUKS", .attribute = "encrypted",
-     .parameter = "encrypted", .parameter_plain = true},
+    {.match = IS,
+     .name = "csi.proxmox.sinextra.dev",
+     .backend = STORAGE_BLOCK,
+     .luks = "LUKS",
+     .stage_secret = true,
+     .parameter = "csi.storage.k8s.io/node-stage-secret-name",
+     .any = true,
+     .parameter_plain = true},
+    {.match = IS,
+     .name = "driver.longhorn.io",
+     .backend = STORAGE_BLOCK,
+     .luks = "LUKS",
+     .attribute = "encrypted",
+     .parameter = "encrypted",
+     .parameter_plain = true},
+    {.match = ENDS,
+     .name = "rbd.csi.ceph.com",
+     .backend = STORAGE_BLOCK,
+     .luks = "LUKS",
+     .attribute = "encrypted",
+     .parameter = "encrypted",
+     .parameter_plain = true},
     {.match = ENDS, .name = "nfs.csi.ceph.com", .backend = STORAGE_NFS},
     {.match = IS, .name = "ebs.csi.aws.com", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "encrypted"},
-    {.match = IS, .name = "ebs.csi.eks.amazonaws.com", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "encrypted"},
+    {.match = IS,
+     .name = "ebs.csi.eks.amazonaws.com",
+     .backend = STORAGE_BLOCK,
+     .luks = "KMS",
+     .parameter = "encrypted"},
     {.match = IS, .name = "kubernetes.io/aws-ebs", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "encrypted"},
     {.match = IS, .name = "awsElasticBlockStore", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "encrypted"},
-    {.match = IS, .name = "linodebs.csi.linode.com", .backend = STORAGE_BLOCK, .luks = "LUKS",
+    {.match = IS,
+     .name = "linodebs.csi.linode.com",
+     .backend = STORAGE_BLOCK,
+     .luks = "LUKS",
      .parameter = "linodebs.csi.linode.com/luks-encrypted"},
     {.match = IS, .name = "csi.scaleway.com", .backend = STORAGE_BLOCK, .luks = "LUKS", .parameter = "encrypted"},
     {.match = IS, .name = "driver.harvesterhci.io", .backend = STORAGE_BLOCK, .parameter = "encrypted"},
     {.match = IS, .name = "lvm.csi.metal-stack.io", .backend = STORAGE_BLOCK, .luks = "LUKS", .parameter = "encrypted"},
-    {.match = IS, .name = "pd.csi.storage.gke.io", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "disk-encryption-kms-key", .any = true},
-    {.match = IS, .name = "disk.csi.azure.com", .backend = STORAGE_BLOCK, .luks = "KMS", .parameter = "diskEncryptionSetID", .any = true},
+    {.match = IS,
+     .name = "pd.csi.storage.gke.io",
+     .backend = STORAGE_BLOCK,
+     .luks = "KMS",
+     .parameter = "disk-encryption-kms-key",
+     .any = true},
+    {.match = IS,
+     .name = "disk.csi.azure.com",
+     .backend = STORAGE_BLOCK,
+     .luks = "KMS",
+     .parameter = "diskEncryptionSetID",
+     .any = true},
     {.match = IS, .name = "topolvm.io", .backend = STORAGE_BLOCK},
     {.match = IS, .name = "topolvm.cybozu.com", .backend = STORAGE_BLOCK},
     {.match = IS, .name = "local.csi.openebs.io", .backend = STORAGE_BLOCK},
@@ -83,9 +116,10 @@ struct storage_verdict storage_judge_provisioner(struct slice provisioner) {
     return (struct storage_verdict){d ? d->backend : STORAGE_UNKNOWN, ENCRYPTION_UNKNOWN};
 }
 
-/* ---- Words -------------------------------------------------------------------------------------------------------- */
+/* ---- Words ------------------------------------------------------------------------------------------------------- */
 
-static const char *const backend_names[] = {"unknown", "nfs", "block"}, *const encryption_names[] = {"unknown", "plain", "declared"};
+static const char *const backend_names[] = {"unknown", "nfs", "block"}, *const encryption_names[] = {"unknown", "plain",
+                                                                                                     "declared"};
 
 const char *storage_backend_name(enum storage_backend b) {
     return backend_names[b];
@@ -112,7 +146,7 @@ void storage_text(struct buf *out, struct storage_verdict v, struct slice driver
     else buf_printf(out, "block %s", storage_encryption_name(v.encryption));
 }
 
-/* ---- Heuristics shared by both ------------------------------------------------------------------------------------ */
+/* ---- Heuristics shared by both ----------------------------------------------------------------------------------- */
 
 /* The option of a mount (of a list "a,b") that only NFS has; absent if none. */
 static struct slice nfs_option(struct slice options) {
@@ -131,8 +165,11 @@ static bool starts_with_one_of(struct slice s, const char *const *list, size_t n
 }
 
 /* Drivers that serve several kinds say which in a parameter or attribute: true if this is such a driver. */
-static bool judge_many_sided(struct slice driver, const struct kube_pairs *p, enum storage_backend *backend, struct buf *evidence) {
-    static const char *const trident_nfs[] = {"ontap-nas", "azure-netapp-files", "gcp-cvs"}, *const trident_block[] = {"ontap-san", "solidfire-san"};
+static bool judge_many_sided(struct slice driver, const struct kube_pairs *p, enum storage_backend *backend,
+                             struct buf *evidence) {
+    static const char *const trident_nfs[] = {"ontap-nas", "azure-netapp-files", "gcp-cvs"}, *const trident_block[] = {
+                                                                                                 "ontap-san",
+                                                                                                 "solidfire-san"};
     struct slice kind = {NULL, 0};
     if (slice_is(driver, "csi.trident.netapp.io")) {
         kind = kube_pair_get(p, "backendType");
@@ -142,12 +179,16 @@ static bool judge_many_sided(struct slice driver, const struct kube_pairs *p, en
                                                                                        : STORAGE_UNKNOWN;
     } else if (slice_is(driver, "csi.hpe.com")) {
         kind = kube_pair_get(p, "accessProtocol");
-        *backend = slice_is(kind, "nfs") ? STORAGE_NFS : slice_is(kind, "iscsi") || slice_is(kind, "fc") ? STORAGE_BLOCK : STORAGE_UNKNOWN;
+        *backend = slice_is(kind, "nfs")                             ? STORAGE_NFS
+                   : slice_is(kind, "iscsi") || slice_is(kind, "fc") ? STORAGE_BLOCK
+                                                                     : STORAGE_UNKNOWN;
     } else if (slice_is(driver, "file.csi.azure.com")) {
         kind = kube_pair_get(p, "protocol");
         *backend = slice_is(kind, "nfs") ? STORAGE_NFS : STORAGE_UNKNOWN;
     } else if (slice_starts(driver, "org.democratic-csi.")) {
-        *backend = slice_contains(driver, "nfs") ? STORAGE_NFS : slice_contains(driver, "iscsi") ? STORAGE_BLOCK : STORAGE_UNKNOWN;
+        *backend = slice_contains(driver, "nfs")     ? STORAGE_NFS
+                   : slice_contains(driver, "iscsi") ? STORAGE_BLOCK
+                                                     : STORAGE_UNKNOWN;
         return true;
     } else {
         return false;
@@ -156,11 +197,12 @@ static bool judge_many_sided(struct slice driver, const struct kube_pairs *p, en
     return true;
 }
 
-/* ---- Volumes ------------------------------------------------------------------------------------------------------ */
+/* ---- Volumes ----------------------------------------------------------------------------------------------------- */
 
 /* Longhorn shares a volume that many may write through NFS, unless it is one that migrates. */
 static bool longhorn_shares(const struct kube_volume *v) {
-    if (!slice_is(v->driver, "driver.longhorn.io") || slice_is(kube_pair_get(&v->attributes, "migratable"), "true")) return false;
+    if (!slice_is(v->driver, "driver.longhorn.io") || slice_is(kube_pair_get(&v->attributes, "migratable"), "true"))
+        return false;
     return slice_contains(v->modes, "RWX") || slice_is(kube_pair_get(&v->attributes, "share"), "true");
 }
 
@@ -170,7 +212,8 @@ static bool proxmox_file(const struct kube_volume *v) {
            (slice_ends(v->handle, ".qcow2") || slice_ends(v->handle, ".raw") || slice_ends(v->handle, ".vmdk"));
 }
 
-static void judge_volume_backend(const struct kube_volume *v, const struct driver *d, struct storage_verdict *ret, struct buf *evidence) {
+static void judge_volume_backend(const struct kube_volume *v, const struct driver *d, struct storage_verdict *ret,
+                                 struct buf *evidence) {
     struct slice option = nfs_option(v->mount_options);
     ret->backend = d ? d->backend : STORAGE_UNKNOWN;
     if (judge_many_sided(v->driver, &v->attributes, &ret->backend, evidence)) return;
@@ -188,7 +231,8 @@ static void judge_volume_backend(const struct kube_volume *v, const struct drive
     }
 }
 
-static void judge_volume_encryption(const struct kube_volume *v, const struct driver *d, struct storage_verdict *ret, struct buf *evidence) {
+static void judge_volume_encryption(const struct kube_volume *v, const struct driver *d, struct storage_verdict *ret,
+                                    struct buf *evidence) {
     if (!d) return;
     if (d->stage_secret) {
         ret->encryption = v->stage_secret ? ENCRYPTION_DECLARED : ENCRYPTION_PLAIN;
@@ -215,9 +259,10 @@ struct storage_verdict storage_judge_volume(const struct kube_volume *v, struct 
     return ret;
 }
 
-/* ---- Classes ------------------------------------------------------------------------------------------------------ */
+/* ---- Classes ----------------------------------------------------------------------------------------------------- */
 
-static void judge_class_encryption(const struct kube_class *c, const struct driver *d, struct storage_verdict *ret, struct buf *evidence) {
+static void judge_class_encryption(const struct kube_class *c, const struct driver *d, struct storage_verdict *ret,
+                                   struct buf *evidence) {
     if (!d || !d->parameter) return;
     struct slice value = kube_pair_get(&c->parameters, d->parameter);
     bool on = d->any ? value.n > 0 : slice_is(value, "true");

@@ -13,10 +13,20 @@ static const char *const namespaces[] = {"vault", NULL};
 static const struct kube_plan_object objects[] = {{"vault", "StatefulSet", "vault"}};
 
 static void add_neighbours(struct kube_feed *f) {
-    kube_feed_object(f, "StorageClass", "{\"metadata\":{\"uid\":\"c\",\"name\":\"nfs\"},\"provisioner\":\"nfs.csi.k8s.io\"}", false);
-    kube_feed_object(f, "PersistentVolume", "{\"metadata\":{\"uid\":\"v\",\"name\":\"pv\"},\"spec\":{\"claimRef\":{\"uid\":\"u\"},\"nfs\":{\"server\":\"s\",\"path\":\"/\"}}}", false);
-    kube_feed_object(f, "PersistentVolumeClaim", "{\"metadata\":{\"uid\":\"u\",\"namespace\":\"vault\",\"name\":\"data-vault-0\"},\"spec\":{\"volumeName\":\"pv\"}}", false);
-    kube_feed_object(f, "StatefulSet", "{\"metadata\":{\"uid\":\"s\",\"namespace\":\"vault\",\"name\":\"vault\"},\"spec\":{\"volumeClaimTemplates\":[{\"metadata\":{\"name\":\"data\"}}]}}", false);
+    kube_feed_object(f, "StorageClass",
+                     "{\"metadata\":{\"uid\":\"c\",\"name\":\"nfs\"},\"provisioner\":\"nfs.csi.k8s.io\"}", false);
+    kube_feed_object(f, "PersistentVolume",
+                     "{\"metadata\":{\"uid\":\"v\",\"name\":\"pv\"},\"spec\":{\"claimRef\":{\"uid\":\"u\"},\"nfs\":{"
+                     "\"server\":\"s\",\"path\":\"/\"}}}",
+                     false);
+    kube_feed_object(f, "PersistentVolumeClaim",
+                     "{\"metadata\":{\"uid\":\"u\",\"namespace\":\"vault\",\"name\":\"data-vault-0\"},\"spec\":{"
+                     "\"volumeName\":\"pv\"}}",
+                     false);
+    kube_feed_object(f, "StatefulSet",
+                     "{\"metadata\":{\"uid\":\"s\",\"namespace\":\"vault\",\"name\":\"vault\"},\"spec\":{"
+                     "\"volumeClaimTemplates\":[{\"metadata\":{\"name\":\"data\"}}]}}",
+                     false);
 }
 
 static void check_rows(const struct world *w) {
@@ -34,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t kinds = 0;
     if (size < 2) return 0;
     while (kube_kinds[kinds]) kinds++;
-    struct kube_feed *f = kube_feed_new(&(struct kube_source_options){.namespaces = namespaces, .objects = objects, .nobjects = ARRAY_LEN(objects), .target_class = "lvm"});
+    struct kube_feed *f = kube_feed_new(&(struct kube_source_options){
+        .namespaces = namespaces, .objects = objects, .nobjects = ARRAY_LEN(objects), .target_class = "lvm"});
     struct kube_listener *l = kube_listener_new(f->source, kube_kinds[data[0] % kinds], NULL);
     if (data[1] & 1) add_neighbours(f);
     struct slice json = {(const char *)data + 2, size - 2};

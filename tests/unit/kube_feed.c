@@ -13,11 +13,23 @@ static const struct {
     const char *name;
     const struct kube_kind *kind;
 } kinds[] = {
-    {"PersistentVolumeClaim", &kube_kind_claims}, {"PersistentVolume", &kube_kind_volumes}, {"StorageClass", &kube_kind_classes},
-    {"VolumeAttachment", &kube_kind_attachments}, {"Pod", &kube_kind_pods}, {"Deployment", &kube_kind_deployments},
-    {"StatefulSet", &kube_kind_statefulsets}, {"CronJob", &kube_kind_cronjobs}, {"Job", &kube_kind_jobs}, {"Node", &kube_kind_nodes},
-    {"CSINode", &kube_kind_csinodes}, {"Event", &kube_kind_events}, {"Lease", &kube_kind_leases}, {"EndpointSlice", &kube_kind_endpoints},
-    {"PodDisruptionBudget", &kube_kind_pdbs}, {"ResourceQuota", &kube_kind_quotas}, {"HorizontalPodAutoscaler", &kube_kind_hpas},
+    {"PersistentVolumeClaim", &kube_kind_claims},
+    {"PersistentVolume", &kube_kind_volumes},
+    {"StorageClass", &kube_kind_classes},
+    {"VolumeAttachment", &kube_kind_attachments},
+    {"Pod", &kube_kind_pods},
+    {"Deployment", &kube_kind_deployments},
+    {"StatefulSet", &kube_kind_statefulsets},
+    {"CronJob", &kube_kind_cronjobs},
+    {"Job", &kube_kind_jobs},
+    {"Node", &kube_kind_nodes},
+    {"CSINode", &kube_kind_csinodes},
+    {"Event", &kube_kind_events},
+    {"Lease", &kube_kind_leases},
+    {"EndpointSlice", &kube_kind_endpoints},
+    {"PodDisruptionBudget", &kube_kind_pdbs},
+    {"ResourceQuota", &kube_kind_quotas},
+    {"HorizontalPodAutoscaler", &kube_kind_hpas},
 };
 
 struct kube_feed *kube_feed_new(const struct kube_source_options *o) {
@@ -42,7 +54,8 @@ struct kube_listener *kube_feed_listener(struct kube_feed *f, struct slice kind)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (!slice_is(kind, kinds[i].name)) continue;
         for (size_t j = 0; j < f->source->nlisteners; j++)
-            if (f->source->listeners[j]->kind == kinds[i].kind && !f->source->listeners[j]->ns) return f->source->listeners[j];
+            if (f->source->listeners[j]->kind == kinds[i].kind && !f->source->listeners[j]->ns)
+                return f->source->listeners[j];
         return kube_listener_new(f->source, kinds[i].kind, NULL);
     }
     return NULL;
@@ -92,7 +105,8 @@ void kube_feed_list(struct kube_feed *f, struct slice body, size_t step) {
     struct json_splitter *s = json_splitter_new(JSON_SPLIT_ITEMS, PIECE_MAX, on_piece, &x);
     struct err *e = NULL;
     kube_listener_begin(x.l);
-    for (size_t i = 0; i < body.n && !e; i += step) e = json_splitter_feed(s, body.p + i, step < body.n - i ? step : body.n - i);
+    for (size_t i = 0; i < body.n && !e; i += step)
+        e = json_splitter_feed(s, body.p + i, step < body.n - i ? step : body.n - i);
     if (!e) e = json_splitter_finish(s);
     json_splitter_free(s);
     if (!e) kube_listener_end(x.l);
@@ -157,7 +171,7 @@ void kube_feed_object(struct kube_feed *f, const char *kind, const char *json, b
     kube_source_settle(f->source);
 }
 
-/* ---- Rows as text ------------------------------------------------------------------------------------------------- */
+/* ---- Rows as text ------------------------------------------------------------------------------------------------ */
 
 static const struct {
     enum world_table table;

@@ -17,7 +17,8 @@ struct kube_feed {
 /* o may lack loop, world and config; its lists may be NULL. */
 struct kube_feed *kube_feed_new(const struct kube_source_options *o);
 void kube_feed_free(struct kube_feed *f);
-/* The listener of a kind ("PersistentVolumeClaim"), made when it is first asked for; NULL if the kind is none of ours. */
+/* The listener of a kind ("PersistentVolumeClaim"), made when it is first asked for; NULL if the kind is none of ours.
+ */
 struct kube_listener *kube_feed_listener(struct kube_feed *f, struct slice kind);
 /* Value of the first "kind" in a body, without "List". */
 struct slice kube_feed_kind(struct slice body);

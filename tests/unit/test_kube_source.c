@@ -27,7 +27,11 @@ static const char *const sources[] = {"nfs-proxmox", NULL};
 
 static struct kube_feed *with_plan(void) {
     return kube_feed_new(&(struct kube_source_options){
-        .namespaces = namespaces, .objects = objects, .nobjects = ARRAY_LEN(objects), .remaining = remaining, .source_classes = sources,
+        .namespaces = namespaces,
+        .objects = objects,
+        .nobjects = ARRAY_LEN(objects),
+        .remaining = remaining,
+        .source_classes = sources,
         .target_class = "proxmox-lvm-encrypted",
     });
 }
@@ -36,7 +40,7 @@ static struct kube_feed *without_plan(void) {
     return kube_feed_new(&(struct kube_source_options){0});
 }
 
-/* ---- Objects ------------------------------------------------------------------------------------------------------ */
+/* ---- Objects ----------------------------------------------------------------------------------------------------- */
 
 static void feed(struct kube_feed *f, const char *kind, bool deleted, const char *fmt, ...) PRINTF_LIKE(4, 5);
 static void feed(struct kube_feed *f, const char *kind, bool deleted, const char *fmt, ...) {
@@ -51,22 +55,33 @@ static void feed(struct kube_feed *f, const char *kind, bool deleted, const char
     mem_free(json);
 }
 
-#define CLAIM(uid, ns, name, class, phase, volume, more)                                                                       \
-    "{'metadata':{'uid':'" uid "','namespace':'" ns "','name':'" name "','resourceVersion':'7',"                              \
-    "'creationTimestamp':'2026-04-01T00:00:00Z'" more "},'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':"     \
+#define CLAIM(uid, ns, name, class, phase, volume, more)                                                               \
+    "{'metadata':{'uid':'" uid "','namespace':'" ns "','name':'" name "','resourceVersion':'7',"                       \
+    "'creationTimestamp':'2026-04-01T00:00:00Z'" more                                                                  \
+    "},'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':"                                               \
     "{'storage':'2Gi'}},'storageClassName':'" class "','volumeName':'" volume "'},'status':{'phase':'" phase "'}}"
-#define NFS_VOLUME(uid, name, class, claim_uid)                                                                                \
-    "{'metadata':{'uid':'" uid "','name':'" name "','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'storageClassName':'" class \
-    "','persistentVolumeReclaimPolicy':'Delete','claimRef':{'uid':'" claim_uid "','namespace':'x','name':'y'},'csi':{'driver':'nfs.csi.k8s.io'," \
-    "'volumeHandle':'h','volumeAttributes':{'server':'10.0.0.5','share':'/export'}}},'status':{'phase':'Bound'}}"
-#define LVM_VOLUME(uid, name, claim_uid)                                                                                       \
-    "{'metadata':{'uid':'" uid "','name':'" name "','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'storageClassName':'proxmox-lvm-encrypted'," \
-    "'persistentVolumeReclaimPolicy':'Retain','claimRef':{'uid':'" claim_uid "'},'csi':{'driver':'csi.proxmox.sinextra.dev','volumeHandle':"       \
-    "'home/pve1/local-lvm/vm-9999-pvc-1','nodeStageSecretRef':{'name':'s','namespace':'n'}}},'status':{'phase':'Bound'}}"
-#define POD(uid, ns, name, owner_kind, owner, claim, phase, image)                                                             \
-    "{'metadata':{'uid':'" uid "','namespace':'" ns "','name':'" name "','ownerReferences':[{'kind':'" owner_kind "','name':'" owner \
-    "','uid':'o','controller':true}]},'spec':{'containers':[{'name':'c','image':'" image "'}],'volumes':[{'name':'v','persistentVolumeClaim':" \
-    "{'claimName':'" claim "'}}]},'status':{'phase':'" phase "','containerStatuses':[{'ready':true,'restartCount':0,'state':{'running':{}}}]}}"
+#define NFS_VOLUME(uid, name, class, claim_uid)                                                                        \
+    "{'metadata':{'uid':'" uid "','name':'" name "','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'"             \
+                                                 "storageClassName':'" class "','persistentVolumeReclaimPolicy':'"     \
+                                                                             "Delete','claimRef':{'uid':'" claim_uid   \
+                                                                             "','namespace':'x','name':'y'},'csi':{'"  \
+                                                                             "driver':'nfs.csi.k8s.io',"               \
+                                                                             "'volumeHandle':'h','volumeAttributes':{" \
+                                                                             "'server':'10.0.0.5','share':'/"          \
+                                                                             "export'}}},'status':{'phase':'Bound'}}"
+#define LVM_VOLUME(uid, name, claim_uid)                                                                               \
+    "{'metadata':{'uid':'" uid "','name':'" name                                                                       \
+    "','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'storageClassName':'proxmox-lvm-encrypted',"                \
+    "'persistentVolumeReclaimPolicy':'Retain','claimRef':{'uid':'" claim_uid                                           \
+    "'},'csi':{'driver':'csi.proxmox.sinextra.dev','volumeHandle':"                                                    \
+    "'home/pve1/local-lvm/"                                                                                            \
+    "vm-9999-pvc-1','nodeStageSecretRef':{'name':'s','namespace':'n'}}},'status':{'phase':'Bound'}}"
+#define POD(uid, ns, name, owner_kind, owner, claim, phase, image)                                                     \
+    "{'metadata':{'uid':'" uid "','namespace':'" ns "','name':'" name "','ownerReferences':[{'kind':'" owner_kind      \
+    "','name':'" owner "','uid':'o','controller':true}]},'spec':{'containers':[{'name':'c','image':'" image            \
+    "'}],'volumes':[{'name':'v','persistentVolumeClaim':"                                                              \
+    "{'claimName':'" claim "'}}]},'status':{'phase':'" phase                                                           \
+    "','containerStatuses':[{'ready':true,'restartCount':0,'state':{'running':{}}}]}}"
 
 static const struct row *row_of(const struct kube_feed *f, enum world_table t, const char *uid) {
     const struct row *r = world_find(f->world, t, slice_of(uid));
@@ -77,7 +92,8 @@ static const struct row *row_of(const struct kube_feed *f, enum world_table t, c
 static void assert_cell(const struct kube_feed *f, enum world_table t, const char *uid, int col, const char *want) {
     struct slice got = row_text(row_of(f, t, uid), col);
     if (!want ? got.p != NULL : !slice_is(got, want))
-        fail_msg("%s.%s of %s is \"%.*s\", not \"%s\"", world_table_info(t)->name, world_table_info(t)->cols[col].name, uid, SLICE_FMT(got), want ? want : "null");
+        fail_msg("%s.%s of %s is \"%.*s\", not \"%s\"", world_table_info(t)->name, world_table_info(t)->cols[col].name,
+                 uid, SLICE_FMT(got), want ? want : "null");
 }
 
 #define assert_claim(f, uid, col, want) assert_cell(f, T_CLAIMS, uid, CLAIMS_##col, want)
@@ -89,7 +105,7 @@ static unsigned timeline_count(const struct kube_feed *f, const char *part) {
     return n;
 }
 
-/* ---- Joins -------------------------------------------------------------------------------------------------------- */
+/* ---- Joins ------------------------------------------------------------------------------------------------------- */
 
 static void test_claim_before_its_volume(void **state) {
     (void)state;
@@ -118,8 +134,9 @@ static void test_volume_of_another_claim(void **state) {
     kube_feed_free(f);
 }
 
-#define CLASS(uid, name, provisioner, created, more) \
-    "{'metadata':{'uid':'" uid "','name':'" name "','creationTimestamp':'" created "'},'provisioner':'" provisioner "'" more "}"
+#define CLASS(uid, name, provisioner, created, more)                                                                   \
+    "{'metadata':{'uid':'" uid "','name':'" name "','creationTimestamp':'" created "'},'provisioner':'" provisioner    \
+    "'" more "}"
 
 static void test_class_fills_in(void **state) {
     (void)state;
@@ -130,19 +147,23 @@ static void test_class_fills_in(void **state) {
     assert_claim(f, "u1", STATE, "PENDING");
     assert_claim(f, "u1", BACKEND, "nfs");
     assert_cell(f, T_STORAGE_CLASSES, "c1", STORAGE_CLASSES_ROLE, "source");
-    feed(f, "Pod", false, POD("p1", "vault", "vault-0", "StatefulSet", "vault", "data-vault-0", "Pending", "hashicorp/vault:1.18.1"));
+    feed(f, "Pod", false,
+         POD("p1", "vault", "vault-0", "StatefulSet", "vault", "data-vault-0", "Pending", "hashicorp/vault:1.18.1"));
     assert_claim(f, "u1", STATE, "HOSTILE");
     assert_claim(f, "u1", EVIDENCE, "class nfs-proxmox: provisioner nfs.csi.k8s.io; used by a workload of the plan");
     /* What a volume's driver leaves open (here: encryption), the class of its time says. */
-    feed(f, "StorageClass", false, CLASS("c2", "ebs", "ebs.csi.aws.com", "2026-01-01T00:00:00Z", ",'parameters':{'encrypted':'true'}"));
+    feed(f, "StorageClass", false,
+         CLASS("c2", "ebs", "ebs.csi.aws.com", "2026-01-01T00:00:00Z", ",'parameters':{'encrypted':'true'}"));
     feed(f, PV, false,
-         "{'metadata':{'uid':'v2','name':'pv2','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'claimRef':{'uid':'u2'},"
+         "{'metadata':{'uid':'v2','name':'pv2','creationTimestamp':'2026-04-01T00:00:00Z'},'spec':{'claimRef':{'uid':'"
+         "u2'},"
          "'csi':{'driver':'ebs.csi.aws.com','volumeHandle':'vol-1'}}}");
     feed(f, PVC, false, CLAIM("u2", "db", "d", "ebs", "Bound", "pv2", ""));
     assert_claim(f, "u2", STORAGE, "KMS declared");
     /* A class of that name which was made later is not the one that made the volume. */
     feed(f, "StorageClass", true, CLASS("c2", "ebs", "ebs.csi.aws.com", "2026-01-01T00:00:00Z", ""));
-    feed(f, "StorageClass", false, CLASS("c3", "ebs", "ebs.csi.aws.com", "2026-05-01T00:00:00Z", ",'parameters':{'encrypted':'true'}"));
+    feed(f, "StorageClass", false,
+         CLASS("c3", "ebs", "ebs.csi.aws.com", "2026-05-01T00:00:00Z", ",'parameters':{'encrypted':'true'}"));
     assert_claim(f, "u2", STORAGE, "block unknown");
     kube_feed_free(f);
 }
@@ -151,7 +172,9 @@ static void test_class_fills_in(void **state) {
 static void test_annotation_alone(void **state) {
     (void)state;
     struct kube_feed *f = with_plan();
-    feed(f, PVC, false, CLAIM("u1", "vault", "data-vault-0", "x", "Bound", "pv1", ",'annotations':{'volume.kubernetes.io/storage-provisioner':'nfs.csi.k8s.io'}"));
+    feed(f, PVC, false,
+         CLAIM("u1", "vault", "data-vault-0", "x", "Bound", "pv1",
+               ",'annotations':{'volume.kubernetes.io/storage-provisioner':'nfs.csi.k8s.io'}"));
     assert_claim(f, "u1", STATE, "FINE");
     assert_claim(f, "u1", STORAGE, "NFS");
     assert_claim(f, "u1", EVIDENCE, "annotation storage-provisioner nfs.csi.k8s.io");
@@ -159,19 +182,24 @@ static void test_annotation_alone(void **state) {
     assert_claim(f, "u1", STATE, "HOSTILE");
     feed(f, "Pod", true, POD("p1", "vault", "vault-0", "StatefulSet", "vault", "data-vault-0", "Running", "vault:1"));
     assert_claim(f, "u1", STATE, "RETIRED");
-    assert_claim(f, "u1", EVIDENCE, "annotation storage-provisioner nfs.csi.k8s.io; no pod of the plan's workload mounts it any more");
+    assert_claim(f, "u1", EVIDENCE,
+                 "annotation storage-provisioner nfs.csi.k8s.io; no pod of the plan's workload mounts it any more");
     kube_feed_free(f);
 }
 
-/* ---- States ------------------------------------------------------------------------------------------------------- */
+/* ---- States ------------------------------------------------------------------------------------------------------ */
 
-#define DEPLOYMENT(claim)                                                                                                      \
-    "{'metadata':{'uid':'d1','namespace':'immich','name':'pg','generation':1},'spec':{'replicas':1,'template':{'spec':{'containers':" \
-    "[{'image':'pgvecto-rs:16'}],'volumes':[{'persistentVolumeClaim':{'claimName':'" claim "'}}]}}},'status':{'observedGeneration':1," \
+#define DEPLOYMENT(claim)                                                                                              \
+    "{'metadata':{'uid':'d1','namespace':'immich','name':'pg','generation':1},'spec':{'replicas':1,'template':{'spec'" \
+    ":{'containers':"                                                                                                  \
+    "[{'image':'pgvecto-rs:16'}],'volumes':[{'persistentVolumeClaim':{'claimName':'" claim                             \
+    "'}}]}}},'status':{'observedGeneration':1,"                                                                        \
     "'replicas':1,'readyReplicas':1,'updatedReplicas':1}}"
-#define CRONJOB(ns, name, claim)                                                                                               \
-    "{'metadata':{'uid':'cj-" name "','namespace':'" ns "','name':'" name "'},'spec':{'schedule':'@daily','jobTemplate':{'spec':{'template':" \
-    "{'spec':{'containers':[{'image':'postgres:16'}],'volumes':[{'persistentVolumeClaim':{'claimName':'" claim "'}}]}}}}},'status':{}}"
+#define CRONJOB(ns, name, claim)                                                                                       \
+    "{'metadata':{'uid':'cj-" name "','namespace':'" ns "','name':'" name                                              \
+    "'},'spec':{'schedule':'@daily','jobTemplate':{'spec':{'template':"                                                \
+    "{'spec':{'containers':[{'image':'postgres:16'}],'volumes':[{'persistentVolumeClaim':{'claimName':'" claim         \
+    "'}}]}}}}},'status':{}}"
 
 static void test_swap_of_a_deployment(void **state) {
     (void)state;
@@ -220,9 +248,11 @@ static void test_claim_that_may_remain(void **state) {
     kube_feed_free(f);
 }
 
-#define SET(replicas)                                                                                                          \
-    "{'metadata':{'uid':'s1','namespace':'vault','name':'vault','generation':1},'spec':{'replicas':" replicas ",'updateStrategy':{'type':'OnDelete'}," \
-    "'template':{'spec':{'containers':[{'image':'vault:1'}]}},'volumeClaimTemplates':[{'metadata':{'name':'data'}},{'metadata':{'name':'audit'}}]}," \
+#define SET(replicas)                                                                                                  \
+    "{'metadata':{'uid':'s1','namespace':'vault','name':'vault','generation':1},'spec':{'replicas':" replicas          \
+    ",'updateStrategy':{'type':'OnDelete'},"                                                                           \
+    "'template':{'spec':{'containers':[{'image':'vault:1'}]}},'volumeClaimTemplates':[{'metadata':{'name':'data'}},{'" \
+    "metadata':{'name':'audit'}}]},"                                                                                   \
     "'status':{'observedGeneration':1,'replicas':" replicas ",'readyReplicas':" replicas "}}"
 
 /* A claim that the set's template names is the set's, with or without a pod, up to the replicas that are wanted. */
@@ -279,7 +309,7 @@ static void test_lost_and_terminating(void **state) {
     kube_feed_free(f);
 }
 
-/* ---- Lists -------------------------------------------------------------------------------------------------------- */
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
 static void list(struct kube_feed *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void list(struct kube_feed *f, const char *fmt, ...) {
@@ -296,10 +326,12 @@ static void list(struct kube_feed *f, const char *fmt, ...) {
 static void test_list_replaces(void **state) {
     (void)state;
     struct kube_feed *f = with_plan();
-    list(f, "{'kind':'PersistentVolumeClaimList','items':[%s,%s]}", CLAIM("u1", "a", "x", "c", "Bound", "p", ""), CLAIM("u2", "a", "y", "c", "Bound", "p", ""));
+    list(f, "{'kind':'PersistentVolumeClaimList','items':[%s,%s]}", CLAIM("u1", "a", "x", "c", "Bound", "p", ""),
+         CLAIM("u2", "a", "y", "c", "Bound", "p", ""));
     assert_int_equal(world_count(f->world, T_CLAIMS), 2);
     assert_int_equal(world_count(f->world, T_TIMELINE), 0); /* a first list is no news */
-    list(f, "{'kind':'PersistentVolumeClaimList','items':[%s,%s]}", CLAIM("u1", "a", "x", "c", "Bound", "p", ""), CLAIM("u3", "a", "y", "c", "Bound", "p", ""));
+    list(f, "{'kind':'PersistentVolumeClaimList','items':[%s,%s]}", CLAIM("u1", "a", "x", "c", "Bound", "p", ""),
+         CLAIM("u3", "a", "y", "c", "Bound", "p", ""));
     assert_null(world_find(f->world, T_CLAIMS, SLICE_LIT("u2")));
     row_of(f, T_CLAIMS, "u3");
     assert_int_equal(timeline_count(f, "claim gone"), 1);
@@ -315,7 +347,8 @@ static void test_list_replaces(void **state) {
 static void test_swept_users(void **state) {
     (void)state;
     struct kube_feed *f = with_plan();
-    list(f, "{'kind':'PodList','items':[%s]}", POD("p1", "vault", "vault-0", "StatefulSet", "vault", "c", "Running", "i"));
+    list(f, "{'kind':'PodList','items':[%s]}",
+         POD("p1", "vault", "vault-0", "StatefulSet", "vault", "c", "Running", "i"));
     feed(f, PVC, false, CLAIM("u1", "vault", "c", "x", "Bound", "p", ""));
     assert_claim(f, "u1", USED_BY, "pod vault-0");
     list(f, "{'kind':'PodList','items':null}");
@@ -323,11 +356,12 @@ static void test_swept_users(void **state) {
     kube_feed_free(f);
 }
 
-/* ---- Denied ------------------------------------------------------------------------------------------------------- */
+/* ---- Denied ------------------------------------------------------------------------------------------------------ */
 
 static void status(struct kube_listener *l, enum kube_reflector_state s, const struct err *e) {
     static int64_t ok = 1;
-    kube_listener_status(l, &(struct kube_reflector_status){.state = s, .error = e, .last_ok_ms = s == KUBE_LIVE ? ++ok : ok});
+    kube_listener_status(
+        l, &(struct kube_reflector_status){.state = s, .error = e, .last_ok_ms = s == KUBE_LIVE ? ++ok : ok});
 }
 
 static void test_denied_cluster(void **state) {
@@ -364,11 +398,12 @@ static void test_denied_cluster(void **state) {
     kube_feed_free(f);
 }
 
-/* ---- Events ------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static void put_event(struct kube_feed *f, int number, const char *ns, const char *kind, const char *name) {
     feed(f, "Event", false,
-         "{'metadata':{'uid':'e%d','namespace':'%s','name':'e%d'},'involvedObject':{'kind':'%s','namespace':'%s','name':'%s'},'reason':'R','type':'Warning',"
+         "{'metadata':{'uid':'e%d','namespace':'%s','name':'e%d'},'involvedObject':{'kind':'%s','namespace':'%s','name'"
+         ":'%s'},'reason':'R','type':'Warning',"
          "'message':'m','count':1,'lastTimestamp':'2026-04-01T%02d:%02d:%02dZ'}",
          number, ns, number, kind, ns, name, number / 3600, number / 60 % 60, number % 60);
 }
@@ -388,15 +423,19 @@ static void test_events(void **state) {
     kube_feed_free(f);
 }
 
-/* ---- Nodes -------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes ------------------------------------------------------------------------------------------------------- */
 
-#define NODE "{'metadata':{'uid':'n1','name':'w1','labels':{'topology.kubernetes.io/zone':'z'}},'spec':{%s},'status':{'conditions':[" \
-             "{'type':'DiskPressure','status':'True'},{'type':'Ready','status':'%s','reason':'KubeletReady'}],'nodeInfo':{'kubeletVersion':'v1'}}}"
+#define NODE                                                                                                           \
+    "{'metadata':{'uid':'n1','name':'w1','labels':{'topology.kubernetes.io/"                                           \
+    "zone':'z'}},'spec':{%s},'status':{'conditions':["                                                                 \
+    "{'type':'DiskPressure','status':'True'},{'type':'Ready','status':'%s','reason':'KubeletReady'}],'nodeInfo':{'"    \
+    "kubeletVersion':'v1'}}}"
 
 static void test_nodes(void **state) {
     (void)state;
     struct kube_feed *f = with_plan();
-    list(f, "{'kind':'CSINodeList','items':[{'metadata':{'uid':'x','name':'w1'},'spec':{'drivers':[{'name':'nfs'},{'name':'pve','allocatable':{'count':29}}]}}]}");
+    list(f, "{'kind':'CSINodeList','items':[{'metadata':{'uid':'x','name':'w1'},'spec':{'drivers':[{'name':'nfs'},{'"
+            "name':'pve','allocatable':{'count':29}}]}}]}");
     feed(f, "Node", false, NODE, "", "True");
     assert_cell(f, T_NODES, "n1", NODES_DRIVERS, "nfs, pve 29 volumes");
     assert_cell(f, T_NODES, "n1", NODES_STATE, "READY");
@@ -411,7 +450,7 @@ static void test_nodes(void **state) {
     kube_feed_free(f);
 }
 
-/* ---- The recorded races ------------------------------------------------------------------------------------------- */
+/* ---- The recorded races ------------------------------------------------------------------------------------------ */
 
 /* Value of "key=" in a line; "" if it is None or absent. */
 static const char *field(const char *line, const char *key, char *buf, size_t size) {
@@ -430,7 +469,8 @@ static const char *field(const char *line, const char *key, char *buf, size_t si
 }
 
 struct line {
-    char kind[8], name[64], type[16], uid[16], class[40], phase[16], volume[16], deleting[48], claim[32], policy[16], node[16], ready[8], replicas[8];
+    char kind[8], name[64], type[16], uid[16], class[40], phase[16], volume[16], deleting[48], claim[32], policy[16],
+        node[16], ready[8], replicas[8];
 };
 
 static void read_line(const char *text, struct line *l) {
@@ -452,7 +492,8 @@ static void read_line(const char *text, struct line *l) {
 static void play_claim(struct kube_feed *f, const struct line *l) {
     bool gone = str_eq(l->type, "DELETED");
     feed(f, PVC, gone,
-         "{'metadata':{'uid':'%s','namespace':'vault','name':'%s','creationTimestamp':'2026-11-22T06:00:00Z'%s},'spec':{'accessModes':['ReadWriteOnce'],"
+         "{'metadata':{'uid':'%s','namespace':'vault','name':'%s','creationTimestamp':'2026-11-22T06:00:00Z'%s},'spec':"
+         "{'accessModes':['ReadWriteOnce'],"
          "'storageClassName':'%s','volumeName':'%s'},'status':{'phase':'%s'}}",
          l->uid, l->name, l->deleting, l->class, l->volume, l->phase);
     if (gone) assert_null(world_find(f->world, T_CLAIMS, slice_of(l->uid)));
@@ -465,23 +506,29 @@ static void play_claim(struct kube_feed *f, const struct line *l) {
 static void play_volume(struct kube_feed *f, const struct line *l) {
     bool nfs = str_eq(l->class, "nfs-proxmox");
     feed(f, PV, str_eq(l->type, "DELETED"),
-         "{'metadata':{'uid':'%s','name':'%.12s'%s},'spec':{'storageClassName':'%s','persistentVolumeReclaimPolicy':'%s','claimRef':{'namespace':'vault','name':'%s',"
+         "{'metadata':{'uid':'%s','name':'%.12s'%s},'spec':{'storageClassName':'%s','persistentVolumeReclaimPolicy':'%"
+         "s','claimRef':{'namespace':'vault','name':'%s',"
          "'uid':'%.8s'},'csi':{'driver':'%s','volumeHandle':'h'%s}},'status':{'phase':'%s'}}",
-         l->uid, l->name, l->deleting, l->class, l->policy, l->claim, l->name + 4, nfs ? "nfs.csi.k8s.io" : "csi.proxmox.sinextra.dev",
-         nfs ? "" : ",'nodeStageSecretRef':{'name':'s'}", l->phase);
+         l->uid, l->name, l->deleting, l->class, l->policy, l->claim, l->name + 4,
+         nfs ? "nfs.csi.k8s.io" : "csi.proxmox.sinextra.dev", nfs ? "" : ",'nodeStageSecretRef':{'name':'s'}",
+         l->phase);
 }
 
 static void play_pod(struct kube_feed *f, const struct line *l) {
     feed(f, "Pod", str_eq(l->type, "DELETED"),
-         "{'metadata':{'uid':'%s','namespace':'vault','name':'%s','ownerReferences':[{'kind':'StatefulSet','name':'vault','controller':true}]%s},'spec':{'nodeName':'%s',"
-         "'containers':[{'image':'vault:1'}],'volumes':[{'persistentVolumeClaim':{'claimName':'data-%s'}},{'persistentVolumeClaim':{'claimName':'audit-%s'}}]},"
+         "{'metadata':{'uid':'%s','namespace':'vault','name':'%s','ownerReferences':[{'kind':'StatefulSet','name':'"
+         "vault','controller':true}]%s},'spec':{'nodeName':'%s',"
+         "'containers':[{'image':'vault:1'}],'volumes':[{'persistentVolumeClaim':{'claimName':'data-%s'}},{'"
+         "persistentVolumeClaim':{'claimName':'audit-%s'}}]},"
          "'status':{'phase':'%s','containerStatuses':[{'ready':%s,'restartCount':0}]}}",
-         l->uid, l->name, l->deleting, l->node, l->name, l->name, l->phase, str_eq(l->ready, "True") ? "true" : "false");
+         l->uid, l->name, l->deleting, l->node, l->name, l->name, l->phase,
+         str_eq(l->ready, "True") ? "true" : "false");
 }
 
 static void play_set(struct kube_feed *f, const struct line *l) {
     feed(f, "StatefulSet", str_eq(l->type, "DELETED"),
-         "{'metadata':{'uid':'%s','namespace':'vault','name':'vault'%s},'spec':{'replicas':%s,'template':{'spec':{}},'volumeClaimTemplates':[{'metadata':{'name':'data'}},"
+         "{'metadata':{'uid':'%s','namespace':'vault','name':'vault'%s},'spec':{'replicas':%s,'template':{'spec':{}},'"
+         "volumeClaimTemplates':[{'metadata':{'name':'data'}},"
          "{'metadata':{'name':'audit'}}]},'status':{}}",
          l->uid, l->deleting, l->replicas[0] ? l->replicas : "0");
 }
@@ -495,8 +542,8 @@ static void play(struct kube_feed *f, const char *text) {
     else play_set(f, &l);
 }
 
-/* How each ends (facts: the note of the recording): on new encrypted claims, but for s3d, whose claims came too late and
- * hang on the old storage under the new pod; s12 leaves the audit claim alone, which is not in its lines. */
+/* How each ends (facts: the note of the recording): on new encrypted claims, but for s3d, whose claims came too late
+ * and hang on the old storage under the new pod; s12 leaves the audit claim alone, which is not in its lines. */
 static void check_end(struct kube_feed *f, const char *file) {
     bool late = strstr(file, "-s3d.") != NULL, data_only = strstr(file, "-s12.") != NULL;
     const char *names[] = {"data-vault-1", "audit-vault-1"};
@@ -545,8 +592,10 @@ static void test_timeline_of_a_race(void **state) {
     struct buf file = {0};
     const char *const kinds[] = {"PersistentVolumeClaim", "PersistentVolume", "Pod", "StatefulSet"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) list(f, "{'kind':'%sList','items':[]}", kinds[i]);
-    play(f, "rv=1 PV pvc-d9fedb2d MODIFIED uid=128c902d claim=data-vault-1 phase=Bound sc=nfs-proxmox policy=Delete del=None");
-    play(f, "rv=2 PV pvc-67a8c56f MODIFIED uid=e42fb596 claim=audit-vault-1 phase=Bound sc=nfs-proxmox policy=Delete del=None");
+    play(f, "rv=1 PV pvc-d9fedb2d MODIFIED uid=128c902d claim=data-vault-1 phase=Bound sc=nfs-proxmox policy=Delete "
+            "del=None");
+    play(f, "rv=2 PV pvc-67a8c56f MODIFIED uid=e42fb596 claim=audit-vault-1 phase=Bound sc=nfs-proxmox policy=Delete "
+            "del=None");
     assert_null(file_read(WIRE_DIR "/1.32/02-race-s1.txt", 1024 * 1024, &file));
     struct slice rest = buf_slice(&file), line;
     while (slice_cut(&rest, '\n', &line)) {
@@ -566,12 +615,23 @@ static void test_timeline_of_a_race(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_claim_before_its_volume), cmocka_unit_test(test_volume_of_another_claim), cmocka_unit_test(test_class_fills_in),
-        cmocka_unit_test(test_annotation_alone),        cmocka_unit_test(test_swap_of_a_deployment),    cmocka_unit_test(test_swap_seen_afterwards),
-        cmocka_unit_test(test_claim_that_may_remain),   cmocka_unit_test(test_claim_templates),         cmocka_unit_test(test_without_a_plan),
-        cmocka_unit_test(test_lost_and_terminating),    cmocka_unit_test(test_list_replaces),           cmocka_unit_test(test_swept_users),
-        cmocka_unit_test(test_denied_cluster),          cmocka_unit_test(test_events),                  cmocka_unit_test(test_nodes),
-        cmocka_unit_test(test_races),                   cmocka_unit_test(test_timeline_of_a_race),
+        cmocka_unit_test(test_claim_before_its_volume),
+        cmocka_unit_test(test_volume_of_another_claim),
+        cmocka_unit_test(test_class_fills_in),
+        cmocka_unit_test(test_annotation_alone),
+        cmocka_unit_test(test_swap_of_a_deployment),
+        cmocka_unit_test(test_swap_seen_afterwards),
+        cmocka_unit_test(test_claim_that_may_remain),
+        cmocka_unit_test(test_claim_templates),
+        cmocka_unit_test(test_without_a_plan),
+        cmocka_unit_test(test_lost_and_terminating),
+        cmocka_unit_test(test_list_replaces),
+        cmocka_unit_test(test_swept_users),
+        cmocka_unit_test(test_denied_cluster),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_races),
+        cmocka_unit_test(test_timeline_of_a_race),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,16 +33,21 @@ struct pv_case {
 #define SECRET ",'nodeStageSecretRef':{'name':'s','namespace':'n'}"
 
 static const struct pv_case volumes[] = {
-    {"'nfs':{'server':'10.0.0.20','path':'/tank'}", NFS, OPEN, "NFS 10.0.0.20", "pv.spec.nfs, server 10.0.0.20, share /tank"},
-    {CSI("nfs.csi.k8s.io", ATTRS("'server':'10.0.0.5','share':'/x','subDir':'y'")), NFS, OPEN, "NFS 10.0.0.5", "csi.driver nfs.csi.k8s.io"},
-    {"'csi':{'driver':'nfs.csi.k8s.io','volumeHandle':'10.0.0.5#export#pvc-1##','volumeAttributes':{'a':'b'}}", NFS, OPEN, "NFS 10.0.0.5", "share export"},
+    {"'nfs':{'server':'10.0.0.20','path':'/tank'}", NFS, OPEN, "NFS 10.0.0.20",
+     "pv.spec.nfs, server 10.0.0.20, share /tank"},
+    {CSI("nfs.csi.k8s.io", ATTRS("'server':'10.0.0.5','share':'/x','subDir':'y'")), NFS, OPEN, "NFS 10.0.0.5",
+     "csi.driver nfs.csi.k8s.io"},
+    {"'csi':{'driver':'nfs.csi.k8s.io','volumeHandle':'10.0.0.5#export#pvc-1##','volumeAttributes':{'a':'b'}}", NFS,
+     OPEN, "NFS 10.0.0.5", "share export"},
     {CSI("nfs.csi.ceph.com", ""), NFS, OPEN, "NFS", "nfs.csi.ceph.com"},
     {CSI("rook-ceph.nfs.csi.ceph.com", ""), NFS, OPEN, "NFS", NULL},
     {"'accessModes':['ReadWriteMany']," CSI("driver.longhorn.io", ""), NFS, OPEN, "NFS", "shared over NFS"},
     {CSI("driver.longhorn.io", ATTRS("'share':'true'")), NFS, OPEN, "NFS", "shared over NFS"},
-    {"'accessModes':['ReadWriteMany']," CSI("driver.longhorn.io", ATTRS("'migratable':'true'")), BLOCK, PLAIN, "block plain", NULL},
+    {"'accessModes':['ReadWriteMany']," CSI("driver.longhorn.io", ATTRS("'migratable':'true'")), BLOCK, PLAIN,
+     "block plain", NULL},
     {CSI("driver.longhorn.io", ATTRS("'encrypted':'true'")), BLOCK, DECLARED, "LUKS declared", "encrypted"},
-    {CSI("driver.longhorn.io", SECRET), BLOCK, PLAIN, "block plain", "not encrypted"}, /* the flag counts, not the secret */
+    {CSI("driver.longhorn.io", SECRET), BLOCK, PLAIN, "block plain",
+     "not encrypted"}, /* the flag counts, not the secret */
     {CSI("csi.trident.netapp.io", ATTRS("'backendType':'ontap-nas-economy'")), NFS, OPEN, "NFS", "ontap-nas-economy"},
     {CSI("csi.trident.netapp.io", ATTRS("'backendType':'ontap-san'")), BLOCK, OPEN, "block unknown", NULL},
     {CSI("csi.trident.netapp.io", ""), UNKNOWN, OPEN, "unknown", NULL},
@@ -57,13 +62,17 @@ static const struct pv_case volumes[] = {
     {CSI("org.democratic-csi.freenas-api-nfs", ""), NFS, OPEN, "NFS", NULL},
     {CSI("org.democratic-csi.iscsi", ""), BLOCK, OPEN, "block unknown", NULL},
     {CSI("unheard.of.example", ""), UNKNOWN, OPEN, "unknown", "unheard.of.example"},
-    {"'mountOptions':['nfsvers=4.1','hard']," CSI("unheard.of.example", ""), NFS, OPEN, "NFS", "mount option nfsvers=4.1"},
+    {"'mountOptions':['nfsvers=4.1','hard']," CSI("unheard.of.example", ""), NFS, OPEN, "NFS",
+     "mount option nfsvers=4.1"},
     {"'mountOptions':['noatime']," CSI("unheard.of.example", ""), UNKNOWN, OPEN, "unknown", NULL},
     {CSI("csi.proxmox.sinextra.dev", SECRET), BLOCK, DECLARED, "LUKS declared", "with stage secret"},
     {CSI("csi.proxmox.sinextra.dev", ""), BLOCK, PLAIN, "block plain", "no stage secret"},
-    {"'csi':{'driver':'csi.proxmox.sinextra.dev','volumeHandle':'r/z/nas/9999/vm-9999-pvc-1.qcow2'}", UNKNOWN, PLAIN, "unknown", "its store may be NFS"},
-    {CSI("rook-ceph.rbd.csi.ceph.com", SECRET), BLOCK, PLAIN, "block plain", "not encrypted"}, /* Ceph's own key, for all */
-    {CSI("rbd.csi.ceph.com", ATTRS("'encrypted':'true','encryptionKMSID':'k'") SECRET), BLOCK, DECLARED, "LUKS declared", NULL},
+    {"'csi':{'driver':'csi.proxmox.sinextra.dev','volumeHandle':'r/z/nas/9999/vm-9999-pvc-1.qcow2'}", UNKNOWN, PLAIN,
+     "unknown", "its store may be NFS"},
+    {CSI("rook-ceph.rbd.csi.ceph.com", SECRET), BLOCK, PLAIN, "block plain",
+     "not encrypted"}, /* Ceph's own key, for all */
+    {CSI("rbd.csi.ceph.com", ATTRS("'encrypted':'true','encryptionKMSID':'k'") SECRET), BLOCK, DECLARED,
+     "LUKS declared", NULL},
     {CSI("rook-ceph.cephfs.csi.ceph.com", ""), UNKNOWN, OPEN, "unknown", NULL},
     {CSI("ebs.csi.aws.com", ""), BLOCK, OPEN, "block unknown", NULL}, /* accounts encrypt by default */
     {CSI("topolvm.io", ""), BLOCK, OPEN, "block unknown", NULL},
@@ -81,12 +90,14 @@ static char *quoted(const char *fmt, const char *part) {
     return json;
 }
 
-static void check(const struct storage_verdict v, const struct pv_case *c, struct slice driver, struct slice server, const struct buf *evidence) {
+static void check(const struct storage_verdict v, const struct pv_case *c, struct slice driver, struct slice server,
+                  const struct buf *evidence) {
     struct buf text = {0};
     storage_text(&text, v, driver, server);
     if (v.backend != c->backend || v.encryption != c->encryption || !str_eq(buf_str(&text), c->text) ||
         (c->evidence && !strstr(buf_str(evidence), c->evidence)))
-        fail_msg("%s\n  is %s %s \"%s\" because: %s", c->spec, storage_backend_name(v.backend), storage_encryption_name(v.encryption), buf_str(&text), buf_str(evidence));
+        fail_msg("%s\n  is %s %s \"%s\" because: %s", c->spec, storage_backend_name(v.backend),
+                 storage_encryption_name(v.encryption), buf_str(&text), buf_str(evidence));
     buf_free(&text);
 }
 
@@ -116,18 +127,23 @@ static const struct pv_case classes[] = {
     {CLASS("fuseim.pri/ifs", ""), NFS, OPEN, "NFS", NULL},
     {CLASS("example.com/nfs", ""), NFS, OPEN, "NFS", NULL},
     {CLASS("kubernetes.io/no-provisioner", ""), UNKNOWN, OPEN, "unknown", NULL},
-    {CLASS("csi.trident.netapp.io", "'storageDriverName':'azure-netapp-files'"), NFS, OPEN, "NFS", "azure-netapp-files"},
+    {CLASS("csi.trident.netapp.io", "'storageDriverName':'azure-netapp-files'"), NFS, OPEN, "NFS",
+     "azure-netapp-files"},
     {CLASS("csi.trident.netapp.io", "'backendType':'solidfire-san'"), BLOCK, OPEN, "block unknown", NULL},
-    {CLASS("csi.proxmox.sinextra.dev", "'csi.storage.k8s.io/node-stage-secret-name':'s'"), BLOCK, DECLARED, "LUKS declared", "node-stage-secret-name"},
-    {CLASS("csi.proxmox.sinextra.dev", "'storage':'local-lvm'"), BLOCK, PLAIN, "block plain", "no node-stage-secret-name"},
+    {CLASS("csi.proxmox.sinextra.dev", "'csi.storage.k8s.io/node-stage-secret-name':'s'"), BLOCK, DECLARED,
+     "LUKS declared", "node-stage-secret-name"},
+    {CLASS("csi.proxmox.sinextra.dev", "'storage':'local-lvm'"), BLOCK, PLAIN, "block plain",
+     "no node-stage-secret-name"},
     {CLASS("driver.longhorn.io", "'encrypted':'true'"), BLOCK, DECLARED, "LUKS declared", NULL},
     {CLASS("driver.longhorn.io", "'csi.storage.k8s.io/node-stage-secret-name':'s'"), BLOCK, PLAIN, "block plain", NULL},
-    {CLASS("rook-ceph.rbd.csi.ceph.com", "'csi.storage.k8s.io/node-stage-secret-name':'s'"), BLOCK, PLAIN, "block plain", NULL},
+    {CLASS("rook-ceph.rbd.csi.ceph.com", "'csi.storage.k8s.io/node-stage-secret-name':'s'"), BLOCK, PLAIN,
+     "block plain", NULL},
     {CLASS("rook-ceph.rbd.csi.ceph.com", "'encrypted':'true'"), BLOCK, DECLARED, "LUKS declared", NULL},
     {CLASS("ebs.csi.aws.com", "'encrypted':'true','kmsKeyId':'k'"), BLOCK, DECLARED, "KMS declared", NULL},
     {CLASS("ebs.csi.aws.com", ""), BLOCK, OPEN, "block unknown", NULL},
     {CLASS("kubernetes.io/aws-ebs", "'encrypted':'false'"), BLOCK, OPEN, "block unknown", NULL},
-    {CLASS("linodebs.csi.linode.com", "'linodebs.csi.linode.com/luks-encrypted':'true'"), BLOCK, DECLARED, "LUKS declared", "luks-encrypted"},
+    {CLASS("linodebs.csi.linode.com", "'linodebs.csi.linode.com/luks-encrypted':'true'"), BLOCK, DECLARED,
+     "LUKS declared", "luks-encrypted"},
     {CLASS("csi.scaleway.com", "'encrypted':'true'"), BLOCK, DECLARED, "LUKS declared", NULL},
     {CLASS("pd.csi.storage.gke.io", "'disk-encryption-kms-key':'projects/p'"), BLOCK, DECLARED, "KMS declared", NULL},
     {CLASS("disk.csi.azure.com", "'diskEncryptionSetID':'/subscriptions/x'"), BLOCK, DECLARED, "KMS declared", NULL},
@@ -150,7 +166,7 @@ static void test_classes(void **state) {
     kube_arena_free(&a);
 }
 
-/* ---- Claims ------------------------------------------------------------------------------------------------------- */
+/* ---- Claims ------------------------------------------------------------------------------------------------------ */
 
 static void assert_state(struct claim_facts f, const char *want) {
     struct buf why = {0};
@@ -165,19 +181,31 @@ static void test_claims(void **state) {
     assert_state((struct claim_facts){.deleting = true, .backend = NFS, .plan_mounts = true}, "TERMINATING");
     assert_state((struct claim_facts){.phase = lost, .backend = NFS}, "LOST");
     assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounts = true}, "HOSTILE");
-    assert_state((struct claim_facts){.phase = pending, .backend = NFS, .has_plan = true, .plan_mounts = true}, "HOSTILE");
-    assert_state((struct claim_facts){.phase = pending, .backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true}, "PENDING");
+    assert_state((struct claim_facts){.phase = pending, .backend = NFS, .has_plan = true, .plan_mounts = true},
+                 "HOSTILE");
+    assert_state(
+        (struct claim_facts){
+            .phase = pending, .backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true},
+        "PENDING");
     assert_state((struct claim_facts){.phase = pending, .backend = UNKNOWN}, "PENDING");
-    assert_state((struct claim_facts){.backend = UNKNOWN, .has_plan = true, .plan_mounts = true, .on_target = true}, "UNKNOWN");
-    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounts = true, .may_remain = true}, "FINE");
+    assert_state((struct claim_facts){.backend = UNKNOWN, .has_plan = true, .plan_mounts = true, .on_target = true},
+                 "UNKNOWN");
+    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounts = true, .may_remain = true},
+                 "FINE");
     assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounted = true}, "RETIRED");
-    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounted = true, .others_mount = true}, "FINE");
-    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounted = true, .may_remain = true}, "FINE");
-    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .stateful_mounts = true, .database = image, .others_mount = true}, "FINE");
+    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounted = true, .others_mount = true},
+                 "FINE");
+    assert_state((struct claim_facts){.backend = NFS, .has_plan = true, .plan_mounted = true, .may_remain = true},
+                 "FINE");
+    assert_state(
+        (struct claim_facts){
+            .backend = NFS, .has_plan = true, .stateful_mounts = true, .database = image, .others_mount = true},
+        "FINE");
     assert_state((struct claim_facts){.backend = NFS, .stateful_mounts = true}, "HOSTILE");
     assert_state((struct claim_facts){.backend = NFS, .database = image}, "HOSTILE");
     assert_state((struct claim_facts){.backend = BLOCK, .stateful_mounts = true}, "FINE");
-    assert_state((struct claim_facts){.backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true}, "MOVED");
+    assert_state((struct claim_facts){.backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true},
+                 "MOVED");
     assert_state((struct claim_facts){.backend = BLOCK, .has_plan = true, .plan_mounts = true}, "FINE");
     assert_state((struct claim_facts){.backend = BLOCK, .has_plan = true, .on_target = true}, "FINE");
 }

@@ -22,17 +22,21 @@ enum { FILE_MAX = 4 * 1024 * 1024, ROWS_MAX = 512, STEP = 997 };
 /* The recording's namespaces and names, so that its events are wanted. */
 static const char *const namespaces[] = {"wire", "vault", "immich", "backup", NULL};
 static const struct kube_plan_object objects[] = {
-    {"vault", "StatefulSet", "vault"}, {"immich", "Deployment", "immich-postgres"}, {"backup", "CronJob", "flaky-backup"},
+    {"vault", "StatefulSet", "vault"},
+    {"immich", "Deployment", "immich-postgres"},
+    {"backup", "CronJob", "flaky-backup"},
 };
 
 static struct kube_feed *feed_for(struct slice kind) {
     bool events = slice_is(kind, "Event");
     return kube_feed_new(&(struct kube_source_options){
-        .namespaces = events ? namespaces : NULL, .objects = events ? objects : NULL, .nobjects = events ? ARRAY_LEN(objects) : 0,
+        .namespaces = events ? namespaces : NULL,
+        .objects = events ? objects : NULL,
+        .nobjects = events ? ARRAY_LEN(objects) : 0,
     });
 }
 
-/* ---- One exchange ------------------------------------------------------------------------------------------------- */
+/* ---- One exchange ------------------------------------------------------------------------------------------------ */
 
 static int compare_texts(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -130,7 +134,7 @@ static void exchange(struct slice body, struct buf *out) {
     }
 }
 
-/* ---- A file ------------------------------------------------------------------------------------------------------- */
+/* ---- A file ------------------------------------------------------------------------------------------------------ */
 
 static bool next_block(struct slice *rest, struct slice *ret) {
     static const char mark[] = "\n### ";
