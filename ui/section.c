@@ -7,6 +7,7 @@
 #include "ui/screen.h"
 
 #define CHANGED_MS 3000
+#define FIRST_LIST_MS 1500
 
 /* Smaller is worse. */
 static int fresh_rank(enum freshness f) {
@@ -37,9 +38,16 @@ struct fresh section_fresh(const struct world *w, const char *prefix) {
     return f;
 }
 
+/* A source's first list is no change of what it lists. */
+static bool is_first_list(const struct world *w, const struct row *r) {
+    const struct row *source = world_find(w, T_SOURCES, slice_of(row_src(w, r)));
+    int64_t since = source ? row_int(source, SOURCES_SINCE, 0) : 0;
+    return since && row_changed(r) < since + FIRST_LIST_MS;
+}
+
 bool section_changed(const struct world *w, const struct row *r) {
     int64_t age = world_now(w) - row_changed(r);
-    return row_changed(r) > 0 && age >= 0 && age < CHANGED_MS;
+    return row_changed(r) > 0 && age >= 0 && age < CHANGED_MS && row_table(r) != T_SOURCES && !is_first_list(w, r);
 }
 
 bool section_why(const struct world *w, const char *prefix, struct buf *out) {
