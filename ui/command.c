@@ -79,7 +79,7 @@ bool key_parse(const char *name, struct key *ret) {
     return true;
 }
 
-void key_name(struct key key, struct buf *out) {
+void key_format(struct key key, struct buf *out) {
     for (size_t i = 0; i < ARRAY_LEN(key_names); i++)
         if (same_key(key_names[i].key, key)) {
             buf_adds(out, key_names[i].name);
@@ -202,6 +202,6 @@ void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf 
     for (size_t i = 0; i < m->n && !(first && found); i++) {
         if (m->bindings[i].command != c) continue;
         if (found++) buf_addc(out, ' ');
-        key_name(m->bindings[i].key, out);
+        key_format(m->bindings[i].key, out);
     }
 }

@@ -44,7 +44,7 @@ enum command keymap_find(const struct keymap *m, struct key key);
 void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf *out);
 
 /* "Enter", "^L", "Space", "j", "F1" */
-void key_name(struct key key, struct buf *out);
+void key_format(struct key key, struct buf *out);
 bool key_parse(const char *name, struct key *ret);
 
 /* The tables of the manual page and of shell completion; kind is man, md, bash or zsh. */

@@ -91,7 +91,7 @@ static void mouse(struct console *c, struct key key) {
 
 static void unknown(struct console *c, struct key key) {
     struct buf name = {0}, help = {0};
-    key_name(key, &name);
+    key_format(key, &name);
     keymap_keys(c->keys, COMMAND_HELP, true, &help);
     if (name.len) ui_message(&c->ui, STYLE_DIM, "%s does nothing here; %s shows the keys", buf_str(&name),
                              buf_str(&help));

@@ -236,7 +236,8 @@ static const struct row *fill(struct state *s) {
     pager_clear(s->pager);
     if (!r) {
         pager_add(s->pager, NULL, STYLE_WARN,
-                  SLICE_LIT("This row has gone from the cluster. What has taken its name, if anything, is another one."));
+                  SLICE_LIT("This row has gone from the cluster. "
+                            "What has taken its name, if anything, is another one."));
         return NULL;
     }
     row_cells(r, cells);

@@ -88,7 +88,8 @@ static struct err *open_tty(struct term *t) {
         if (in >= 0) close(in);
         (void)saved;
         return err_new(ERR_USAGE,
-                       "the console needs a terminal; without one use ferryman status or ferryman watch --headless --json");
+                       "the console needs a terminal; without one use ferryman status or "
+                       "ferryman watch --headless --json");
     }
     tcgetattr(in, &t->saved);
     t->in = fdopen(in, "r");

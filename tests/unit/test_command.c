@@ -43,7 +43,7 @@ static void names_of_keys_go_both_ways(void **state) {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct buf text = {0};
-        key_name(key_of(names[i]), &text);
+        key_format(key_of(names[i]), &text);
         assert_string_equal(buf_str(&text), names[i]);
         buf_free(&text);
     }
