@@ -600,13 +600,23 @@ struct err *vault_parse_token(struct slice json, struct vault_token *ret)
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
-/* Takes "1 error occurred:\n\t* permission denied\n\n" out of its frame. */
-static struct slice unframed(struct slice text)
+/* Takes "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n" out of its frame. */
+static void add_unframed(struct buf *out, struct slice text)
 {
-    const char *star = memmem(text.p, text.n, "\n\t* ", 4);
-    if (star && slice_contains((struct slice){text.p, (size_t)(star - text.p)}, " occurred:"))
-        text = (struct slice){star + 4, text.n - (size_t)(star + 4 - text.p)};
-    return slice_trim(text);
+    static const char item[] = "\n\t* ";
+    const size_t n = sizeof item - 1;
+    const char *star = memmem(text.p, text.n, item, n);
+    if (!star || !slice_contains((struct slice){text.p, (size_t)(star - text.p)}, " occurred:")) {
+        utf8_clean(out, slice_trim(text));
+        return;
+    }
+    for (bool first = true; star; first = false) {
+        struct slice rest = {star + n, text.n - (size_t)(star + n - text.p)};
+        star = memmem(rest.p, rest.n, item, n);
+        if (!first)
+            buf_adds(out, "; ");
+        utf8_clean(out, slice_trim((struct slice){rest.p, star ? (size_t)(star - rest.p) : rest.n}));
+    }
 }
 
 struct errors_read {
@@ -628,7 +638,7 @@ static void errors_member(struct json_reader *r, struct slice key, void *arg)
             continue;
         if (in->out->len > 0)
             buf_adds(in->out, "; ");
-        utf8_clean(in->out, unframed(text));
+        add_unframed(in->out, text);
     }
 }
 

@@ -135,6 +135,11 @@ static void add_node_trouble(struct buf *out, const struct raft_node *n, int64_t
         buf_adds(out, "has lost its connection to the active node");
     else
         buf_adds(out, "is unhealthy by autopilot's word");
+    if (answers(n) && n->lag > 0) {
+        buf_adds(out, ", ");
+        raft_add_number(out, n->lag);
+        buf_adds(out, n->lag == 1 ? " entry behind" : " entries behind");
+    }
     if (!answers(n) && n->missing_since >= 0) {
         buf_addc(out, ' ');
         add_since(out, now, n->missing_since);

@@ -44,6 +44,7 @@ struct raft_node {
     const char *names;           /* node that it names as leader; "": none; NULL: it does not say */
     bool heartbeat_lost;         /* its connection to the active node fails */
     int64_t applied;             /* -1 */
+    int64_t lag;                 /* entries behind the leader; 0 also where not known */
     /* by Kubernetes and the raft configuration */
     int64_t pod_age_ms;          /* -1: not known */
     bool no_pod, deleting, on_nfs;

@@ -2,6 +2,7 @@
  *
  * Every round asks for the raft configuration and autopilot's state; every twelfth, and after a refusal, also for what changes
  * rarely. Facts are dropped when they have not been confirmed for a while: what a leader said before it hung is not what is. */
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -185,6 +186,12 @@ static void fail_without_token(struct vault_auth *a)
     mem_free(text);
 }
 
+/* Of Vault's 403: it does not know the token at all. */
+static bool is_invalid(const struct auth_question *q)
+{
+    return q->error && strstr(q->error, "invalid token");
+}
+
 static bool was_denied(const struct auth_question *q)
 {
     return q->error && (q->kind == ERR_DENIED || q->kind == ERR_AUTH);
@@ -193,7 +200,7 @@ static bool was_denied(const struct auth_question *q)
 /* A refused lookup-self means that the token is dead; else it only lacks a policy. */
 static void fail_denied(struct vault_auth *a, const struct auth_question *q)
 {
-    bool dead = was_denied(&a->questions[AUTH_TOKEN]);
+    bool dead = was_denied(&a->questions[AUTH_TOKEN]) || is_invalid(q);
     char *text = dead ? str_printf("%s", "the Vault token is refused (expired or revoked): " GIVE)
                       : str_printf("%s; the token (policies: %s) needs " NEEDED, q->error,
                                    a->questions[AUTH_TOKEN].ok_mono > 0 ? a->who.policies : "unknown");

@@ -20,7 +20,7 @@ struct vault_node *vault_node_new(struct vault_source *s, const char *name, cons
     struct vault_node *n = MEM_NEW(struct vault_node);
     n->source = s;
     n->name = mem_strdup(name);
-    n->health_ms = n->missing_since = -1;
+    n->health_ms = n->missing_since = n->lag = -1;
     n->client = vault_client_new(&(struct vault_client_options){
         .loop = s->loop, .name = name, .url = url, .ca_pem = s->ca_pem, .tls_server_name = s->tls_server_name,
         .insecure = s->o.insecure, .kube = s->o.kube, .ns = s->ns, .pod = name, .scheme = s->scheme, .port = s->o.port,
@@ -119,6 +119,8 @@ static enum raft_reach reached(struct vault_node *n)
     if (any(n, VAULT_NO_ANSWER)) {
         if (n->dial == DIAL_FAILED && n->dial_error)
             str_set(&n->poll_error, n->dial_error);
+        if (n->dial == DIAL_ACCEPTED)
+            str_set(&n->poll_error, "accepts TCP (the API server connects to it), answers nothing");
         return n->dial == DIAL_ACCEPTED ? RAFT_SILENT : n->dial == DIAL_FAILED ? RAFT_UNREACHABLE : RAFT_NO_ANSWER;
     }
     if (any(n, VAULT_UNREACHABLE) || any(n, VAULT_NO_POD))

@@ -212,18 +212,6 @@ static const char *pilot_word(const struct vault_server *pilot)
     return !pilot || pilot->healthy == VAULT_NOT_SAID ? "UNKNOWN" : pilot->healthy == VAULT_YES ? "OK" : "UNHEALTHY";
 }
 
-/* Only samples taken together say anything; a leader that moves on between two questions is not a follower that lags. */
-static struct cell lag_cell(const struct vault_node *n, const struct vault_node *leader)
-{
-    if (!leader || !n->has_leader || n->leader.applied < 0 || leader->leader.applied < 0)
-        return CELL_NONE;
-    int64_t apart = n->sampled_mono - leader->sampled_mono;
-    if (apart > VAULT_TOGETHER_MS || apart < -VAULT_TOGETHER_MS)
-        return CELL_NONE;
-    int64_t lag = leader->leader.applied - n->leader.applied;
-    return cell_int(lag > 0 ? lag : 0);
-}
-
 static struct cell optional_int(int64_t v)
 {
     return v < 0 ? CELL_NONE : cell_int(v);
@@ -251,8 +239,7 @@ static const char *freshness_of(const struct vault_node *n, enum raft_reach reac
     return reach == RAFT_SILENT || reach == RAFT_NO_ANSWER || reach == RAFT_UNREACHABLE ? "" : source_row_key(n->row);
 }
 
-static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen, const struct vault_node *leader,
-                       const struct vault_facts *f)
+static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen, const struct vault_facts *f)
 {
     const struct vault_server *server = vault_server_of(n, f->servers, f->members), *pilot = pilot_of(f, server);
     const struct row *pod = vault_pod_of(s, n);
@@ -269,7 +256,7 @@ static void write_peer(struct vault_source *s, struct vault_node *n, const struc
         [RAFT_PEERS_SEAL] = cell_text(n->has_seal ? (n->seal.sealed ? "SEALED" : "UNSEALED") : "UNKNOWN"),
         [RAFT_PEERS_ROLE] = cell_text(role_word(n, seen, server, f->servers != NULL)),
         [RAFT_PEERS_APPLIED] = n->has_leader ? optional_int(n->leader.applied) : CELL_NONE,
-        [RAFT_PEERS_LAG] = answers ? lag_cell(n, leader) : CELL_NONE,
+        [RAFT_PEERS_LAG] = answers ? optional_int(n->lag) : CELL_NONE,
         [RAFT_PEERS_CONTACT] = pilot && !active ? optional_int(pilot->contact_ms) : CELL_NONE,
         [RAFT_PEERS_NODE_ID] = server ? optional_text(server->id) : CELL_NONE,
         [RAFT_PEERS_ID_STABLE] = cell_text(stable_word(n, server)),
@@ -452,7 +439,7 @@ void vault_rows_write(struct vault_source *s, const struct raft_node *seen, cons
     size_t it = 0;
     s->written = map_new();
     for (size_t i = 0; i < s->count; i++)
-        write_peer(s, s->nodes[i], &seen[i], v->leader >= 0 ? s->nodes[v->leader] : NULL, &f);
+        write_peer(s, s->nodes[i], &seen[i], &f);
     write_strays(s, &f);
     while (before && map_each(before, &it, &key, &value))
         if (!map_get(s->written, key))

@@ -12,7 +12,7 @@
 #include "source/vault_source_private.h"
 #include "world/freshness.h"
 
-enum { POLL_MS = 5000, SOON_MS = 50 };
+enum { POLL_MS = 5000, SOON_MS = 50, SETTLE_MS = 250 };
 
 /* ---- Judgement --------------------------------------------------------------------------------------------------- */
 
@@ -47,6 +47,7 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
         .names = *ret_names,
         .heartbeat_lost = h && h->standby && (h->connection_healthy == VAULT_NO || h->echo_ms >= 2000 || h->heartbeat_ms > 10000),
         .applied = n->has_leader ? n->leader.applied : -1,
+        .lag = n->lag,
         .pod_age_ms = pod ? world_now(s->world) - row_int(pod, PODS_CREATED, 0) : -1,
         .no_pod = !n->has_pod && !s->o.direct,
         .deleting = pod && row_cell(pod, PODS_DELETING).type == CELL_INT,
@@ -54,6 +55,24 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
         .not_a_voter = server ? !server->voter : facts->servers != NULL,
         .sick = pilot && pilot->healthy == VAULT_NO,
     };
+}
+
+/* Only samples taken together say anything: a leader that moves on between two questions is not a follower that lags. The last
+ * such pair counts for two polls. */
+static void note_lag(struct vault_node *n, const struct vault_node *leader)
+{
+    if (!leader || !n->has_leader || n->leader.applied < 0 || leader->leader.applied < 0 || n->lag_leader != leader ||
+        clock_mono_ms() - n->lag_mono > 2 * n->source->poll_ms + VAULT_TIMEOUT_MS)
+        n->lag = -1;
+    n->lag_leader = leader;
+    if (!leader || !n->has_leader || n->leader.applied < 0 || leader->leader.applied < 0)
+        return;
+    int64_t apart = n->sampled_mono - leader->sampled_mono;
+    if (apart > VAULT_TOGETHER_MS || apart < -VAULT_TOGETHER_MS)
+        return;
+    int64_t lag = leader->leader.applied - n->leader.applied;
+    n->lag = lag > 0 ? lag : 0;
+    n->lag_mono = clock_mono_ms();
 }
 
 static void tell_changes(struct vault_source *s, const struct raft_verdict *v, const char *leader)
@@ -100,7 +119,8 @@ static void judge(void *arg)
     char **names = mem_calloc(s->count + 1, sizeof *names);
     struct vault_facts facts = vault_auth_facts(s->auth);
     struct raft_verdict v;
-    s->change_pending = false;
+    for (size_t i = 0; i < s->count; i++)
+        note_lag(s->nodes[i], active_node(s));
     for (size_t i = 0; i < s->count; i++)
         seen[i] = seen_node(s, s->nodes[i], &facts, &names[i]);
     raft_judge(&(struct raft_view){.now = clock_wall_ms(), .nodes = seen, .count = s->count}, &s->memory, &v);
@@ -119,10 +139,13 @@ static void judge(void *arg)
 
 void vault_source_changed(struct vault_source *s)
 {
-    if (s->change_pending)
-        return;
-    s->change_pending = true;
-    loop_defer(s->loop, judge, s);
+    bool open = false;
+    for (size_t i = 0; i < s->count; i++)
+        open = open || s->nodes[i]->open > 0;
+    if (!open)
+        timer_start(s->settle, 0, 0);
+    else if (!timer_active(s->settle))
+        timer_start(s->settle, SETTLE_MS, 0);
 }
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------------- */
@@ -187,11 +210,13 @@ static void on_tick(void *arg)
 {
     struct vault_source *s = arg;
     find_nodes(s);
+    if (s->count == 0) {
+        tell_no_nodes(s);
+        return;
+    }
     for (size_t i = 0; i < s->count; i++)
         vault_node_poll(s->nodes[i]);
-    if (s->count == 0)
-        tell_no_nodes(s);
-    else if (all_asked(s) || active_node(s))
+    if (all_asked(s) || active_node(s))
         vault_auth_poll(s->auth, active_node(s));
     vault_source_changed(s);
 }
@@ -229,6 +254,7 @@ struct vault_source *vault_source_new(const struct vault_source_options *o)
     s->auth = vault_auth_new(s);
     s->tick = timer_new(s->loop, on_tick, s);
     s->soon = timer_new(s->loop, on_soon, s);
+    s->settle = timer_new(s->loop, judge, s);
     for (size_t i = 0; o->direct && o->node_names && o->node_names[i]; i++)
         add_node(s, o->node_names[i], o->node_urls[i]);
     world_watch(s->world, on_pod, s);
@@ -241,9 +267,9 @@ void vault_source_free(struct vault_source *s)
     if (!s)
         return;
     world_unwatch(s->world, on_pod, s);
-    loop_undefer(s->loop, s);
     timer_free(s->tick);
     timer_free(s->soon);
+    timer_free(s->settle);
     vault_auth_free(s->auth);
     for (size_t i = 0; i < s->count; i++)
         vault_node_free(s->nodes[i]);

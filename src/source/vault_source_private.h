@@ -74,6 +74,8 @@ struct vault_node {
     enum vault_dial dial;
     char *dial_error;
 
+    int64_t lag, lag_mono;         /* behind lag_leader when both were last asked together; -1 */
+    const struct vault_node *lag_leader; /* compared only */
     bool was_active;               /* in this run */
     enum vault_flag last_sealed;   /* for the timeline */
     uint16_t per_second[60];       /* requests */
@@ -96,17 +98,18 @@ struct vault_source {
     struct vault_node **nodes;     /* sorted by name */
     size_t count;
     struct vault_auth *auth;
-    struct timer *tick, *soon;
+    struct timer *tick, *soon, *settle;
     struct raft_memory memory;
     char *last_state, *last_leader;
     int64_t history[VAULT_HISTORY_MAX];
     size_t nhistory;
     struct map *written;           /* keys of our rows in T_RAFT_PEERS */
     int64_t sampled_mono;          /* of the last sample in history */
-    bool change_pending, auth_begun;
+    bool auth_begun;
 };
 
-/* Something has ended: rows and judgement follow at the end of the turn. */
+/* A poll has ended: rows and judgement follow when those that began with it have ended too, or have had their time. Two nodes seen
+ * at different times would both be active while the leader changes. */
 void vault_source_changed(struct vault_source *s);
 
 /* Answers that need a token; NULL or a count of 0 where there are none, or none fresh enough. */

@@ -112,7 +112,9 @@ static void test_degraded(void **state)
     expect(&s, 0, "DEGRADED", "vault-0 has lost its connection");
     s.nodes[0].heartbeat_lost = false;
     s.nodes[0].sick = true;
-    expect(&s, 0, "DEGRADED", "autopilot");
+    s.nodes[0].lag = 1080;
+    expect(&s, 0, "DEGRADED", "vault-0 is unhealthy by autopilot's word, 1,080 entries behind");
+    s.nodes[0].lag = 0;
     s.nodes[0].sick = false;
     lose(&s.nodes[0], RAFT_UNREACHABLE, 0, 3);
     lose(&s.nodes[1], RAFT_SILENT, 0, 3);

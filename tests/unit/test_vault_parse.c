@@ -326,6 +326,9 @@ static void test_errors(void **state)
     assert_true(vault_parse_errors(LIT("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\",\"other\"]}"), &b));
     assert_string_equal(buf_str(&b), "permission denied; other");
     buf_clear(&b);
+    assert_true(vault_parse_errors(LIT("{\"errors\":[\"2 errors occurred:\\n\\t* permission denied\\n\\t* invalid token\\n\\n\"]}"), &b));
+    assert_string_equal(buf_str(&b), "permission denied; invalid token");
+    buf_clear(&b);
     assert_true(vault_parse_errors(LIT("{\"errors\":[]}"), &b));
     assert_string_equal(buf_str(&b), "");
     assert_true(vault_parse_errors(wire("ha-status-noquorum"), &b));
