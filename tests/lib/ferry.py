@@ -212,7 +212,10 @@ class Terminal:
         self.env.pop("TMUX", None)
         with open(os.path.join(self.dir, "conf"), "w") as f:
             f.write("set -g default-terminal tmux-256color\nset -g escape-time 0\nset -g remain-on-exit on\nset -g status off\n")
-        self.tmux("-f", os.path.join(self.dir, "conf"), "new-session", "-d", "-s", "t", "-x", str(cols), "-y", str(rows), *command)
+        # tmux sometimes leaves a dead pane's process unreaped, so a shell notes how it ended.
+        self.ended = os.path.join(self.dir, "ended")
+        shell = ["sh", "-c", f'"$0" "$@"; echo $? > {self.ended}', *command]
+        self.tmux("-f", os.path.join(self.dir, "conf"), "new-session", "-d", "-s", "t", "-x", str(cols), "-y", str(rows), *shell)
         atexit.register(self.stop)
 
     def tmux(self, *words, may_fail=False):
@@ -245,13 +248,21 @@ class Terminal:
             gate.wait(STEP)
 
     def pid(self):
-        return int(self.tmux("display-message", "-p", "-t", "t", "#{pane_pid}").strip())
+        """Of the program, which is the only child of the shell in the pane."""
+        pane = int(self.tmux("display-message", "-p", "-t", "t", "#{pane_pid}").strip())
+        def child():
+            with open(f"/proc/{pane}/task/{pane}/children") as f:
+                return f.read().split()
+        return int(until(child, "the program runs in the terminal", 5)[0])
 
     def dead(self):
-        return self.tmux("display-message", "-p", "-t", "t", "#{pane_dead}", may_fail=True).strip() == "1"
+        return os.path.exists(self.ended) and os.path.getsize(self.ended) > 0
 
     def status(self):
-        return self.tmux("display-message", "-p", "-t", "t", "#{pane_dead_status}").strip()
+        """The exit status of the program, as its shell saw it (128 + N for signal N)."""
+        until(self.dead, "the program in the terminal has ended", 5)
+        with open(self.ended) as f:
+            return f.read().strip()
 
     def resize(self, cols, rows):
         self.tmux("resize-window", "-t", "t", "-x", str(cols), "-y", str(rows))
