@@ -5,6 +5,8 @@
 #include "ui/board_private.h"
 #include "ui/screen.h"
 
+#define CHANGED_MS 3000
+
 struct board *board_new(struct ui *ui) {
     struct board *b = MEM_NEW(struct board);
     b->ui = ui;
@@ -31,7 +33,52 @@ static void section_free(struct section *s) {
     mem_free(s->right);
 }
 
+static void forget(struct board *b) {
+    for (size_t i = 0; i < b->nseen; i++) {
+        mem_free(b->seen[i].id);
+        mem_free(b->seen[i].shown);
+    }
+    mem_free(b->seen);
+    b->seen = NULL;
+    b->nseen = 0;
+}
+
+static char *shown_of(const struct line *l) {
+    return str_printf("%s|%s|%s", l->state ? l->state : "", l->label ? l->label : "", l->right ? l->right : "");
+}
+
+/* What this frame shows, for the next one to compare with. */
+static void remember_lines(struct board *b) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) n += b->sections[i].n;
+    struct seen *seen = mem_calloc(n + 1, sizeof *seen);
+    n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        for (size_t k = 0; k < b->sections[i].n; k++) {
+            const struct line *l = &b->sections[i].lines[k];
+            if (l->id) seen[n++] = (struct seen){mem_strdup(l->id), shown_of(l), l->changed_at};
+        }
+    }
+    forget(b);
+    b->seen = seen;
+    b->nseen = n;
+}
+
+/* Lines are few: a search for each is cheaper than a map for all. */
+static int64_t changed_at(const struct board *b, const struct line *l) {
+    int64_t now = world_now(b->ui->world), at = b->nseen ? now : 0; /* it is new, unless everything is */
+    char *shown = shown_of(l);
+    for (size_t i = 0; i < b->nseen; i++) {
+        if (!str_eq(b->seen[i].id, l->id)) continue;
+        at = str_eq(b->seen[i].shown, shown) ? b->seen[i].changed_at : now;
+        break;
+    }
+    mem_free(shown);
+    return at;
+}
+
 void board_begin(struct board *b) {
+    if (b->n) remember_lines(b);
     for (size_t i = 0; i < b->n; i++) section_free(&b->sections[i]);
     b->n = 0;
     b->norder = 0;
@@ -40,6 +87,7 @@ void board_begin(struct board *b) {
 void board_free(struct board *b) {
     if (!b) return;
     board_begin(b);
+    forget(b);
     mem_free(b->sections);
     mem_free(b->order);
     mem_free(b->selected);
@@ -52,12 +100,13 @@ static struct fresh fresh_of(const struct board *b, const struct board_line *lin
     return b->ui->stale && fresh_usable(f) && !history ? (struct fresh){FRESH_STALE, -1} : f;
 }
 
-static void identify(const struct board *b, struct line *l, const struct row *row, const struct screen_ops *screen) {
+/* A row may stand in two sections: each is a line of its own. */
+static void identify(const struct section *s, struct line *l, const struct row *row, const struct screen_ops *screen) {
     struct buf id = {0};
+    buf_printf(&id, "%s:", s->title ? s->title : "");
     l->table = row ? row_table(row) : T_COUNT;
     l->key = row ? slice_dup(row_key(row)) : NULL;
     l->screen = screen;
-    l->changed = row && section_changed(b->ui->world, row);
     if (row) buf_printf(&id, "%s/%s", world_table_info(l->table)->name, l->key);
     else if (screen) buf_printf(&id, "%s//%s/%s", screen->id, l->label ? l->label : "", l->state ? l->state : "");
     l->id = row || screen ? buf_steal(&id) : NULL;
@@ -71,10 +120,11 @@ void board_section(struct board *b, const struct board_section *s) {
     }
     struct section *own = &b->sections[b->n++];
     *own = (struct section){
-        .title = mem_strdup(s->title), .prefix = mem_strdup(s->prefix), .state = slice_dup(s->state), .detail = slice_dup(s->detail),
+        .title = mem_strdup(s->title), .prefix = mem_strdup(s->prefix), .state = slice_dup(s->state),
+        .detail = slice_dup(s->detail),
         .right = slice_dup(s->right), .side = s->side, .min = s->min,
     };
-    identify(b, &own->head, s->row, NULL);
+    identify(own, &own->head, s->row, NULL);
 }
 
 void board_line(struct board *b, const struct board_line *line) {
@@ -85,10 +135,13 @@ void board_line(struct board *b, const struct board_line *line) {
     }
     struct line *own = &s->lines[s->n++];
     *own = (struct line){
-        .state = slice_dup(line->state), .label = slice_dup(line->label), .text = slice_dup(line->text), .right = slice_dup(line->right),
+        .state = slice_dup(line->state), .label = slice_dup(line->label), .text = slice_dup(line->text),
+        .right = slice_dup(line->right),
         .fresh = fresh_of(b, line), .style = line->style, .wrap = line->wrap,
     };
-    identify(b, own, line->row, line->screen);
+    identify(s, own, line->row, line->screen);
+    if (own->id) own->changed_at = changed_at(b, own);
+    own->changed = own->changed_at && world_now(b->ui->world) - own->changed_at < CHANGED_MS;
 }
 
 struct line *board_find(const struct board *b, const char *id) {

@@ -1,9 +1,9 @@
-/* A dashboard: sections of short lines, each of which stands for a row of the world (or for a screen). It divides the rows of the screen
- * among the sections by what they need at least and what they matter, and lets the operator walk over the lines: j and k, Enter opens
- * what the line stands for.
+/* A dashboard: sections of short lines, each of which stands for a row of the world (or for a screen). It divides the
+ * rows of the screen among the sections by what they need at least and what they matter, and lets the operator walk
+ * over the lines: j and k, Enter opens what the line stands for.
  *
- * A screen fills it anew each time it draws; the selection stays with its row. Lines of rows whose source is not fresh are dim and show
- * "~ STALE 42s" in place of their state. */
+ * A screen fills it anew each time it draws; the selection stays with its row. Lines of rows whose source is not fresh
+ * are dim and show "~ STALE 42s" in place of their state. */
 #ifndef FERRYMAN_UI_BOARD_H
 #define FERRYMAN_UI_BOARD_H
 
@@ -50,7 +50,8 @@ struct board *board_new(struct ui *ui);
 void board_free(struct board *b);
 /* Forgets all sections and lines; the selection stays. */
 void board_begin(struct board *b);
-/* Everything is copied. Sections of a side are drawn in the order of their coming, which is also the order in which they get room. */
+/* Everything is copied. Sections of a side are drawn in the order of their coming, which is also the order in which
+ * they get room. */
 void board_section(struct board *b, const struct board_section *s);
 void board_line(struct board *b, const struct board_line *line);
 void board_draw(struct board *b, struct rect r);

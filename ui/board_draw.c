@@ -4,7 +4,7 @@
 #include "ui/board_private.h"
 #include "ui/screen.h"
 
-#define LEFT_COLS 40   /* at least, of the left one */
+#define LEFT_COLS 38   /* at least, of the left one */
 #define MARGIN 2       /* the mark of a change, and a blank */
 #define FRESH_COLS 14  /* "~ STALE 3m12s" */
 
@@ -40,12 +40,14 @@ static void measure(const struct board *b, struct section *s, int cols) {
     s->state_cols = s->label_cols = s->right_cols = s->need = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct line *l = &s->lines[i];
-        int state = shows_fresh(l) ? (l->fresh.age_ms < 0 ? FRESH_COLS / 2 : FRESH_COLS) : l->state ? 2 + columns(l->state) : 0;
+        int fresh = l->fresh.age_ms < 0 ? FRESH_COLS / 2 : FRESH_COLS;
+        int state = shows_fresh(l) ? fresh : l->state ? 2 + columns(l->state) : 0;
         s->state_cols = larger(s->state_cols, state);
         s->label_cols = larger(s->label_cols, columns(l->label));
         s->right_cols = larger(s->right_cols, columns(l->right));
     }
-    s->label_cols = smaller(s->label_cols, s->right_cols ? cols - MARGIN - s->state_cols - s->right_cols - 3 : cols * 9 / 20);
+    int most = s->right_cols ? cols - MARGIN - s->state_cols - s->right_cols - 3 : cols * 9 / 20;
+    s->label_cols = smaller(s->label_cols, most);
     for (size_t i = 0; i < s->n; i++) s->need += line_height(b, s, &s->lines[i], cols);
     s->rows = 0;
 }
@@ -61,8 +63,8 @@ static void give(struct section *s, int *left, int up_to) {
     *left -= more;
 }
 
-/* Titles first, then what each section needs at least, then the rest in the order of the sections. What is left over goes between them.
- * Returns the rows of a gap. */
+/* Titles first, then what each section needs at least, then the rest in the order of the sections. What is left over
+ * goes between them. Returns the rows of a gap. */
 static int divide(struct section *const *list, size_t n, int rows) {
     int left = rows;
     for (size_t i = 0; i < n; i++) left -= title_rows(list[i]);
@@ -91,12 +93,14 @@ static void draw_title(struct board *b, struct section *s, int y, int x, int col
     bool well = (fresh_usable(f) || f.state == FRESH_OFF) && !b->ui->stale;
     struct buf right = {0};
     if (well && s->right && s->rows > 0) buf_adds(&right, s->right);
-    if (well && hidden > 0 && s->rows > 0 && !s->right) buf_printf(&right, "+%d not shown", hidden);
+    int words = columns(s->title) + columns(s->state) + columns(s->detail) + 6;
+    if (well && hidden > 0 && s->rows > 0 && !s->right && words + 13 < cols) buf_printf(&right, "+%d not shown", hidden);
     section_title(b->ui, y, x, cols, s->title, none, s->prefix);
     int at = x + columns(s->title) + 2, end = x + cols - (!well ? 19 : right.len ? columns(buf_str(&right)) + 1 : 0);
     if (s->state && well && end > at) at += draw_status(d, y, at, end - at, slice_of(s->state)) + 2;
     bool headings = well && s->right && s->rows > 0; /* the lines say it */
-    if (s->detail && !headings && end > at) draw_text(d, y, at, end - at, well ? STYLE_NORMAL : STYLE_DIM, slice_of(s->detail));
+    if (s->detail && !headings && end > at)
+        draw_text(d, y, at, end - at, well ? STYLE_NORMAL : STYLE_DIM, slice_of(s->detail));
     draw_right(d, y, x, cols, STYLE_DIM, buf_slice(&right));
     buf_free(&right);
     remember(b, &s->head);

@@ -9,8 +9,10 @@ struct line {
     struct fresh fresh;
     enum style style;
     int wrap;
-    bool changed;
-    char *id;                /* what it stands for, over frames: "claims/UID", "storage/NFS"; NULL: cannot be selected */
+    int64_t changed_at;      /* 0: long ago */
+    bool changed;            /* a moment ago: to be marked */
+    /* what it stands for, over frames: "RAFT:raft_peers/vault/vault-0"; NULL: cannot be selected */
+    char *id;
     enum world_table table;  /* T_COUNT: a screen */
     char *key;
     const struct screen_ops *screen;
@@ -28,10 +30,19 @@ struct section {
     int need, rows;          /* rows of lines that it would take, and has */
 };
 
+/* A line of the frame before: a change of its state, label or numbers is marked for a while. Texts hold ages, which
+ * change always. */
+struct seen {
+    char *id, *shown;
+    int64_t changed_at; /* 0: not since it came, or it was there from the beginning */
+};
+
 struct board {
     struct ui *ui;
     struct section *sections;
     size_t n, cap;
+    struct seen *seen;
+    size_t nseen;
     char *selected;          /* id; NULL: nothing yet */
     struct line **order;     /* lines that were drawn and can be selected, in their order */
     size_t norder, order_cap;

@@ -13,14 +13,16 @@ struct world;
 
 /* What is wrong now, worst first; or that nothing fails, and by whose word. */
 void overview_wrong(struct ui *ui, struct board *b, bool wide);
-void overview_plan(struct ui *ui, struct board *b, bool kinds); /* kinds: there is room for what kind of workload it is */
+/* kinds: there is room for what kind of workload it is */
+void overview_plan(struct ui *ui, struct board *b, bool kinds);
 void overview_gates(struct ui *ui, struct board *b, bool wide); /* wide: long reasons take more than one row */
 void overview_raft(struct ui *ui, struct board *b);
 void overview_postgres(struct ui *ui, struct board *b);
 void overview_alerts(struct ui *ui, struct board *b);
 void overview_events(struct ui *ui, struct board *b, size_t lines);
 
-/* Claims added up by state and class. Adding up very many claims is not done for each frame: the sums are kept for a second. */
+/* Claims added up by state and class. Adding up very many claims is not done for each frame: the sums are kept for a
+ * second. */
 struct overview_storage;
 struct overview_storage *overview_storage_new(void);
 void overview_storage_free(struct overview_storage *s);

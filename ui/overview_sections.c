@@ -14,11 +14,13 @@ void overview_age(const struct world *w, int64_t at, struct buf *out) {
     if (at) format_age(out, world_now(w), at);
 }
 
-/* ---- Plan ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Plan -------------------------------------------------------------------------------------------------------- */
 
 static void no_plan(struct board *b) {
     struct slice yaml = slice_of(plan_help_yaml(PLAN_HELP_WHOLE)), line;
-    board_section(b, &(struct board_section){.title = "PLAN", .detail = SLICE_LIT("none: start with ferryman --plan FILE"), .side = BOARD_RIGHT, .min = 3});
+    board_section(b, &(struct board_section){
+        .title = "PLAN", .detail = SLICE_LIT("none: start with ferryman --plan FILE"), .side = BOARD_RIGHT, .min = 3,
+    });
     board_line(b, &(struct board_line){.text = slice_of(plan_help_why(PLAN_HELP_WHOLE)), .wrap = 4});
     while (slice_cut(&yaml, '\n', &line)) board_line(b, &(struct board_line){.text = line, .style = STYLE_ACCENT});
 }
@@ -35,30 +37,33 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
     const struct row **rows = rows_sorted(ui->world, T_PLAN_WORKLOADS, -1, false, &n);
     struct buf detail = {0};
     bool begun = rows_count(ui->world, T_PLAN_WORKLOADS, PLAN_WORKLOADS_STATE, SLICE_LIT("NOT STARTED")) < n;
-    buf_printf(&detail, "%.*s, %zu workload%s%s", SLICE_FMT(row_text(plan, PLAN_NAME)), n, n == 1 ? "" : "s", begun ? "" : ", not started");
+    buf_printf(&detail, "%.*s, %zu workload%s%s", SLICE_FMT(row_text(plan, PLAN_NAME)), n, n == 1 ? "" : "s",
+               begun ? "" : ", not started");
     board_section(b, &(struct board_section){
-        .title = "PLAN", .state = slice_is(state, "OK") ? (struct slice){NULL, 0} : state, .detail = buf_slice(&detail), .side = BOARD_LEFT,
-        .row = plan,
+        .title = "PLAN", .state = slice_is(state, "OK") ? (struct slice){NULL, 0} : state, .detail = buf_slice(&detail),
+        .side = BOARD_LEFT, .row = plan,
     });
     for (size_t i = 0; i < n; i++) {
         struct slice summary = row_text(rows[i], PLAN_WORKLOADS_SUMMARY);
         board_line(b, &(struct board_line){
             .state = row_text(rows[i], PLAN_WORKLOADS_STATE), .label = row_text(rows[i], PLAN_WORKLOADS_NAME),
-            .text = summary.n || !kinds ? summary : row_text(rows[i], PLAN_WORKLOADS_KIND), .style = STYLE_DIM, .row = rows[i],
+            .text = summary.n || !kinds ? summary : row_text(rows[i], PLAN_WORKLOADS_KIND), .style = STYLE_DIM,
+            .row = rows[i],
         });
     }
     buf_free(&detail);
     mem_free(rows);
 }
 
-/* ---- Gates ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Gates ------------------------------------------------------------------------------------------------------- */
 
 /* One cluster or server needs no name behind the question. */
 static void gate_label(const struct world *w, const struct row *r, struct buf *out) {
     struct slice workload = row_text(r, GATES_WORKLOAD);
     buf_clear(out);
     buf_add_slice(out, row_text(r, GATES_NAME));
-    if (workload.n && !rows_only(w, T_GATES, GATES_NAME, row_text(r, GATES_NAME))) buf_printf(out, " · %.*s", SLICE_FMT(workload));
+    if (workload.n && !rows_only(w, T_GATES, GATES_NAME, row_text(r, GATES_NAME)))
+        buf_printf(out, " · %.*s", SLICE_FMT(workload));
 }
 
 void overview_gates(struct ui *ui, struct board *b, bool wide) {
@@ -67,16 +72,19 @@ void overview_gates(struct ui *ui, struct board *b, bool wide) {
     const struct row **rows = rows_sorted(ui->world, T_GATES, GATES_RANK, false, &n);
     struct buf detail = {0}, label = {0};
     if (n > silent || (n && ui->plan)) {
-        buf_printf(&detail, "%zu of %zu OK", pass, n - silent);
+        buf_printf(&detail, "%zu of %zu %sOK", pass, n - silent, ui->stale ? "were " : "");
         if (silent) buf_printf(&detail, ", %zu not asked", silent);
-        board_section(b, &(struct board_section){.title = "DONE WHEN", .detail = buf_slice(&detail), .side = BOARD_RIGHT, .min = 4});
+        board_section(b, &(struct board_section){
+            .title = "DONE WHEN", .detail = buf_slice(&detail), .side = BOARD_RIGHT, .min = 4,
+        });
     }
     for (size_t i = 0; i < n && detail.len; i++) {
         bool asked = !slice_is(row_text(rows[i], GATES_ANSWER), "NOT ASKED");
         gate_label(ui->world, rows[i], &label);
         board_line(b, &(struct board_line){
-            .state = row_text(rows[i], GATES_ANSWER), .label = buf_slice(&label), .text = row_text(rows[i], GATES_REASON),
-            .style = asked ? STYLE_NORMAL : STYLE_DIM, .wrap = wide ? 3 : 1, .row = rows[i],
+            .state = row_text(rows[i], GATES_ANSWER), .label = buf_slice(&label),
+            .text = row_text(rows[i], GATES_REASON), .style = asked ? STYLE_NORMAL : STYLE_DIM, .wrap = wide ? 3 : 1,
+            .row = rows[i],
         });
     }
     buf_free(&detail);
@@ -84,7 +92,7 @@ void overview_gates(struct ui *ui, struct board *b, bool wide) {
     mem_free(rows);
 }
 
-/* ---- Raft ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Raft -------------------------------------------------------------------------------------------------------- */
 
 static void count_or_unknown(struct buf *out, const char *before, struct cell c, const char *after) {
     buf_adds(out, before);
@@ -103,13 +111,14 @@ static void raft_summary(const struct world *w, const struct row *r, struct buf 
         overview_age(w, since, out);
     }
     count_or_unknown(out, " · ", row_cell(r, RAFT_CLUSTERS_VOTERS), " voters");
-    count_or_unknown(out, " · tolerance ", row_cell(r, RAFT_CLUSTERS_TOLERANCE), "");
-    count_or_unknown(out, " · index ", row_cell(r, RAFT_CLUSTERS_INDEX), "");
+    count_or_unknown(out, ", tolerance ", row_cell(r, RAFT_CLUSTERS_TOLERANCE), "");
+    count_or_unknown(out, ", index ", row_cell(r, RAFT_CLUSTERS_INDEX), "");
 }
 
 /* What is wrong with a peer stands before what it is. */
 static void raft_peer(const struct row *r, struct board *b) {
-    struct slice health = row_text(r, RAFT_PEERS_HEALTH), role = row_text(r, RAFT_PEERS_ROLE), error = row_text(r, RAFT_PEERS_ERROR);
+    struct slice health = row_text(r, RAFT_PEERS_HEALTH), role = row_text(r, RAFT_PEERS_ROLE);
+    struct slice error = row_text(r, RAFT_PEERS_ERROR);
     struct slice claims = row_text(r, RAFT_PEERS_CLAIMS_STATE), as_leader = row_text(r, RAFT_PEERS_AS_LEADER);
     struct cell lag = row_cell(r, RAFT_PEERS_LAG);
     struct buf text = {0};
@@ -119,7 +128,10 @@ static void raft_peer(const struct row *r, struct board *b) {
     if (well && lag.type == CELL_INT && lag.i > 0) count_or_unknown(&text, "lag ", lag, " ");
     if (well && claims.n) buf_printf(&text, "%sclaims %.*s", text.len ? "· " : "", SLICE_FMT(claims));
     if (well && as_leader.n) buf_printf(&text, "%sas leader %.*s", text.len ? " · " : "", SLICE_FMT(as_leader));
-    board_line(b, &(struct board_line){.state = well ? role : health, .label = row_text(r, RAFT_PEERS_NAME), .text = buf_slice(&text), .style = STYLE_DIM, .row = r});
+    board_line(b, &(struct board_line){
+        .state = well ? role : health, .label = row_text(r, RAFT_PEERS_NAME), .text = buf_slice(&text),
+        .style = STYLE_DIM, .row = r,
+    });
     buf_free(&text);
 }
 
@@ -133,8 +145,9 @@ void overview_raft(struct ui *ui, struct board *b) {
         if (n > 1) buf_printf(&title, " %.*s", SLICE_FMT(row_key(rows[i])));
         raft_summary(ui->world, rows[i], &detail);
         board_section(b, &(struct board_section){
-            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]), .state = row_text(rows[i], RAFT_CLUSTERS_STATE),
-            .detail = buf_slice(&detail), .side = BOARD_RIGHT, .row = rows[i],
+            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]),
+            .state = row_text(rows[i], RAFT_CLUSTERS_STATE), .detail = buf_slice(&detail), .side = BOARD_RIGHT,
+            .row = rows[i],
         });
         for (size_t k = 0; k < peers; k++)
             if (slice_eq(row_text(peer[k], RAFT_PEERS_WORKLOAD), row_key(rows[i]))) raft_peer(peer[k], b);
@@ -145,7 +158,7 @@ void overview_raft(struct ui *ui, struct board *b) {
     mem_free(peer);
 }
 
-/* ---- PostgreSQL ------------------------------------------------------------------------------------------------------------------ */
+/* ---- PostgreSQL -------------------------------------------------------------------------------------------------- */
 
 static void extensions_line(const struct world *w, struct slice workload, struct board *b) {
     size_t n, all = 0, ok = 0, drift = 0;
@@ -157,16 +170,20 @@ static void extensions_line(const struct world *w, struct slice workload, struct
         if (!first) first = rows[i];
         all++;
         ok += slice_is(state, "OK");
+        struct slice available = row_text(rows[i], EXTENSIONS_AVAILABLE);
         if (slice_is(state, "OK") || ++drift > 3) continue;
         buf_printf(&text, "%s%.*s %.*s→%.*s", drift > 1 ? ", " : "", SLICE_FMT(row_text(rows[i], EXTENSIONS_NAME)),
                    SLICE_FMT(row_text(rows[i], EXTENSIONS_INSTALLED)),
-                   SLICE_FMT(row_text(rows[i], EXTENSIONS_AVAILABLE).n ? row_text(rows[i], EXTENSIONS_AVAILABLE) : SLICE_LIT("none")));
+                   SLICE_FMT(available.n ? available : SLICE_LIT("none")));
     }
     if (drift > 3) buf_printf(&text, ", +%zu", drift - 3);
     struct buf line = {0};
     buf_printf(&line, "%zu of %zu OK%s%s", ok, all, text.len ? ": " : "", buf_str(&text));
     if (first)
-        board_line(b, &(struct board_line){.state = row_text(first, EXTENSIONS_STATE), .label = SLICE_LIT("extensions"), .text = buf_slice(&line), .row = first});
+        board_line(b, &(struct board_line){
+            .state = row_text(first, EXTENSIONS_STATE), .label = SLICE_LIT("extensions"), .text = buf_slice(&line),
+            .row = first,
+        });
     buf_free(&text);
     buf_free(&line);
     mem_free(rows);
@@ -176,8 +193,12 @@ static void progress_lines(const struct world *w, struct slice workload, struct 
     for (const struct row *r = world_first(w, T_PROGRESS); r; r = world_next(w, r)) {
         struct buf text = {0};
         if (!slice_eq(row_text(r, PROGRESS_WORKLOAD), workload)) continue;
-        buf_printf(&text, "%.*s, %.*s", SLICE_FMT(row_text(r, PROGRESS_RELATION)), SLICE_FMT(row_text(r, PROGRESS_PHASE)));
-        board_line(b, &(struct board_line){.state = SLICE_LIT("PROGRESSING"), .label = row_text(r, PROGRESS_COMMAND), .text = buf_slice(&text), .row = r});
+        buf_printf(&text, "%.*s, %.*s", SLICE_FMT(row_text(r, PROGRESS_RELATION)),
+                   SLICE_FMT(row_text(r, PROGRESS_PHASE)));
+        board_line(b, &(struct board_line){
+            .state = SLICE_LIT("PROGRESSING"), .label = row_text(r, PROGRESS_COMMAND), .text = buf_slice(&text),
+            .row = r,
+        });
         buf_free(&text);
     }
 }
@@ -185,9 +206,11 @@ static void progress_lines(const struct world *w, struct slice workload, struct 
 static void postgres_summary(const struct world *w, const struct row *r, struct buf *out) {
     size_t databases = rows_count(w, T_DATABASES, DATABASES_WORKLOAD, row_key(r));
     struct cell size = row_cell(r, PG_SERVERS_SIZE);
-    struct slice version = row_text(r, PG_SERVERS_VERSION);
+    struct slice text = row_text(r, PG_SERVERS_VERSION), version = {NULL, 0};
+    slice_cut(&text, ' ', &version); /* "15.20 (Debian 15.20-0+deb12u1)" */
     int64_t started = row_int(r, PG_SERVERS_STARTED, 0);
-    buf_printf(out, "%.*s · %zu database%s", SLICE_FMT(version.n ? version : SLICE_LIT("?")), databases, databases == 1 ? "" : "s");
+    buf_printf(out, "%.*s · %zu database%s", SLICE_FMT(version.n ? version : SLICE_LIT("?")), databases,
+               databases == 1 ? "" : "s");
     if (size.type == CELL_INT) {
         buf_adds(out, ", ");
         format_bytes(out, size.i);
@@ -209,8 +232,9 @@ void overview_postgres(struct ui *ui, struct board *b) {
         if (n > 1) buf_printf(&title, " %.*s", SLICE_FMT(row_key(rows[i])));
         postgres_summary(ui->world, rows[i], &detail);
         board_section(b, &(struct board_section){
-            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]), .state = row_text(rows[i], PG_SERVERS_STATE),
-            .detail = buf_slice(&detail), .side = BOARD_RIGHT, .row = rows[i],
+            .title = buf_str(&title), .prefix = row_src(ui->world, rows[i]),
+            .state = row_text(rows[i], PG_SERVERS_STATE), .detail = buf_slice(&detail), .side = BOARD_RIGHT,
+            .row = rows[i],
         });
         extensions_line(ui->world, row_key(rows[i]), b);
         progress_lines(ui->world, row_key(rows[i]), b);
@@ -220,7 +244,7 @@ void overview_postgres(struct ui *ui, struct board *b) {
     mem_free(rows);
 }
 
-/* ---- Alerts ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Alerts ------------------------------------------------------------------------------------------------------ */
 
 /* Without a watchdog silence says nothing. */
 static void watchdog(const struct world *w, struct buf *out) {
@@ -239,7 +263,8 @@ static void watchdog(const struct world *w, struct buf *out) {
 void overview_alerts(struct ui *ui, struct board *b) {
     struct fresh f = section_fresh(ui->world, "alerts/");
     size_t firing = rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("FIRING")), n;
-    size_t quiet = rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("SUPPRESSED")) + rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("IGNORED"));
+    size_t quiet = rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("SUPPRESSED"))
+                   + rows_count(ui->world, T_ALERTS, ALERTS_STATE, SLICE_LIT("IGNORED"));
     struct buf detail = {0};
     if (f.state == FRESH_OFF) return;
     if (firing) buf_printf(&detail, "%zu firing", firing);
@@ -247,7 +272,8 @@ void overview_alerts(struct ui *ui, struct board *b) {
     if (quiet) buf_printf(&detail, ", %zu suppressed or ignored", quiet);
     watchdog(ui->world, &detail);
     board_section(b, &(struct board_section){
-        .title = "ALERTS", .prefix = "alerts/", .state = firing ? SLICE_LIT("FIRING") : (struct slice){NULL, 0}, .detail = buf_slice(&detail), .side = BOARD_RIGHT,
+        .title = "ALERTS", .prefix = "alerts/", .state = firing ? SLICE_LIT("FIRING") : (struct slice){NULL, 0},
+        .detail = buf_slice(&detail), .side = BOARD_RIGHT,
     });
     const struct row **rows = rows_sorted(ui->world, T_ALERTS, ALERTS_STATE, false, &n);
     for (size_t i = 0; i < n; i++) {
@@ -255,14 +281,17 @@ void overview_alerts(struct ui *ui, struct board *b) {
         if (slice_is(row_text(rows[i], ALERTS_STATE), "WATCHDOG")) continue;
         overview_age(ui->world, row_int(rows[i], ALERTS_STARTED, 0), &text);
         buf_printf(&text, " %.*s", SLICE_FMT(row_text(rows[i], ALERTS_SUMMARY)));
-        board_line(b, &(struct board_line){.state = row_text(rows[i], ALERTS_STATE), .label = row_text(rows[i], ALERTS_NAME), .text = buf_slice(&text), .row = rows[i]});
+        board_line(b, &(struct board_line){
+            .state = row_text(rows[i], ALERTS_STATE), .label = row_text(rows[i], ALERTS_NAME), .text = buf_slice(&text),
+            .row = rows[i],
+        });
         buf_free(&text);
     }
     mem_free(rows);
     buf_free(&detail);
 }
 
-/* ---- Events ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 void overview_events(struct ui *ui, struct board *b, size_t lines) {
     size_t n;
@@ -273,9 +302,12 @@ void overview_events(struct ui *ui, struct board *b, size_t lines) {
         struct slice level = row_text(rows[i], TIMELINE_LEVEL);
         format_hms(&label, row_int(rows[i], TIMELINE_AT, 0));
         buf_printf(&label, "Z %.*s", SLICE_FMT(row_text(rows[i], TIMELINE_OBJECT)));
-        board_line(b, &(struct board_line){.state = level, .label = buf_slice(&label), .text = row_text(rows[i], TIMELINE_TEXT), .row = rows[i]});
+        board_line(b, &(struct board_line){
+            .state = level, .label = buf_slice(&label), .text = row_text(rows[i], TIMELINE_TEXT), .row = rows[i],
+        });
         buf_free(&label);
     }
-    if (!n) board_line(b, &(struct board_line){.text = SLICE_LIT("Nothing has changed since the engine began to look."), .style = STYLE_DIM});
+    struct slice nothing = SLICE_LIT("Nothing has changed since the engine began to look.");
+    if (!n) board_line(b, &(struct board_line){.text = nothing, .style = STYLE_DIM});
     mem_free(rows);
 }

@@ -103,7 +103,8 @@ static void add_line(const struct sum *sum, struct fresh f, struct board *b) {
     format_gib(&gib, sum->bytes);
     buf_printf(&right, "%4s %6s", buf_str(&claims), buf_str(&gib));
     board_line(b, &(struct board_line){
-        .state = slice_of(sum->state), .fresh = f, .label = slice_of(sum->class), .right = buf_slice(&right), .screen = &screen_storage,
+        .state = slice_of(sum->state), .fresh = f, .label = slice_of(sum->class), .right = buf_slice(&right),
+        .screen = &screen_storage,
     });
     buf_free(&claims);
     buf_free(&gib);
@@ -120,7 +121,8 @@ void overview_storage(struct overview_storage *s, struct ui *ui, struct board *b
     format_int(&detail, s->claims);
     buf_adds(&detail, s->claims == 1 ? " claim" : " claims");
     board_section(b, &(struct board_section){
-        .title = "STORAGE", .prefix = source, .detail = buf_slice(&detail), .side = BOARD_LEFT, .right = SLICE_LIT("claims   GiB"),
+        .title = "STORAGE", .prefix = source, .detail = buf_slice(&detail), .side = BOARD_LEFT,
+        .right = SLICE_LIT("claims   GiB"),
     });
     if (f.state == FRESH_OFF) f = (struct fresh){FRESH_DOWN, -1};
     for (size_t i = 0; i < s->n; i++) add_line(&s->sums[i], f, b);

@@ -7,6 +7,8 @@
 #include "ui/screen.h"
 #include "world/status.h"
 
+#define DAY_MS INT64_C(86400000)
+
 struct wrong {
     struct ui *ui;
     struct board *b;
@@ -21,7 +23,8 @@ static void add(struct wrong *s, const struct row *r, struct slice state, struct
     buf_printf(&text, "%.*s: ", SLICE_FMT(label));
     buf_add_slice(&text, buf_slice(what));
     board_line(s->b, &(struct board_line){
-        .state = state, .text = buf_slice(&text), .wrap = row_table(r) == T_RAFT_CLUSTERS ? 5 : s->wide ? 2 : 1, .style = STYLE_BOLD, .row = r,
+        .state = state, .text = buf_slice(&text), .wrap = row_table(r) == T_RAFT_CLUSTERS ? 5 : s->wide ? 2 : 1,
+        .style = STYLE_BOLD, .row = r,
     });
     buf_free(&text);
     s->n++;
@@ -53,7 +56,8 @@ static int fresh_rank(struct fresh f) {
     return f.state == FRESH_DOWN ? 0 : f.state == FRESH_DENIED ? 1 : f.state == FRESH_STALE ? 2 : 3;
 }
 
-/* One line for each server: its worst source, and how many others fail with it. Servers that are merely late come after alerts. */
+/* One line for each server: its worst source, and how many others fail with it. Servers that are merely late come after
+ * alerts. */
 static void server(struct wrong *s, struct slice name, bool late) {
     const struct row *worst = NULL;
     struct fresh worst_fresh = {FRESH_OFF, -1};
@@ -93,8 +97,13 @@ static void sources(struct wrong *s, bool late) {
 static void add_since(const struct world *w, int64_t at, struct buf *out) {
     if (!at) return;
     buf_adds(out, "since ");
-    format_hms(out, at);
-    buf_adds(out, "Z (");
+    if (world_now(w) - at < DAY_MS) {
+        format_hms(out, at);
+        buf_addc(out, 'Z');
+    } else {
+        format_utc(out, at);
+    }
+    buf_adds(out, " (");
     format_age(out, world_now(w), at);
     buf_adds(out, "): ");
 }
@@ -116,7 +125,8 @@ static void alerts(struct wrong *s) {
 }
 
 /* Rows of a table whose state is bad, with the text of one column. */
-static void states(struct wrong *s, enum world_table t, int state_col, int name_col, int text_col, int since_col, bool warnings) {
+static void states(struct wrong *s, enum world_table t, int state_col, int name_col, int text_col, int since_col,
+                   bool warnings) {
     size_t n;
     const struct row **rows = rows_sorted(s->ui->world, t, state_col, false, &n);
     for (size_t i = 0; i < n; i++) {
@@ -176,7 +186,8 @@ static void well(struct ui *ui, struct board *b) {
         buf_adds(&text, "Waiting for the engine to say what it listens to.");
     } else if (l.starting) {
         state = "STARTING";
-        buf_printf(&text, "Waiting for the first answer of %zu of %zu sources: %s.", l.starting, l.sources, buf_str(&l.names));
+        buf_printf(&text, "Waiting for the first answer of %zu of %zu sources: %s.", l.starting, l.sources,
+                   buf_str(&l.names));
     } else if (gates) {
         state = "FAIL";
         buf_printf(&text, "%zu gate%s: see DONE WHEN. All sources answer.", gates, gates > 1 ? "s" : "");

@@ -19,7 +19,7 @@ static void empty_by(const struct world *w, const char *nothing, struct buf *out
     if (!section_why(w, "postgres/", out)) buf_adds(out, nothing);
 }
 
-/* ---- Extensions ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Extensions -------------------------------------------------------------------------------------------------- */
 
 static void extension_database(const struct world *w, const struct row *r, struct buf *out) {
     add_server(w, row_text(r, EXTENSIONS_WORKLOAD), out);
@@ -46,7 +46,7 @@ static void extension_empty(void *arg, const struct world *w, struct buf *out) {
     empty_by(w, "No extension is installed in a database that could be asked.", out);
 }
 
-/* ---- Databases ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Databases --------------------------------------------------------------------------------------------------- */
 
 static void database_name(const struct world *w, const struct row *r, struct buf *out) {
     add_server(w, row_text(r, DATABASES_WORKLOAD), out);
@@ -70,7 +70,7 @@ static void database_empty(void *arg, const struct world *w, struct buf *out) {
     empty_by(w, "The server shows no database.", out);
 }
 
-/* ---- Progress -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Progress ---------------------------------------------------------------------------------------------------- */
 
 /* Never 100 %: what is done is gone from this list. */
 static void percent_text(const struct world *w, const struct row *r, struct buf *out) {
@@ -117,10 +117,11 @@ static const struct list_col progress_cols[] = {
 
 static void progress_empty(void *arg, const struct world *w, struct buf *out) {
     (void)arg;
-    empty_by(w, "Nothing runs that reports its progress (COPY, CREATE INDEX, VACUUM, ANALYZE, CLUSTER, base backups).", out);
+    empty_by(w, "Nothing runs that reports its progress (COPY, CREATE INDEX, VACUUM, ANALYZE, CLUSTER, base backups).",
+             out);
 }
 
-/* ---- Indexes --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Indexes ----------------------------------------------------------------------------------------------------- */
 
 static void index_database(const struct world *w, const struct row *r, struct buf *out) {
     add_server(w, row_text(r, INDEXES_WORKLOAD), out);
@@ -140,7 +141,7 @@ static void index_empty(void *arg, const struct world *w, struct buf *out) {
     empty_by(w, "Every index is valid and ready, in the databases that could be asked.", out);
 }
 
-/* ---- Activity -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Activity ---------------------------------------------------------------------------------------------------- */
 
 static enum style transaction_style(const struct world *w, const struct row *r) {
     (void)w;
@@ -165,7 +166,7 @@ static void activity_empty(void *arg, const struct world *w, struct buf *out) {
     empty_by(w, "Nobody is connected.", out);
 }
 
-/* ---- Settings -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static void setting_state(const struct world *w, const struct row *r, struct buf *out) {
     (void)w;
@@ -195,15 +196,21 @@ static void setting_empty(void *arg, const struct world *w, struct buf *out) {
     empty_by(w, "Every setting has its default.", out);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 
 #define COLS(c) .cols = c, .ncols = ARRAY_LEN(c)
 
 const struct postgres_list_info postgres_lists[PG_LISTS] = {
-    [PG_EXTENSIONS] = {"EXTENSIONS", {.table = T_EXTENSIONS, COLS(extension_cols), .sort = 0, .noun = "extensions", .empty = extension_empty}},
-    [PG_DATABASES] = {"DATABASES", {.table = T_DATABASES, COLS(database_cols), .sort = 2, .descending = true, .noun = "databases", .empty = database_empty}},
-    [PG_PROGRESS] = {"PROGRESS", {.table = T_PROGRESS, COLS(progress_cols), .sort = 2, .noun = "commands", .empty = progress_empty}},
-    [PG_INDEXES] = {"INVALID", {.table = T_INDEXES, COLS(index_cols), .sort = 0, .noun = "indexes", .empty = index_empty}},
-    [PG_ACTIVITY] = {"ACTIVITY", {.table = T_ACTIVITY, COLS(activity_cols), .sort = 0, .noun = "sessions", .empty = activity_empty}},
-    [PG_SETTINGS] = {"SETTINGS", {.table = T_SETTINGS, COLS(setting_cols), .sort = 0, .descending = true, .noun = "settings", .empty = setting_empty}},
+    [PG_EXTENSIONS] = {"EXTENSIONS", {.table = T_EXTENSIONS, COLS(extension_cols), .sort = 0, .noun = "extensions",
+        .empty = extension_empty}},
+    [PG_DATABASES] = {"DATABASES", {.table = T_DATABASES, COLS(database_cols), .sort = 2, .descending = true,
+        .noun = "databases", .empty = database_empty}},
+    [PG_PROGRESS] = {"PROGRESS", {.table = T_PROGRESS, COLS(progress_cols), .sort = 2, .noun = "commands",
+        .empty = progress_empty}},
+    [PG_INDEXES] = {"INVALID", {.table = T_INDEXES, COLS(index_cols), .sort = 0, .noun = "indexes",
+        .empty = index_empty}},
+    [PG_ACTIVITY] = {"ACTIVITY", {.table = T_ACTIVITY, COLS(activity_cols), .sort = 0, .noun = "sessions",
+        .empty = activity_empty}},
+    [PG_SETTINGS] = {"SETTINGS", {.table = T_SETTINGS, COLS(setting_cols), .sort = 0, .descending = true,
+        .noun = "settings", .empty = setting_empty}},
 };

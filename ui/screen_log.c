@@ -1,5 +1,5 @@
-/* The end of a pod's log, fetched when it is asked for. It can be opened from a pod and from what belongs to one: a raft node, a claim, a
- * workload, a job, a PostgreSQL server. */
+/* The end of a pod's log, fetched when it is asked for. It can be opened from a pod and from what belongs to one: a
+ * raft node, a claim, a workload, a job, a PostgreSQL server. */
 #include <string.h>
 
 #include "base/json_writer.h"
@@ -44,11 +44,13 @@ static bool accepts(void *arg, const struct row *r) {
 static void empty(void *arg, const struct world *w, struct buf *out) {
     const struct log *s = arg;
     if (!s->pod && s->for_row) {
-        buf_adds(out, "No pod is known that belongs to what was selected: it has none now, or pods cannot be listed (see the sources).");
+        buf_adds(out, "No pod is known that belongs to what was selected: it has none now, or pods cannot be listed "
+                      "(see the sources).");
         return;
     }
     if (!s->pod) {
-        buf_adds(out, "No pod is selected. Choose a claim, a raft node, a workload or a pod first, then ask for its log.");
+        buf_adds(out, "No pod is selected. Choose a claim, a raft node, a workload or a pod first, then ask for its "
+                      "log.");
         return;
     }
     buf_printf(out, "Waiting for the log of %s/%s, asked for ", s->ns, s->pod);
@@ -56,9 +58,11 @@ static void empty(void *arg, const struct world *w, struct buf *out) {
     buf_adds(out, " ago. The engine fetches its last 200 lines; that may take as long as the API server takes.");
 }
 
-static const struct list_spec spec = {.table = T_LOGS, .cols = columns, .ncols = ARRAY_LEN(columns), .sort = 0, .noun = "lines", .accepts = accepts, .empty = empty};
+static const struct list_spec spec = {
+    .table = T_LOGS, .cols = columns, .ncols = ARRAY_LEN(columns), .noun = "lines", .accepts = accepts, .empty = empty,
+};
 
-/* ---- Which pod ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Which pod --------------------------------------------------------------------------------------------------- */
 
 /* Whether `word` stands in a list separated by commas and blanks. */
 static bool list_has(struct slice list, struct slice word) {
@@ -107,10 +111,12 @@ static const struct row *pod_of(const struct world *w, const struct row *r) {
         pod = pod_of_owner(w, row_text(r, WORKLOADS_NAMESPACE), kind, row_text(r, WORKLOADS_NAME));
         mem_free(kind);
         return pod;
-    case T_PLAN_WORKLOADS: return pod_of_owner(w, row_text(r, PLAN_WORKLOADS_NAMESPACE), NULL, row_text(r, PLAN_WORKLOADS_OBJECT));
+    case T_PLAN_WORKLOADS:
+        return pod_of_owner(w, row_text(r, PLAN_WORKLOADS_NAMESPACE), NULL, row_text(r, PLAN_WORKLOADS_OBJECT));
     case T_RAFT_PEERS:
         plan = planned(w, row_text(r, RAFT_PEERS_WORKLOAD));
-        return pod_where(w, plan ? row_text(plan, PLAN_WORKLOADS_NAMESPACE) : (struct slice){NULL, 0}, PODS_NAME, row_text(r, RAFT_PEERS_NAME), false);
+        return pod_where(w, plan ? row_text(plan, PLAN_WORKLOADS_NAMESPACE) : (struct slice){NULL, 0}, PODS_NAME,
+                         row_text(r, RAFT_PEERS_NAME), false);
     case T_RAFT_CLUSTERS:
     case T_PG_SERVERS:
         plan = planned(w, row_key(r));
@@ -119,7 +125,7 @@ static const struct row *pod_of(const struct world *w, const struct row *r) {
     }
 }
 
-/* ---- The screen ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The screen -------------------------------------------------------------------------------------------------- */
 
 static void ask(struct log *s) {
     struct buf line = {0};
@@ -228,6 +234,7 @@ static bool command_log(void *state, enum command c) {
 static const enum command hints[] = {COMMAND_LOG, COMMAND_NONE};
 
 const struct screen_ops screen_log = {
-    .id = "log", .title = "log", .go = COMMAND_LOG, .open = open_log, .close = close_log, .draw = draw_log, .list = list_log,
+    .id = "log", .title = "log", .go = COMMAND_LOG, .open = open_log, .close = close_log, .draw = draw_log,
+    .list = list_log,
     .command = command_log, .hints = hints,
 };

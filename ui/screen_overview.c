@@ -49,6 +49,7 @@ static bool copy_overview(void *state, struct buf *out) {
 }
 
 const struct screen_ops screen_overview = {
-    .id = "overview", .title = "overview", .go = COMMAND_OVERVIEW, .root = true, .open = open_overview, .close = close_overview,
+    .id = "overview", .title = "overview", .go = COMMAND_OVERVIEW, .root = true, .open = open_overview,
+    .close = close_overview,
     .draw = draw_overview, .command = command_overview, .copy = copy_overview,
 };

@@ -1,5 +1,5 @@
-/* PostgreSQL: a line or two for each server, then its lists. What has room is shown at once (extensions first, then databases); the
- * others share the rest of the screen behind a bar of tabs. Tab goes through all of them. */
+/* PostgreSQL: a line or two for each server, then its lists. What has room is shown at once (extensions first, then
+ * databases); the others share the rest of the screen behind a bar of tabs. Tab goes through all of them. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -13,6 +13,8 @@
 
 #define FIXED_ONE 20 /* rows below the servers from which extensions have a place of their own */
 #define FIXED_TWO 28 /* and databases */
+#define TABS_ROWS 8  /* that lists before the tabs leave to them, */
+#define LIST_ROWS 6  /* and to each other */
 
 struct postgres {
     struct ui *ui;
@@ -22,7 +24,7 @@ struct postgres {
     int fixed;  /* lists with a place of their own, as drawn last */
 };
 
-/* ---- Servers --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Servers ----------------------------------------------------------------------------------------------------- */
 
 static void add_part(struct buf *out, const char *before, struct slice text, const char *after) {
     if (text.n) buf_printf(out, "%s%.*s%s", before, SLICE_FMT(text), after);
@@ -74,10 +76,14 @@ static int draw_server(struct postgres *s, const struct row *r, struct rect area
     int y = area.y, x = area.x + 2;
     y += section_title(s->ui, y, area.x + 1, area.cols - 2, "POSTGRES", row_key(r), row_src(w, r));
     const struct row *source = world_find(w, T_SOURCES, slice_of(row_src(w, r)));
-    if (!well && source && row_text(source, SOURCES_ERROR).n) buf_printf(&text, "%.*s\nlast known: ", SLICE_FMT(row_text(source, SOURCES_ERROR)));
+    if (!well && source && row_text(source, SOURCES_ERROR).n)
+        buf_printf(&text, "%.*s\nlast known: ", SLICE_FMT(row_text(source, SOURCES_ERROR)));
     server_text(w, r, &text);
-    int used = (well ? draw_status(s->ui->draw, y, x, 14, row_text(r, PG_SERVERS_STATE)) : draw_fresh(s->ui->draw, y, x, 14, f)) + 2;
-    y += section_text(s->ui, (struct rect){y, x + used, 4, area.cols - used - 3}, well ? STYLE_NORMAL : STYLE_DIM, buf_slice(&text));
+    int used = 2;
+    if (well) used += draw_status(s->ui->draw, y, x, 14, row_text(r, PG_SERVERS_STATE));
+    else used += draw_fresh(s->ui->draw, y, x, 14, f);
+    y += section_text(s->ui, (struct rect){y, x + used, 4, area.cols - used - 3}, well ? STYLE_NORMAL : STYLE_DIM,
+                      buf_slice(&text));
     buf_free(&text);
     return y;
 }
@@ -86,12 +92,13 @@ static int draw_servers(struct postgres *s, struct rect r) {
     size_t n;
     const struct row **rows = rows_sorted(s->ui->world, T_PG_SERVERS, PG_SERVERS_STATE, false, &n);
     int y = r.y;
-    for (size_t i = 0; i < n && y < r.y + r.rows / 2; i++) y = draw_server(s, rows[i], (struct rect){y, r.x, r.rows, r.cols});
+    for (size_t i = 0; i < n && y < r.y + r.rows / 2; i++)
+        y = draw_server(s, rows[i], (struct rect){y, r.x, r.rows, r.cols});
     mem_free(rows);
     return y;
 }
 
-/* ---- Lists ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
 static enum level worst_of(const struct world *w, const struct list_spec *spec) {
     const struct list_col *c = &spec->cols[0];
@@ -110,7 +117,8 @@ static int draw_name(struct postgres *s, int i, int y, int x, int cols, bool sho
     enum level worst = worst_of(s->ui->world, &postgres_lists[i].spec);
     size_t n = list_total(s->lists[i]);
     enum style style = s->focus == i ? STYLE_TITLE : STYLE_DIM;
-    int used = draw_fmt(d, y, x, cols, style, "%s%s %zu%s", shown ? "[" : "", postgres_lists[i].title, n, shown ? "]" : "");
+    const char *open = shown ? "[" : "", *close = shown ? "]" : "";
+    int used = draw_fmt(d, y, x, cols, style, "%s%s %zu%s", open, postgres_lists[i].title, n, close);
     if (worst != LEVEL_BAD && worst != LEVEL_WARN && worst != LEVEL_STALE) return used;
     return used + draw_glyph(d, y, x + used, theme_level_style(worst), theme_level_glyph(worst));
 }
@@ -118,7 +126,8 @@ static int draw_name(struct postgres *s, int i, int y, int x, int cols, bool sho
 static void draw_summary(struct postgres *s, int i, int y, int x, int cols) {
     struct buf text = {0};
     list_summary(s->lists[i], &text);
-    if (*list_filter_text(s->lists[i]) && (int)utf8_columns(buf_slice(&text)) < cols) draw_right(s->ui->draw, y, x, cols, STYLE_DIM, buf_slice(&text));
+    if (*list_filter_text(s->lists[i]) && (int)utf8_columns(buf_slice(&text)) < cols)
+        draw_right(s->ui->draw, y, x, cols, STYLE_DIM, buf_slice(&text));
     buf_free(&text);
 }
 
@@ -143,7 +152,8 @@ static void draw_nothing(struct postgres *s, struct rect r) {
     struct buf text = {0};
     struct rect page = {r.y + 2, r.x, r.rows - 2, r.cols};
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "POSTGRES", (struct slice){NULL, 0}, "postgres/");
-    if (!rows_count(w, T_PLAN_WORKLOADS, PLAN_WORKLOADS_KIND, SLICE_LIT("postgres-dump-restore")) && world_count(w, T_PLAN)) {
+    if (!rows_count(w, T_PLAN_WORKLOADS, PLAN_WORKLOADS_KIND, SLICE_LIT("postgres-dump-restore")) &&
+        world_count(w, T_PLAN)) {
         plan_help_draw(s->ui, page, PLAN_HELP_POSTGRES);
         return;
     }
@@ -162,13 +172,15 @@ static void draw_postgres(void *state, struct rect r) {
     s->fixed = end - y >= FIXED_TWO ? 2 : end - y >= FIXED_ONE ? 1 : 0;
     if (s->tab < s->fixed) s->tab = s->fixed;
     if (s->focus >= s->fixed) s->tab = s->focus;
-    int share = (end - y) * 2 / 5;
-    for (int i = 0; i < s->fixed; i++) y = draw_fixed(s, i, (struct rect){y + 1, r.x, share, r.cols});
+    for (int i = 0; i < s->fixed; i++) {
+        int room = end - y - 1 - TABS_ROWS - (s->fixed - 1 - i) * LIST_ROWS;
+        y = draw_fixed(s, i, (struct rect){y + 1, r.x, room, r.cols});
+    }
     if (end - y > 12) y++; /* a blank line where there is room for it */
     draw_tabs(s, (struct rect){y, r.x, end - y, r.cols});
 }
 
-/* ---- The screen ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The screen -------------------------------------------------------------------------------------------------- */
 
 static void *open_postgres(struct ui *ui, const struct screen_arg *arg) {
     struct postgres *s = MEM_NEW(struct postgres);
@@ -213,6 +225,7 @@ static bool command_postgres(void *state, enum command c) {
 static const enum command hints[] = {COMMAND_NEXT_PANE, COMMAND_LOG, COMMAND_NONE};
 
 const struct screen_ops screen_postgres = {
-    .id = "postgres", .title = "postgres", .go = COMMAND_POSTGRES, .root = true, .open = open_postgres, .close = close_postgres,
+    .id = "postgres", .title = "postgres", .go = COMMAND_POSTGRES, .root = true, .open = open_postgres,
+    .close = close_postgres,
     .draw = draw_postgres, .list = list_postgres, .command = command_postgres, .hints = hints,
 };

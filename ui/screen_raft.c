@@ -1,5 +1,6 @@
-/* Raft: what is wrong with the cluster first, in words; then its nodes as they, the leader and Kubernetes see them; then index, views,
- * autopilot, copies, and what happened to it lately. Several clusters of a plan: Tab goes from one to the next. */
+/* Raft: what is wrong with the cluster first, in words; then its nodes as they, the leader and Kubernetes see them;
+ * then index, views, autopilot, copies, and what happened to it lately. Several clusters of a plan: Tab goes from one
+ * to the next. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -18,7 +19,7 @@ struct raft {
     char *workload; /* the cluster that is shown; NULL: none yet */
 };
 
-/* ---- Nodes ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes ------------------------------------------------------------------------------------------------------- */
 
 /* The leader has no contact with itself. */
 static void contact_text(const struct world *w, const struct row *r, struct buf *out) {
@@ -57,14 +58,16 @@ static bool accepts(void *arg, const struct row *r) {
 
 static void empty(void *arg, const struct world *w, struct buf *out) {
     (void)arg;
-    if (!section_why(w, "vault/", out)) buf_adds(out, "No node has been found yet: the set has no pods, or none has answered.");
+    if (!section_why(w, "vault/", out))
+        buf_adds(out, "No node has been found yet: the set has no pods, or none has answered.");
 }
 
 static const struct list_spec spec = {
-    .table = T_RAFT_PEERS, .cols = columns, .ncols = ARRAY_LEN(columns), .sort = 0, .noun = "nodes", .accepts = accepts, .empty = empty,
+    .table = T_RAFT_PEERS, .cols = columns, .ncols = ARRAY_LEN(columns), .sort = 0, .noun = "nodes", .accepts = accepts,
+    .empty = empty,
 };
 
-/* ---- Facts below the nodes ------------------------------------------------------------------------------------------------------- */
+/* ---- Facts below the nodes --------------------------------------------------------------------------------------- */
 
 struct page {
     struct raft *s;
@@ -85,7 +88,8 @@ static int fact(const struct page *p, int y, const char *label, struct slice sta
         draw_str(d, y, p->r.x + 2, LABEL_COLS - 1, STYLE_DIM, label);
         if (state.n && p->old) x += draw_text(d, y, x, end - x, STYLE_DIM, state) + 2;
         else if (state.n) x += draw_status(d, y, x, end - x, state) + 2;
-        rows = section_text(p->s->ui, (struct rect){y, x, left(p, y), end - x}, p->old ? STYLE_DIM : STYLE_NORMAL, buf_slice(text));
+        rows = section_text(p->s->ui, (struct rect){y, x, left(p, y), end - x}, p->old ? STYLE_DIM : STYLE_NORMAL,
+                            buf_slice(text));
     }
     buf_free(text);
     return y + (rows > 1 ? rows : 1);
@@ -113,7 +117,8 @@ static int index_fact(const struct page *p, int y) {
 }
 
 static int autopilot_fact(const struct page *p, int y) {
-    struct cell healthy = row_cell(p->cluster, RAFT_CLUSTERS_HEALTHY), tolerance = row_cell(p->cluster, RAFT_CLUSTERS_TOLERANCE);
+    struct cell healthy = row_cell(p->cluster, RAFT_CLUSTERS_HEALTHY);
+    struct cell tolerance = row_cell(p->cluster, RAFT_CLUSTERS_TOLERANCE);
     struct slice cleanup = row_text(p->cluster, RAFT_CLUSTERS_CLEANUP), state = SLICE_LIT("UNKNOWN");
     struct buf text = {0};
     if (healthy.type == CELL_INT) state = healthy.i ? SLICE_LIT("OK") : SLICE_LIT("UNHEALTHY");
@@ -153,7 +158,8 @@ static int snapshot_fact(const struct page *p, int y) {
     struct buf text = {0}, ns = {0};
     if (planned) buf_printf(&ns, "%.*s/", SLICE_FMT(row_text(planned, PLAN_WORKLOADS_NAMESPACE)));
     for (const struct row *r = world_first(w, T_SNAPSHOTS); r && ns.len; r = world_next(w, r)) {
-        if (!slice_is(row_text(r, SNAPSHOTS_KIND), "snapshot") || !slice_starts(row_text(r, SNAPSHOTS_CLAIM), buf_str(&ns))) continue;
+        if (!slice_is(row_text(r, SNAPSHOTS_KIND), "snapshot")) continue;
+        if (!slice_starts(row_text(r, SNAPSHOTS_CLAIM), buf_str(&ns))) continue;
         if (!newest || row_int(r, SNAPSHOTS_CREATED, 0) > row_int(newest, SNAPSHOTS_CREATED, 0)) newest = r;
     }
     buf_free(&ns);
@@ -180,12 +186,15 @@ static int probe_fact(const struct page *p, int y) {
     return fact(p, y, "write probe", state.n ? state : SLICE_LIT("UNKNOWN"), &text);
 }
 
-/* ---- Lately ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Lately ------------------------------------------------------------------------------------------------------ */
 
+/* Events are about the cluster, a node, or a source of either: vault, vault-2, vault/vault-2. */
 static bool concerns(const struct raft *s, struct slice object) {
     struct buf key = {0};
-    buf_printf(&key, "%s/%.*s", s->workload, SLICE_FMT(object));
-    bool yes = slice_is(object, s->workload) || world_find(s->ui->world, T_RAFT_PEERS, buf_slice(&key));
+    buf_printf(&key, "%s/", s->workload);
+    bool yes = slice_is(object, s->workload) || slice_starts(object, buf_str(&key));
+    buf_add_slice(&key, object);
+    yes = yes || world_find(s->ui->world, T_RAFT_PEERS, buf_slice(&key));
     buf_free(&key);
     return yes;
 }
@@ -193,6 +202,7 @@ static bool concerns(const struct raft *s, struct slice object) {
 static void draw_lately(const struct page *p, int y) {
     const struct world *w = p->s->ui->world;
     struct draw *d = p->s->ui->draw;
+    struct slice none = {NULL, 0};
     size_t n;
     if (left(p, y) < 3) return;
     const struct row **rows = rows_sorted(w, T_TIMELINE, TIMELINE_AT, true, &n);
@@ -201,7 +211,7 @@ static void draw_lately(const struct page *p, int y) {
         struct buf at = {0};
         struct slice object = row_text(rows[i], TIMELINE_OBJECT);
         if (!concerns(p->s, object)) continue;
-        if (y == first) y += section_title(p->s->ui, y, p->r.x + 1, p->r.cols - 2, "LATELY", (struct slice){NULL, 0}, NULL);
+        if (y == first) y += section_title(p->s->ui, y, p->r.x + 1, p->r.cols - 2, "LATELY", none, NULL);
         if (left(p, y) < 1) break;
         format_hms(&at, row_int(rows[i], TIMELINE_AT, 0));
         buf_addc(&at, 'Z');
@@ -215,11 +225,12 @@ static void draw_lately(const struct page *p, int y) {
     mem_free(rows);
 }
 
-/* ---- The screen ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The screen -------------------------------------------------------------------------------------------------- */
 
 static int draw_verdict(const struct page *p, int y) {
     struct draw *d = p->s->ui->draw;
-    struct slice verdict = row_text(p->cluster, RAFT_CLUSTERS_VERDICT), state = row_text(p->cluster, RAFT_CLUSTERS_STATE);
+    struct slice verdict = row_text(p->cluster, RAFT_CLUSTERS_VERDICT);
+    struct slice state = row_text(p->cluster, RAFT_CLUSTERS_STATE);
     if (!verdict.n) return y;
     int used = draw_status(d, y, p->r.x + 1, p->r.cols - 2, state) + 2;
     int rows = section_text(p->s->ui, (struct rect){y, p->r.x + 1 + used, 6, p->r.cols - used - 2}, STYLE_BAD, verdict);
@@ -233,7 +244,8 @@ static int draw_title(const struct page *p, int y) {
     struct cell voters = row_cell(r, RAFT_CLUSTERS_VOTERS);
     int64_t since = row_int(r, RAFT_CLUSTERS_LEADER_SINCE, 0);
     struct buf text = {0};
-    buf_printf(&text, "%s · %.*s %.*s", p->s->workload, SLICE_FMT(row_text(r, RAFT_CLUSTERS_PRODUCT)), SLICE_FMT(row_text(r, RAFT_CLUSTERS_VERSION)));
+    buf_printf(&text, "%s · %.*s %.*s", p->s->workload, SLICE_FMT(row_text(r, RAFT_CLUSTERS_PRODUCT)),
+               SLICE_FMT(row_text(r, RAFT_CLUSTERS_VERSION)));
     if (!p->old && state.n) buf_printf(&text, " · %.*s", SLICE_FMT(state));
     if (leader.n) buf_printf(&text, " · %s %.*s", p->old ? "last leader known" : "leader", SLICE_FMT(leader));
     else buf_adds(&text, " · no leader known");
@@ -343,6 +355,7 @@ static bool command_raft(void *state, enum command c) {
 static const enum command hints[] = {COMMAND_LOG, COMMAND_NONE};
 
 const struct screen_ops screen_raft = {
-    .id = "raft", .title = "raft", .go = COMMAND_RAFT, .root = true, .open = open_raft, .close = close_raft, .draw = draw_raft,
+    .id = "raft", .title = "raft", .go = COMMAND_RAFT, .root = true, .open = open_raft, .close = close_raft,
+    .draw = draw_raft,
     .list = list_raft, .command = command_raft, .hints = hints,
 };

@@ -1,4 +1,4 @@
-/* What changed, newest first: when (UTC), how bad, about what, in words. The selected line stands whole below the list. */
+/* What changed, newest first: when (UTC), how bad, about what, in words. The selected line stands whole below. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -31,17 +31,19 @@ static const struct list_col columns[] = {
     {.title = "UTC", .col = TIMELINE_AT, .min = 8, .look = LIST_HMS},
     {.title = "AGO", .col = TIMELINE_AT, .min = 7, .right = true, .drop = 1},
     {.title = "OBJECT", .col = TIMELINE_OBJECT, .min = 14, .max = 36, .none = "–"},
-    {.title = "WHAT HAPPENED", .col = TIMELINE_TEXT, .min = 24, .flex = true, .style = text_style},
+    {.title = "WHAT HAPPENED", .col = TIMELINE_TEXT, .min = 36, .flex = true, .style = text_style},
 };
 
 static void empty(void *arg, const struct world *w, struct buf *out) {
     (void)arg;
     (void)w;
-    buf_adds(out, "Nothing has changed since the engine began to look. What changes from now on is written here, and the last 2,000 lines are kept.");
+    buf_adds(out, "Nothing has changed since the engine began to look. What changes from now on is written here, "
+                  "and the last 2,000 lines are kept.");
 }
 
 static const struct list_spec spec = {
-    .table = T_TIMELINE, .cols = columns, .ncols = ARRAY_LEN(columns), .sort = 2, .descending = true, .noun = "lines", .empty = empty,
+    .table = T_TIMELINE, .cols = columns, .ncols = ARRAY_LEN(columns), .sort = 2, .descending = true, .noun = "lines",
+    .empty = empty,
 };
 
 static void *open_timeline(struct ui *ui, const struct screen_arg *arg) {
@@ -60,7 +62,7 @@ static void close_timeline(void *state) {
 static void draw_title(struct timeline *s, struct rect r) {
     struct buf detail = {0};
     format_int(&detail, (int64_t)list_total(s->list));
-    buf_adds(&detail, " lines, newest first · ");
+    buf_adds(&detail, list_total(s->list) == 1 ? " line · " : " lines, newest first · ");
     list_summary(s->list, &detail);
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "TIMELINE", buf_slice(&detail), NULL);
     buf_free(&detail);
@@ -72,7 +74,8 @@ static int draw_whole(struct timeline *s, struct rect r) {
     struct buf text = {0};
     if (!selected || r.rows < 10) return 0;
     format_utc(&text, row_int(selected, TIMELINE_AT, 0));
-    buf_printf(&text, "  %.*s  %.*s", SLICE_FMT(row_text(selected, TIMELINE_OBJECT)), SLICE_FMT(row_text(selected, TIMELINE_TEXT)));
+    buf_printf(&text, "  %.*s  %.*s", SLICE_FMT(row_text(selected, TIMELINE_OBJECT)),
+               SLICE_FMT(row_text(selected, TIMELINE_TEXT)));
     int rows = section_text(s->ui, (struct rect){-10000, 0, WHOLE_MAX, r.cols - 4}, STYLE_NORMAL, buf_slice(&text));
     int y = r.y + r.rows - rows;
     draw_hline(s->ui->draw, y - 1, r.x, r.cols);
@@ -94,6 +97,7 @@ static struct list *list_timeline(void *state) {
 }
 
 const struct screen_ops screen_timeline = {
-    .id = "timeline", .title = "timeline", .go = COMMAND_TIMELINE, .root = true, .open = open_timeline, .close = close_timeline,
+    .id = "timeline", .title = "timeline", .go = COMMAND_TIMELINE, .root = true, .open = open_timeline,
+    .close = close_timeline,
     .draw = draw_timeline, .list = list_timeline,
 };

@@ -79,7 +79,8 @@ static void nothing_fails_only_by_somebodys_word(void **state) {
     stage_hides(s, "Nothing fails");
     stage_feed(s, "planless.ndjson");
     stage_shows(s, "Nothing fails now, by the word of 2 sources; the oldest is 4s old.");
-    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"kube/nodes\",\"src\":\"\",\"seq\":900,\"row\":"
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"kube/nodes\",\"src\":\"\",\"seq\":900,"
+                       "\"row\":"
                        "{\"server\":\"kube\",\"kind\":\"nodes\",\"state\":\"STARTING\"}}");
     stage_feed_line(s, "{\"t\":\"commit\",\"seq\":900}");
     stage_shows(s, "Waiting for the first answer of 1 of 3 sources: kube/nodes.");

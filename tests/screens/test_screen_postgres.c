@@ -31,7 +31,8 @@ static void at_every_size(void **state) {
 }
 
 static void every_list_has_its_turn(void **state) {
-    static const char *const names[] = {"postgres-databases", "postgres-progress", "postgres-invalid", "postgres-activity", "postgres-settings"};
+    static const char *const names[] = {"postgres-databases", "postgres-progress", "postgres-invalid",
+        "postgres-activity", "postgres-settings"};
     (void)state;
     struct stage *s = open_at(24, 80);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -48,8 +49,10 @@ static void every_list_has_its_turn(void **state) {
 static void feed_progress(struct stage *s, const char *done, int seq) {
     struct buf line = {0};
     buf_printf(&line,
-               "{\"t\":\"upsert\",\"table\":\"progress\",\"key\":\"immich-postgres/211\",\"src\":\"postgres/immich-postgres\",\"seq\":%d,"
-               "\"row\":{\"workload\":\"immich-postgres\",\"pid\":211,\"command\":\"CREATE INDEX\",\"relation\":\"public.smart_search\","
+               "{\"t\":\"upsert\",\"table\":\"progress\",\"key\":\"immich-postgres/211\","
+               "\"src\":\"postgres/immich-postgres\",\"seq\":%d,"
+               "\"row\":{\"workload\":\"immich-postgres\",\"pid\":211,\"command\":\"CREATE INDEX\","
+               "\"relation\":\"public.smart_search\","
                "\"done\":%s,\"total\":111843,\"unit\":\"tuples\"}}",
                seq, done);
     stage_feed_line(s, buf_str(&line));
@@ -113,7 +116,9 @@ static void the_log_of_the_server(void **state) {
     (void)state;
     struct stage *s = open_at(24, 80);
     stage_keys(s, "l");
-    assert_string_equal(stage_sent(s), "{\"t\":\"intent\",\"verb\":\"log\",\"ns\":\"immich\",\"pod\":\"immich-postgresql-6d5f7c9b8-x2k4q\"}\n");
+    assert_string_equal(stage_sent(s),
+                        "{\"t\":\"intent\",\"verb\":\"log\",\"ns\":\"immich\","
+                        "\"pod\":\"immich-postgresql-6d5f7c9b8-x2k4q\"}\n");
     stage_shows(s, "Waiting for the log of immich/immich-postgresql-6d5f7c9b8-x2k4q");
     stage_feed(s, "log.ndjson");
     stage_hides(s, "Waiting for the log");

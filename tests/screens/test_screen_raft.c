@@ -60,10 +60,13 @@ static void what_is_in_a_plan(void **state) {
 static void what_is_waited_for(void **state) {
     (void)state;
     struct stage *s = stage_open(24, 80, "planless.ndjson", NULL);
-    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"plan_workloads\",\"key\":\"vault\",\"src\":\"\",\"seq\":900,\"row\":"
-                       "{\"name\":\"vault\",\"kind\":\"raft-rolling\",\"namespace\":\"vault\",\"state\":\"NOT STARTED\"}}");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"plan_workloads\",\"key\":\"vault\",\"src\":\"\",\"seq\":900,"
+                       "\"row\":"
+                       "{\"name\":\"vault\",\"kind\":\"raft-rolling\",\"namespace\":\"vault\",\"state\":\"NOT "
+                       "STARTED\"}}");
     stage_feed_line(s, "{\"t\":\"remove\",\"table\":\"sources\",\"key\":\"vault/none\",\"seq\":901}");
-    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"vault/vault\",\"src\":\"\",\"seq\":902,\"row\":"
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"vault/vault\",\"src\":\"\",\"seq\":902,"
+                       "\"row\":"
                        "{\"server\":\"vault\",\"kind\":\"vault\",\"state\":\"STARTING\"}}");
     stage_feed_line(s, "{\"t\":\"commit\",\"seq\":902}");
     stage_keys(s, "3");
@@ -99,9 +102,12 @@ static void clusters_take_turns(void **state) {
     (void)state;
     struct stage *s = open_at(24, 120);
     stage_shows(s, "vault · Vault 1.18.1");
-    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"raft_clusters\",\"key\":\"bao\",\"src\":\"vault/vault\",\"seq\":3000,\"row\":"
-                       "{\"state\":\"NO LEADER\",\"product\":\"OpenBao\",\"version\":\"2.1.0\",\"verdict\":\"NO LEADER since 16:00:00Z\"}}");
-    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"raft_peers\",\"key\":\"bao/bao-0\",\"src\":\"vault/vault\",\"seq\":3001,\"row\":"
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"raft_clusters\",\"key\":\"bao\",\"src\":\"vault/vault\","
+                       "\"seq\":3000,\"row\":"
+                       "{\"state\":\"NO LEADER\",\"product\":\"OpenBao\",\"version\":\"2.1.0\",\"verdict\":\"NO "
+                       "LEADER since 16:00:00Z\"}}");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"raft_peers\",\"key\":\"bao/bao-0\",\"src\":\"vault/vault\","
+                       "\"seq\":3001,\"row\":"
                        "{\"workload\":\"bao\",\"name\":\"bao-0\",\"health\":\"SEALED\",\"seal\":\"SEALED\"}}");
     stage_feed_line(s, "{\"t\":\"commit\",\"seq\":3001}");
     stage_shows(s, "vault · Vault 1.18.1");
