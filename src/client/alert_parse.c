@@ -124,5 +124,7 @@ struct err *alert_parse(struct slice json, void (*each)(void *arg, const struct 
     struct err *e = json_finish(&r, "Alertmanager's alerts");
     json_reader_free(&r);
     drop(&in);
-    return e ? e : list ? NULL : err_new(ERR_PROTOCOL, "Alertmanager's alerts: not a list; is the address an Alertmanager's?");
+    return e      ? e
+           : list ? NULL
+                  : err_new(ERR_PROTOCOL, "Alertmanager's alerts: not a list; is the address an Alertmanager's?");
 }

@@ -17,8 +17,8 @@ struct alert {
     int64_t starts_ms, updated_ms, ends_ms;          /* Unix ms; -1 */
 };
 
-/* Calls each for every alert that has a name and a fingerprint, in order; the alert is valid during the call. ERR_PROTOCOL if the
- * body is no list of alerts: then what was told before belongs to a broken list. */
+/* Calls each for every alert that has a name and a fingerprint, in order; the alert is valid during the call.
+ * ERR_PROTOCOL if the body is no list of alerts: then what was told before belongs to a broken list. */
 struct err *alert_parse(struct slice json, void (*each)(void *arg, const struct alert *a), void *arg) MUST_CHECK;
 
 #endif

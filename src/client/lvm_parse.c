@@ -121,7 +121,11 @@ static void read_member(struct json_reader *r, struct slice key, struct lvm_volu
     struct {
         const char *key;
         struct buf *text;
-    } texts[] = {{"lv_name", &v->name}, {"vg_name", &v->group}, {"pool_lv", &v->pool}, {"origin", &v->origin}, {"lv_attr", &v->attr}};
+    } texts[] = {{"lv_name", &v->name},
+                 {"vg_name", &v->group},
+                 {"pool_lv", &v->pool},
+                 {"origin", &v->origin},
+                 {"lv_attr", &v->attr}};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (!slice_is(key, texts[i].key))
             continue;
@@ -219,5 +223,8 @@ struct err *lvm_parse(struct slice json, void (*each)(void *arg, const struct lv
     struct err *e = json_finish(&r, "lvs report");
     json_reader_free(&r);
     drop(&p.v);
-    return e ? e : p.found ? NULL : err_new(ERR_PROTOCOL, "lvs report: no list of volumes; is --reportformat json among the arguments?");
+    return e ? e
+           : p.found
+               ? NULL
+               : err_new(ERR_PROTOCOL, "lvs report: no list of volumes; is --reportformat json among the arguments?");
 }

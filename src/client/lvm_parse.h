@@ -1,6 +1,7 @@
-/* What `lvs --reportformat json` says, one logical volume at a time: pure, from bytes. Every value may be a string or a number;
- * sizes are bytes ("10737418240", "10737418240B") or have lvm's suffixes ("10.00g", upper case for powers of 1000 as lvm has it);
- * times are lvm's default ("2026-04-25 03:00:12 +0100"), without zone (UTC), or seconds since the epoch. */
+/* What `lvs --reportformat json` says, one logical volume at a time: pure, from bytes. Every value may be a string or a
+ * number; sizes are bytes ("10737418240", "10737418240B") or have lvm's suffixes ("10.00g", upper case for powers of
+ * 1000 as lvm has it); times are lvm's default ("2026-04-25 03:00:12 +0100"), without zone (UTC), or seconds since the
+ * epoch. */
 #ifndef FERRYMAN_CLIENT_LVM_PARSE_H
 #define FERRYMAN_CLIENT_LVM_PARSE_H
 
@@ -21,8 +22,8 @@ struct lvm_volume {
     int64_t created_ms;     /* Unix ms; -1 */
 };
 
-/* Calls each for every volume that has a name and a group, without lvm's hidden ones ("[data_tdata]"); valid during the call.
- * ERR_PROTOCOL if the text is no such report. */
+/* Calls each for every volume that has a name and a group, without lvm's hidden ones ("[data_tdata]"); valid during the
+ * call. ERR_PROTOCOL if the text is no such report. */
 struct err *lvm_parse(struct slice json, void (*each)(void *arg, const struct lvm_volume *v), void *arg) MUST_CHECK;
 
 bool lvm_size(struct slice text, int64_t *ret_bytes);

@@ -14,9 +14,9 @@ enum { VAULT_MAX_BODY = 1024 * 1024, VAULT_SLACK_MS = 50, VAULT_PORT = 8200 };
 
 struct vault_client {
     char *name, *endpoint;
-    struct http *http;         /* direct */
-    struct kube_client *kube;  /* through the proxy */
-    char *prefix;              /* of the proxy's paths */
+    struct http *http;        /* direct */
+    struct kube_client *kube; /* through the proxy */
+    char *prefix;             /* of the proxy's paths */
 };
 
 struct vault_request {
@@ -39,9 +39,14 @@ struct vault_client *vault_client_new(const struct vault_client_options *o)
             n--;
         c->endpoint = mem_strndup(o->url, n);
         c->http = http_new(o->loop, &(struct http_options){
-            .base_url = c->endpoint, .name = o->name, .ca_pem = o->ca_pem, .server_name = o->tls_server_name,
-            .insecure = o->insecure, .http1_only = true, .connect_timeout_ms = VAULT_CONNECT_TIMEOUT_MS,
-        });
+                                        .base_url = c->endpoint,
+                                        .name = o->name,
+                                        .ca_pem = o->ca_pem,
+                                        .server_name = o->tls_server_name,
+                                        .insecure = o->insecure,
+                                        .http1_only = true,
+                                        .connect_timeout_ms = VAULT_CONNECT_TIMEOUT_MS,
+                                    });
         return c;
     }
     struct buf b = {0};
@@ -98,9 +103,11 @@ static struct err *refusal(const struct vault_request *r, int status, struct sli
     if (status >= 200 && status < 300)
         return NULL;
     if (status == 307)
-        e = err_new(ERR_UNAVAILABLE, "%s: %s %s: HTTP 307, it is not the active node", r->client->name, r->method, r->path);
+        e = err_new(ERR_UNAVAILABLE, "%s: %s %s: HTTP 307, it is not the active node", r->client->name, r->method,
+                    r->path);
     else if (vault_parse_errors(body, &text) && text.len > 0)
-        e = err_new(kind_of(status), "%s: %s %s: HTTP %d: %s", r->client->name, r->method, r->path, status, buf_str(&text));
+        e = err_new(kind_of(status), "%s: %s %s: HTTP %d: %s", r->client->name, r->method, r->path, status,
+                    buf_str(&text));
     else
         e = err_new(kind_of(status), "%s: %s %s: HTTP %d", r->client->name, r->method, r->path, status);
     buf_free(&text);
@@ -110,9 +117,18 @@ static struct err *refusal(const struct vault_request *r, int status, struct sli
 /* What the API server says of a pod that it could not reach, in its own and its proxy's words. */
 static bool is_dial_failure(const char *text)
 {
-    static const char *const words[] = {"error trying to reach service", "Error trying to reach service", "dial tcp",
-                                        "connection refused", "no route to host", "i/o timeout", "connection reset",
-                                        "address not allowed", "EOF", "pod does not have", "has no IP", NULL};
+    static const char *const words[] = {"error trying to reach service",
+                                        "Error trying to reach service",
+                                        "dial tcp",
+                                        "connection refused",
+                                        "no route to host",
+                                        "i/o timeout",
+                                        "connection reset",
+                                        "address not allowed",
+                                        "EOF",
+                                        "pod does not have",
+                                        "has no IP",
+                                        NULL};
     for (const char *const *w = words; *w; w++)
         if (strstr(text, *w))
             return true;
@@ -125,7 +141,8 @@ static enum vault_fate proxy_word(const struct vault_request *r, int status, str
     struct kube_status s;
     kube_status_parse(body, &s);
     struct slice plain = slice_trim(body);
-    char *text = s.code != 0 ? mem_strdup(s.message) : slice_dup((struct slice){plain.p ? plain.p : "", plain.n < 200 ? plain.n : 200});
+    char *text = s.code != 0 ? mem_strdup(s.message)
+                             : slice_dup((struct slice){plain.p ? plain.p : "", plain.n < 200 ? plain.n : 200});
     enum vault_fate fate = VAULT_BLOCKED;
     const char *what = "the API server refuses the pod proxy";
     if (status == 404) {
@@ -139,8 +156,8 @@ static enum vault_fate proxy_word(const struct vault_request *r, int status, str
     } else if (status == 429) {
         what = "the API server is busy";
     }
-    *ret = err_new(fate == VAULT_BLOCKED ? kind_of(status) : ERR_UNAVAILABLE, "%s: %s: HTTP %d%s%s", r->client->name, what, status,
-                   *text ? ": " : "", text);
+    *ret = err_new(fate == VAULT_BLOCKED ? kind_of(status) : ERR_UNAVAILABLE, "%s: %s: HTTP %d%s%s", r->client->name,
+                   what, status, *text ? ": " : "", text);
     mem_free(text);
     return fate;
 }
@@ -151,18 +168,21 @@ static bool deadline_passed(const struct vault_request *r, int64_t limit_ms)
 }
 
 /* No whole answer came. */
-static enum vault_fate failure(const struct vault_request *r, const struct http_result *result, const struct err *e, struct err **ret)
+static enum vault_fate failure(const struct vault_request *r, const struct http_result *result, const struct err *e,
+                               struct err **ret)
 {
     bool late = deadline_passed(r, r->timeout_ms);
     if (r->client->kube && late && result->connected) {
-        *ret = err_new(ERR_UNAVAILABLE, "%s: %s %s: no answer within %lld s (TCP unknown through the API server)", r->client->name,
-                       r->method, r->path, (long long)((clock_mono_ms() - r->started_ms + 500) / CLOCK_MS_PER_S));
+        *ret = err_new(ERR_UNAVAILABLE, "%s: %s %s: no answer within %lld s (TCP unknown through the API server)",
+                       r->client->name, r->method, r->path,
+                       (long long)((clock_mono_ms() - r->started_ms + 500) / CLOCK_MS_PER_S));
         return VAULT_NO_ANSWER;
     }
     *ret = err_copy(e);
     if (r->client->kube)
         return VAULT_BLOCKED;
-    int64_t limit = result->connected || r->timeout_ms < VAULT_CONNECT_TIMEOUT_MS ? r->timeout_ms : VAULT_CONNECT_TIMEOUT_MS;
+    int64_t limit =
+        result->connected || r->timeout_ms < VAULT_CONNECT_TIMEOUT_MS ? r->timeout_ms : VAULT_CONNECT_TIMEOUT_MS;
     return result->tcp && deadline_passed(r, limit) ? VAULT_SILENT : VAULT_UNREACHABLE;
 }
 
@@ -182,8 +202,8 @@ static void deliver(struct vault_request *r, const struct http_result *result, c
         reply.fate = proxy_word(r, result->status, body, &e);
     } else {
         reply.fate = VAULT_BLOCKED;
-        e = err_new(ERR_PROTOCOL, "%s: %s %s: HTTP %d, but what answers at %s is not Vault", r->client->name, r->method, r->path,
-                    result->status, r->client->endpoint);
+        e = err_new(ERR_PROTOCOL, "%s: %s %s: HTTP %d, but what answers at %s is not Vault", r->client->name, r->method,
+                    r->path, result->status, r->client->endpoint);
     }
     reply.error = e;
     r->on_reply(r->arg, &reply);
@@ -208,26 +228,46 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
     static const char *const headers[] = {"X-Vault-Request: true", NULL};
     struct vault_request *r = MEM_NEW(struct vault_request);
     *r = (struct vault_request){
-        .client = c, .method = mem_strdup(call->method ? call->method : "GET"), .path = mem_strdup(call->path),
-        .started_ms = clock_mono_ms(), .timeout_ms = call->timeout_ms ? call->timeout_ms : VAULT_TIMEOUT_MS,
-        .on_reply = call->on_reply, .arg = call->arg,
+        .client = c,
+        .method = mem_strdup(call->method ? call->method : "GET"),
+        .path = mem_strdup(call->path),
+        .started_ms = clock_mono_ms(),
+        .timeout_ms = call->timeout_ms ? call->timeout_ms : VAULT_TIMEOUT_MS,
+        .on_reply = call->on_reply,
+        .arg = call->arg,
     };
     const char *secret_header = call->token ? "X-Vault-Token" : NULL;
     if (c->kube) {
         char *path = str_printf("%s%s", c->prefix, call->path);
         r->kube = kube_start(c->kube, &(struct kube_call){
-            .method = r->method, .path = path, .headers = headers, .secret_header = secret_header, .secret_value = call->token,
-            .body = call->body, .max_body = VAULT_MAX_BODY, .timeout_ms = r->timeout_ms, .raw_errors = true,
-            .on_done = on_kube, .arg = r,
-        });
+                                          .method = r->method,
+                                          .path = path,
+                                          .headers = headers,
+                                          .secret_header = secret_header,
+                                          .secret_value = call->token,
+                                          .body = call->body,
+                                          .max_body = VAULT_MAX_BODY,
+                                          .timeout_ms = r->timeout_ms,
+                                          .raw_errors = true,
+                                          .on_done = on_kube,
+                                          .arg = r,
+                                      });
         mem_free(path);
         return r;
     }
     r->http = http_start(c->http, &(struct http_call){
-        .method = r->method, .path = call->path, .headers = headers, .secret_header = secret_header, .secret_value = call->token,
-        .body = call->body, .body_len = call->body ? strlen(call->body) : 0, .max_body = VAULT_MAX_BODY,
-        .timeout_ms = r->timeout_ms, .on_done = on_http, .arg = r,
-    });
+                                      .method = r->method,
+                                      .path = call->path,
+                                      .headers = headers,
+                                      .secret_header = secret_header,
+                                      .secret_value = call->token,
+                                      .body = call->body,
+                                      .body_len = call->body ? strlen(call->body) : 0,
+                                      .max_body = VAULT_MAX_BODY,
+                                      .timeout_ms = r->timeout_ms,
+                                      .on_done = on_http,
+                                      .arg = r,
+                                  });
     return r;
 }
 

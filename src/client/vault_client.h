@@ -1,9 +1,10 @@
 /* One Vault or OpenBao node: single requests with a deadline each, directly or through the API server's pod proxy.
  *
- * Through the proxy Authorization is the API server's own; X-Vault-Token passes through. A 307 is never followed: it names
- * another node, and the token would go with it. The API server speaks with the same status codes as Vault: a Status or a plain
- * text is its own word, never Vault's. A node that accepts TCP and says nothing is SILENT directly; through the proxy it looks
- * like a black hole until the API server's dial has timed out (30 s), so it is NO_ANSWER: whether TCP was accepted is not known. */
+ * Through the proxy Authorization is the API server's own; X-Vault-Token passes through. A 307 is never followed: it
+ * names another node, and the token would go with it. The API server speaks with the same status codes as Vault: a
+ * Status or a plain text is its own word, never Vault's. A node that accepts TCP and says nothing is SILENT directly;
+ * through the proxy it looks like a black hole until the API server's dial has timed out (30 s), so it is NO_ANSWER:
+ * whether TCP was accepted is not known. */
 #ifndef FERRYMAN_CLIENT_VAULT_CLIENT_H
 #define FERRYMAN_CLIENT_VAULT_CLIENT_H
 
@@ -19,20 +20,20 @@ struct secret;
 struct vault_client;
 struct vault_request;
 
-#define VAULT_TIMEOUT_MS 5000         /* of one question */
+#define VAULT_TIMEOUT_MS 5000 /* of one question */
 #define VAULT_CONNECT_TIMEOUT_MS 3000
-#define VAULT_DIAL_MS 35000           /* by then the API server's dial has failed, if it was going to */
+#define VAULT_DIAL_MS 35000 /* by then the API server's dial has failed, if it was going to */
 
 /* All strings are copied; kube is borrowed. */
 struct vault_client_options {
     struct loop *loop;
-    const char *name;                 /* of the node, for errors */
-    const char *url;                  /* direct: scheme://host:port; NULL: through kube */
+    const char *name; /* of the node, for errors */
+    const char *url;  /* direct: scheme://host:port; NULL: through kube */
     const char *ca_pem, *tls_server_name;
     bool insecure;
     struct kube_client *kube;
-    const char *ns, *pod, *scheme;    /* scheme NULL: http */
-    unsigned port;                    /* 0: 8200 */
+    const char *ns, *pod, *scheme; /* scheme NULL: http */
+    unsigned port;                 /* 0: 8200 */
 };
 
 struct vault_client *vault_client_new(const struct vault_client_options *o);
@@ -47,30 +48,31 @@ enum vault_fate {
     VAULT_NO_ANSWER,   /* through the proxy: no answer within the deadline, TCP unknown */
     VAULT_UNREACHABLE, /* no connection; through the proxy: the API server could not connect */
     VAULT_NO_POD,      /* through the proxy: there is no such pod */
-    VAULT_BLOCKED,     /* our way to it is closed (API server away, forbidden, busy; not Vault): says nothing about the node */
+    VAULT_BLOCKED, /* our way to it is closed (API server away, forbidden, busy; not Vault): says nothing about it */
 };
 
 struct vault_reply {
     enum vault_fate fate;
-    int status;                /* of an answer, also the API server's; 0 if there was none */
-    struct slice body;         /* of Vault's answer */
-    const struct err *error;   /* NULL for a 2xx of Vault's; ERR_DENIED 403, ERR_UNAVAILABLE 5xx, 429 and 307, … */
-    int64_t ms;                /* time to the whole answer; -1 if there was none */
+    int status;              /* of an answer, also the API server's; 0 if there was none */
+    struct slice body;       /* of Vault's answer */
+    const struct err *error; /* NULL for a 2xx of Vault's; ERR_DENIED 403, ERR_UNAVAILABLE 5xx, 429 and 307, … */
+    int64_t ms;              /* time to the whole answer; -1 if there was none */
 };
 
 struct vault_call {
-    const char *method;        /* NULL: GET */
-    const char *path;          /* "/v1/sys/health" */
-    struct secret *token;      /* referenced; NULL: unauthenticated */
-    const char *body;          /* JSON; NULL: none */
-    int64_t timeout_ms;        /* 0: VAULT_TIMEOUT_MS */
+    const char *method;   /* NULL: GET */
+    const char *path;     /* "/v1/sys/health" */
+    struct secret *token; /* referenced; NULL: unauthenticated */
+    const char *body;     /* JSON; NULL: none */
+    int64_t timeout_ms;   /* 0: VAULT_TIMEOUT_MS */
     void (*on_reply)(void *arg, const struct vault_reply *r);
     void *arg;
 };
 
 /* on_reply comes exactly once, from the loop, unless the request is freed first. */
 struct vault_request *vault_ask(struct vault_client *c, const struct vault_call *call);
-/* Cancels without a callback if it still runs. Must be called for every request, also inside on_reply. NULL is allowed. */
+/* Cancels without a callback if it still runs. Must be called for every request, also inside on_reply; r may be
+ * NULL. */
 void vault_request_free(struct vault_request *r);
 
 #endif

@@ -1,9 +1,10 @@
-/* What Vault and OpenBao answer, as structs: pure, from bytes. Shapes: facts/vault.md §1, checked against a real OpenBao 2.6.
+/* What Vault and OpenBao answer, as structs: pure, from bytes. Shapes: facts/vault.md §1, checked against a real
+ * OpenBao 2.6.
  *
- * Differences that are met here: OpenBao 2.6 leaves false, zero and empty members of sys/leader out; logical answers carry their
- * data below "data", some (sys/ha-status) at the top too; Vault up to 1.10 wrote autopilot's state with CamelCase keys;
- * durations are Go's ("3.969159375s", "24h0m0s") or nanoseconds. Unknown keys are passed over. Texts are cleaned and cut to
- * their fields. Numbers that are absent are -1. */
+ * Differences that are met here: OpenBao 2.6 leaves false, zero and empty members of sys/leader out; logical answers
+ * carry their data below "data", some (sys/ha-status) at the top too; Vault up to 1.10 wrote autopilot's state with
+ * CamelCase keys; durations are Go's ("3.969159375s", "24h0m0s") or nanoseconds. Unknown keys are passed over. Texts
+ * are cleaned and cut to their fields. Numbers that are absent are -1. */
 #ifndef FERRYMAN_CLIENT_VAULT_PARSE_H
 #define FERRYMAN_CLIENT_VAULT_PARSE_H
 
@@ -38,7 +39,8 @@ struct vault_seal {
     int64_t threshold, shares, progress;
 };
 
-/* sys/leader. applied: last log index that this node has applied; appended: last that it has stored ("committed" on the wire). */
+/* sys/leader. applied: last log index that this node has applied; appended: last that it has stored ("committed" on the
+ * wire). */
 struct vault_leader {
     bool ha_enabled, is_self;
     int64_t active_ms; /* Unix ms; -1 on every standby */
@@ -101,16 +103,17 @@ struct err *vault_parse_autopilot(struct slice json, struct vault_autopilot *ret
 struct err *vault_parse_autopilot_config(struct slice json, struct vault_autopilot_config *ret) MUST_CHECK;
 struct err *vault_parse_token(struct slice json, struct vault_token *ret) MUST_CHECK;
 
-/* {"errors":[…]}: appends the texts to out, joined by "; ", and says whether it is Vault's error body at all. Multi-errors
- * ("1 error occurred:\n\t* permission denied\n\n") come without their frame. */
+/* {"errors":[…]}: appends the texts to out, joined by "; ", and says whether it is Vault's error body at all. Errors
+ * that hold several ("1 error occurred:\n\t* permission denied\n\n") come without their frame. */
 bool vault_parse_errors(struct slice json, struct buf *out);
-/* Whether a body can be Vault's: an object that is no Kubernetes Status. What else comes through the API server's pod proxy (a
- * Status, plain text) is the API server's own word. */
+/* Whether a body can be Vault's: an object that is no Kubernetes Status. What else comes through the API server's pod
+ * proxy (a Status, plain text) is the API server's own word. */
 bool vault_body_is_own(struct slice body);
 
 /* A Go duration, or digits that are nanoseconds, in milliseconds; -1 if it is neither. */
 int64_t vault_duration_ms(struct slice text);
-/* The host of "https://vault-2.vault-internal:8201", "vault-2.vault-internal:8201", "[fd00::1]:8200"; absent if there is none. */
+/* The host of "https://vault-2.vault-internal:8201", "vault-2.vault-internal:8201", "[fd00::1]:8200"; absent if there
+ * is none. */
 struct slice vault_address_host(struct slice address);
 
 #endif

@@ -1,5 +1,5 @@
-/* Silence is good news only while the watchdog, an alert that always fires, proves that alerts arrive: without it the source has
- * failed, and with it every alert's freshness. */
+/* Silence is good news only while the watchdog, an alert that always fires, proves that alerts arrive: without it the
+ * source has failed, and with it every alert's freshness. */
 #include "source/alert_source.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ struct alert_source {
     struct http_request *request;
     struct source_row *row;
     struct timer *timer;
-    bool began;             /* a round has succeeded: what comes now is new */
+    bool began; /* a round has succeeded: what comes now is new */
     /* of the round that is read */
     struct map *seen;
     bool watchdog_seen, watchdog_fresh;
@@ -47,7 +47,8 @@ static bool is_ignored(const struct alert_source *s, const char *name)
 static void note_watchdog(struct alert_source *s, const struct alert *a)
 {
     int64_t now = world_now(s->world);
-    bool ended = a->ends_ms >= 0 && a->ends_ms <= now, old = a->updated_ms >= 0 && a->updated_ms < now - WATCHDOG_AGE_MS;
+    bool ended = a->ends_ms >= 0 && a->ends_ms <= now,
+         old = a->updated_ms >= 0 && a->updated_ms < now - WATCHDOG_AGE_MS;
     s->watchdog_seen = true;
     s->watchdog_fresh = s->watchdog_fresh || (!ended && !old);
     if (a->updated_ms > s->watchdog_ms)
@@ -81,20 +82,17 @@ static void on_alert(void *arg, const struct alert *a)
     const struct row *before = world_find(s->world, T_ALERTS, buf_slice(&a->fingerprint));
     bool fires = str_eq(state, "FIRING") && (!before || !slice_is(row_text(before, ALERTS_STATE), "FIRING"));
     struct cell cells[ALERTS_COLS] = {
-        [ALERTS_NAME] = cell_slice(buf_slice(&a->name)),
-        [ALERTS_STATE] = cell_text(state),
-        [ALERTS_SEVERITY] = optional_text(&a->severity),
-        [ALERTS_SUMMARY] = optional_text(&a->summary),
-        [ALERTS_LABELS] = optional_text(&a->labels),
-        [ALERTS_STARTED] = optional_time(a->starts_ms),
-        [ALERTS_UPDATED] = optional_time(a->updated_ms),
-        [ALERTS_ENDS] = optional_time(a->ends_ms),
+        [ALERTS_NAME] = cell_slice(buf_slice(&a->name)), [ALERTS_STATE] = cell_text(state),
+        [ALERTS_SEVERITY] = optional_text(&a->severity), [ALERTS_SUMMARY] = optional_text(&a->summary),
+        [ALERTS_LABELS] = optional_text(&a->labels),     [ALERTS_STARTED] = optional_time(a->starts_ms),
+        [ALERTS_UPDATED] = optional_time(a->updated_ms), [ALERTS_ENDS] = optional_time(a->ends_ms),
     };
     world_upsert(s->world, T_ALERTS, buf_slice(&a->fingerprint), source_row_key(s->row), cells);
     map_put(s->seen, buf_slice(&a->fingerprint), s);
     s->count++;
     if (fires && s->began)
-        timeline_add(s->world, "WARN", buf_str(&a->name), "alert fires: %s", buf_str(a->summary.len ? &a->summary : &a->labels));
+        timeline_add(s->world, "WARN", buf_str(&a->name), "alert fires: %s",
+                     buf_str(a->summary.len ? &a->summary : &a->labels));
 }
 
 /* Alerts that the list no longer has. Rows are removed after the walk. */
@@ -132,16 +130,19 @@ static void tell_watchdog(struct alert_source *s)
         return;
     }
     if (!s->watchdog) {
-        fail(s, err_new(ERR_UNKNOWN, "the plan names no watchdog alert: alerts are unknown (alerts: {watchdog: NAME})"));
+        fail(s,
+             err_new(ERR_UNKNOWN, "the plan names no watchdog alert: alerts are unknown (alerts: {watchdog: NAME})"));
         return;
     }
     if (!s->watchdog_seen) {
-        fail(s, err_new(ERR_UNKNOWN, "watchdog alert absent: alerts are unknown (no \"%s\" fires at Alertmanager)", s->watchdog));
+        fail(s, err_new(ERR_UNKNOWN, "watchdog alert absent: alerts are unknown (no \"%s\" fires at Alertmanager)",
+                        s->watchdog));
         return;
     }
     char age[24];
     clock_format_age(world_now(s->world) - s->watchdog_ms, age, sizeof age);
-    fail(s, err_new(ERR_UNKNOWN, "watchdog alert \"%s\" is stale, last sent %s ago: alerts are unknown", s->watchdog, age));
+    fail(s, err_new(ERR_UNKNOWN, "watchdog alert \"%s\" is stale, last sent %s ago: alerts are unknown", s->watchdog,
+                    age));
 }
 
 static void take(struct alert_source *s, struct slice body)
@@ -169,7 +170,9 @@ static void on_done(void *arg, const struct http_result *r)
     if (r->error)
         fail(s, err_copy(r->error));
     else if (r->status != 200)
-        fail(s, err_new(r->status == 403 ? ERR_DENIED : r->status == 401 ? ERR_AUTH : ERR_UNAVAILABLE,
+        fail(s, err_new(r->status == 403   ? ERR_DENIED
+                        : r->status == 401 ? ERR_AUTH
+                                           : ERR_UNAVAILABLE,
                         "Alertmanager: GET /api/v2/alerts: HTTP %d", r->status));
     else
         take(s, buf_slice(r->body));
@@ -183,8 +186,12 @@ static void on_timer(void *arg)
     if (s->request)
         return;
     s->request = http_start(s->http, &(struct http_call){
-        .path = "/api/v2/alerts", .timeout_ms = TIMEOUT_MS, .max_body = MAX_BODY, .on_done = on_done, .arg = s,
-    });
+                                         .path = "/api/v2/alerts",
+                                         .timeout_ms = TIMEOUT_MS,
+                                         .max_body = MAX_BODY,
+                                         .on_done = on_done,
+                                         .arg = s,
+                                     });
 }
 
 struct alert_source *alert_source_new(const struct alert_source_options *o)
@@ -195,7 +202,9 @@ struct alert_source *alert_source_new(const struct alert_source_options *o)
     while (n > 0 && url[n - 1] == '/')
         url[--n] = '\0';
     *s = (struct alert_source){
-        .loop = o->loop, .world = o->world, .watchdog = o->watchdog && *o->watchdog ? mem_strdup(o->watchdog) : NULL,
+        .loop = o->loop,
+        .world = o->world,
+        .watchdog = o->watchdog && *o->watchdog ? mem_strdup(o->watchdog) : NULL,
         .poll_ms = o->poll_ms ? o->poll_ms : POLL_MS,
     };
     for (size_t i = 0; o->ignore && o->ignore[i]; i++) {

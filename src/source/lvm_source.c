@@ -1,4 +1,5 @@
-/* The report is kept, so that rows are joined with claims again when volumes become known, without running the command again. */
+/* The report is kept, so that rows are joined with claims again when volumes become known, without running the command
+ * again. */
 #include "source/lvm_source.h"
 
 #include <string.h>
@@ -26,8 +27,8 @@ struct lvm_source {
     struct child *child;
     struct source_row *row;
     struct timer *timer, *join;
-    struct buf report;        /* the last good one */
-    struct map *claims;       /* while rows are written: name of a volume on the hypervisor, or pvc-UUID → "ns/claim" */
+    struct buf report;  /* the last good one */
+    struct map *claims; /* while rows are written: name of a volume on the hypervisor, or pvc-UUID → "ns/claim" */
     int64_t count;
 };
 
@@ -38,7 +39,8 @@ static struct map *claims_by_volume(const struct world *w)
 {
     struct map *m = map_new();
     for (const struct row *r = world_first(w, T_VOLUMES); r; r = world_next(w, r)) {
-        struct slice handle = row_text(r, VOLUMES_HANDLE), name = row_text(r, VOLUMES_NAME), claim = row_text(r, VOLUMES_CLAIM), part;
+        struct slice handle = row_text(r, VOLUMES_HANDLE), name = row_text(r, VOLUMES_NAME),
+                     claim = row_text(r, VOLUMES_CLAIM), part;
         if (claim.n == 0)
             continue;
         for (struct slice rest = handle; slice_cut(&rest, '/', &part);)
@@ -70,7 +72,10 @@ static const char *state_of(const struct lvm_volume *v)
     if (v->kind == LVM_VOLUME)
         return "OK"; /* a thin volume that is full in the pool is not full inside */
     int64_t used = v->data > v->metadata ? v->data : v->metadata;
-    return used >= POOL_FULL ? "FULL" : used >= POOL_FILLING ? "FILLING" : v->data < 0 || v->metadata < 0 ? "UNKNOWN" : "OK";
+    return used >= POOL_FULL                ? "FULL"
+           : used >= POOL_FILLING           ? "FILLING"
+           : v->data < 0 || v->metadata < 0 ? "UNKNOWN"
+                                            : "OK";
 }
 
 static struct cell optional_int(int64_t n)
@@ -87,7 +92,8 @@ static void on_volume(void *arg, const struct lvm_volume *v)
 {
     static const char *const kinds[] = {[LVM_POOL] = "pool", [LVM_VOLUME] = "volume", [LVM_SNAPSHOT] = "snapshot"};
     struct lvm_source *s = arg;
-    const char *claim = claim_of(s->claims, buf_slice(v->kind == LVM_SNAPSHOT && v->origin.len ? &v->origin : &v->name));
+    const char *claim =
+        claim_of(s->claims, buf_slice(v->kind == LVM_SNAPSHOT && v->origin.len ? &v->origin : &v->name));
     struct cell cells[SNAPSHOTS_COLS] = {
         [SNAPSHOTS_NAME] = cell_slice(buf_slice(&v->name)),
         [SNAPSHOTS_GROUP] = cell_slice(buf_slice(&v->group)),
@@ -168,7 +174,8 @@ static struct err *exit_error(const struct lvm_source *s, const struct child_exi
 static void on_exit_of_child(void *arg, const struct child_exit *x)
 {
     struct lvm_source *s = arg;
-    struct err *e = x->status == 0 && !x->timed_out && !x->overflow ? write_rows(s, buf_slice(&x->out)) : exit_error(s, x);
+    struct err *e =
+        x->status == 0 && !x->timed_out && !x->overflow ? write_rows(s, buf_slice(&x->out)) : exit_error(s, x);
     if (e) {
         fail(s, e);
     } else {
@@ -186,9 +193,15 @@ static void on_timer(void *arg)
     struct lvm_source *s = arg;
     if (s->child)
         return;
-    struct err *e = child_spawn(s->loop, &(struct child_options){
-        .argv = (const char *const *)s->command, .timeout_ms = DEADLINE_MS, .max_output = MAX_OUTPUT, .on_exit = on_exit_of_child, .arg = s,
-    }, &s->child);
+    struct err *e = child_spawn(s->loop,
+                                &(struct child_options){
+                                    .argv = (const char *const *)s->command,
+                                    .timeout_ms = DEADLINE_MS,
+                                    .max_output = MAX_OUTPUT,
+                                    .on_exit = on_exit_of_child,
+                                    .arg = s,
+                                },
+                                &s->child);
     if (e)
         fail(s, e);
 }

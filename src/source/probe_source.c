@@ -1,4 +1,5 @@
-/* A login page is also 200: where the plan says what the body holds, it is searched while it streams, in constant memory. */
+/* A login page is also 200: where the plan says what the body holds, it is searched while it streams, in constant
+ * memory. */
 #include "source/probe_source.h"
 
 #include <string.h>
@@ -25,10 +26,10 @@ struct probe_source {
     struct http_request *request;
     struct source_row *row;
     struct timer *timer;
-    char state[16];          /* as it stands in the row; "" before the first */
+    char state[16]; /* as it stands in the row; "" before the first */
     int64_t since;
     /* of the answer that streams */
-    struct buf tail;         /* the last bytes, one less than what is searched for */
+    struct buf tail; /* the last bytes, one less than what is searched for */
     size_t searched;
     bool matched, too_long;
 };
@@ -89,7 +90,8 @@ static void tell_change(struct probe_source *s, const char *state, const char *w
         return;
     bool ok = str_eq(state, "OK");
     if (*s->state || !ok)
-        timeline_add(s->world, ok ? "GOOD" : "BAD", s->url, "%s%s%s", ok ? "answers as expected" : state, why ? ": " : "", why ? why : "");
+        timeline_add(s->world, ok ? "GOOD" : "BAD", s->url, "%s%s%s", ok ? "answers as expected" : state,
+                     why ? ": " : "", why ? why : "");
     s->since = clock_wall_ms();
     str_copy(s->state, sizeof s->state, state);
 }
@@ -170,8 +172,12 @@ static void on_timer(void *arg)
     s->searched = 0;
     s->matched = s->too_long = false;
     s->request = http_start(s->http, &(struct http_call){
-        .path = s->path, .timeout_ms = TIMEOUT_MS, .on_data = on_data, .on_done = on_done, .arg = s,
-    });
+                                         .path = s->path,
+                                         .timeout_ms = TIMEOUT_MS,
+                                         .on_data = on_data,
+                                         .on_done = on_done,
+                                         .arg = s,
+                                     });
 }
 
 /* ---- Life -------------------------------------------------------------------------------------------------------- */
@@ -205,14 +211,21 @@ struct probe_source *probe_source_new(const struct probe_source_options *o)
 {
     struct probe_source *s = MEM_NEW(struct probe_source);
     *s = (struct probe_source){
-        .loop = o->loop, .world = o->world, .workload = mem_strdup(o->workload), .url = shown_url(o->url),
-        .body = o->body && *o->body ? mem_strdup(o->body) : NULL, .expect = o->expect ? o->expect : EXPECT_OK,
+        .loop = o->loop,
+        .world = o->world,
+        .workload = mem_strdup(o->workload),
+        .url = shown_url(o->url),
+        .body = o->body && *o->body ? mem_strdup(o->body) : NULL,
+        .expect = o->expect ? o->expect : EXPECT_OK,
         .poll_ms = o->poll_ms ? o->poll_ms : POLL_MS,
     };
     char *base = split_url(o->url, &s->path);
     s->http = http_new(s->loop, &(struct http_options){
-        .base_url = base, .name = "probe", .env_proxy = true, .connect_timeout_ms = CONNECT_MS,
-    });
+                                    .base_url = base,
+                                    .name = "probe",
+                                    .env_proxy = true,
+                                    .connect_timeout_ms = CONNECT_MS,
+                                });
     mem_free(base);
     s->row = source_row_new(s->world, "http", s->url, 3 * s->poll_ms);
     s->timer = timer_new(s->loop, on_timer, s);

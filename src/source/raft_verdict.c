@@ -108,7 +108,8 @@ static bool loses_heartbeat(const struct raft_node *n, const void *arg)
 
 static const char *silence(const struct raft_node *n)
 {
-    return n->reach == RAFT_NO_ANSWER ? "answers nothing (TCP unknown through the API server)" : "accepts TCP, answers nothing";
+    return n->reach == RAFT_NO_ANSWER ? "answers nothing (TCP unknown through the API server)"
+                                      : "accepts TCP, answers nothing";
 }
 
 /* ---- What is wrong with single nodes ----------------------------------------------------------------------------- */
@@ -266,7 +267,8 @@ static bool is_stuck(const struct raft_view *v, const struct raft_memory *m, con
         return false;
     if (str_eq(m->stuck_on, n->name) && (is_silent(n) || (answers(n) && n->hits < 2)))
         return true;
-    return is_silent(n) && n->misses >= RAFT_STUCK_MISSES && v->now - n->missing_since >= RAFT_STUCK_MS && somebody_is_fast(v);
+    return is_silent(n) && n->misses >= RAFT_STUCK_MISSES && v->now - n->missing_since >= RAFT_STUCK_MS &&
+           somebody_is_fast(v);
 }
 
 /* "index frozen at 2,477,632", if it has not moved since then. */
@@ -279,7 +281,8 @@ static void add_index(struct buf *out, const struct raft_memory *m, int64_t sinc
     raft_add_number(out, m->index);
 }
 
-static void tell_stuck(const struct raft_view *v, struct raft_memory *m, const struct raft_node *n, struct raft_verdict *ret)
+static void tell_stuck(const struct raft_view *v, struct raft_memory *m, const struct raft_node *n,
+                       struct raft_verdict *ret)
 {
     struct buf *text = &ret->text, names = {0}, losers = {0};
     if (!str_eq(m->stuck_on, n->name)) {
@@ -297,7 +300,8 @@ static void tell_stuck(const struct raft_view *v, struct raft_memory *m, const s
     if (losing > 0)
         buf_printf(text, "; %s %s lost the connection to it", buf_str(&losers), losing == 1 ? "has" : "have");
     add_index(text, m, m->stuck_since);
-    buf_printf(text, ". Suggested: graceful delete of pod %s. Not: --force%s", n->name, n->on_nfs ? " (it mounts NFS)" : "");
+    buf_printf(text, ". Suggested: graceful delete of pod %s. Not: --force%s", n->name,
+               n->on_nfs ? " (it mounts NFS)" : "");
     buf_free(&names);
     buf_free(&losers);
 }
@@ -332,7 +336,8 @@ static bool is_away(const struct raft_node *n, const void *arg)
     return !answers(n);
 }
 
-static void tell_no_quorum(const struct raft_view *v, const struct raft_memory *m, const struct quorum *q, struct raft_verdict *ret)
+static void tell_no_quorum(const struct raft_view *v, const struct raft_memory *m, const struct quorum *q,
+                           struct raft_verdict *ret)
 {
     struct buf *text = &ret->text, names = {0};
     ret->state = "NO LEADER";
@@ -363,18 +368,22 @@ static void tell_no_active(const struct raft_view *v, const struct raft_memory *
     add_since(text, v->now, m->no_active_since);
     buf_printf(text, ": %zu of %zu voters can vote, none is active", q->able, q->voters);
     if (named && add_names(&names, v, names_node, named->name) > 0)
-        buf_printf(text, "; %s still name%s %s", buf_str(&names), strstr(buf_str(&names), " and ") ? "" : "s", named->name);
+        buf_printf(text, "; %s still name%s %s", buf_str(&names), strstr(buf_str(&names), " and ") ? "" : "s",
+                   named->name);
     else
         buf_adds(text, "; they name no common leader");
     add_troubles(text, v);
     add_index(text, m, m->no_active_since);
-    buf_adds(text, ". Either raft elects nobody, or its leader never became active. Suggested: look for elections in the nodes' "
-                   "logs; graceful delete of the pod that holds the raft lead. Not: --force, remove-peer");
+    buf_adds(
+        text,
+        ". Either raft elects nobody, or its leader never became active. Suggested: look for elections in the nodes' "
+        "logs; graceful delete of the pod that holds the raft lead. Not: --force, remove-peer");
     buf_free(&names);
 }
 
 /* It is too early to say more than that nobody leads. */
-static void tell_waiting(const struct raft_view *v, const struct raft_memory *m, const struct raft_node *named, struct raft_verdict *ret)
+static void tell_waiting(const struct raft_view *v, const struct raft_memory *m, const struct raft_node *named,
+                         struct raft_verdict *ret)
 {
     struct buf troubles = {0};
     ret->state = "DEGRADED";

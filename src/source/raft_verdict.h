@@ -1,11 +1,14 @@
 /* The judgement over a raft cluster's nodes: pure, from what each node was seen to do (facts/vault.md §6).
  *
- * Why it is not simply "the leader answers": heartbeats run in their own goroutine, so a leader whose state lock or disk hangs
- * stays the leader for ever, and its standbys go on naming it and call themselves healthy. Told apart without writing:
- *   A    the node that everybody names accepts TCP and answers nothing, while the others answer at once: STUCK
- *   C/D  nobody is active for long: a raft leader that never became active, or no quorum: NO LEADER
- * A storage stall (B) shows only in a write probe, which is not run here. If nobody answers, the cause may be on our side:
- * UNKNOWN. A node that says it is active, or two answers in a row of the node that hung, clear the alarm. */
+ * Why it is not simply "the leader answers": heartbeats run in their own goroutine, so a leader whose state lock or
+ * disk hangs stays the leader for ever, and its standbys go on naming it and call themselves healthy. Two classes are
+ * told apart without writing:
+ *
+ * - A: the node that everybody names accepts TCP and answers nothing, while the others answer at once: STUCK.
+ * - C and D: nobody is active for long, a raft leader never became active or there is no quorum: NO LEADER.
+ *
+ * A storage stall (B) shows only in a write probe, which is not run here. If nobody answers, the cause may be on our
+ * side: UNKNOWN. A node that says it is active, or two answers in a row of the node that hung, clear the alarm. */
 #ifndef FERRYMAN_SOURCE_RAFT_VERDICT_H
 #define FERRYMAN_SOURCE_RAFT_VERDICT_H
 
@@ -15,15 +18,15 @@
 
 #include "base/buf.h"
 
-#define RAFT_STUCK_MS 45000     /* silence of the named leader from which it is stuck, after at least 3 unanswered polls */
-#define RAFT_STUCK_MISSES 3
+#define RAFT_STUCK_MS 45000 /* silence of the named leader from which it is stuck */
+#define RAFT_STUCK_MISSES 3 /* and unanswered polls */
 #define RAFT_FAST_MS 1000       /* an answer that proves our own network */
 #define RAFT_NO_ACTIVE_MS 90000 /* elections take seconds; a step-down up to about 90 s */
 #define RAFT_NO_QUORUM_MS 15000
-#define RAFT_YOUNG_MS 60000     /* a pod this young may be silent */
+#define RAFT_YOUNG_MS 60000 /* a pod this young may be silent */
 
 enum raft_reach {
-    RAFT_UNASKED,     /* no poll has ended yet */
+    RAFT_UNASKED, /* no poll has ended yet */
     RAFT_ANSWERS,
     RAFT_SILENT,      /* accepts TCP, answers nothing */
     RAFT_NO_ANSWER,   /* through the API server: answers nothing, TCP unknown */
@@ -34,43 +37,43 @@ enum raft_reach {
 struct raft_node {
     const char *name;
     enum raft_reach reach;
-    int64_t missing_since;       /* wall ms of the first unanswered poll; -1 */
-    unsigned misses, hits;       /* unanswered or answered polls in a row */
-    int64_t latency_ms;          /* of its last answer; -1 */
-    const char *error;           /* why it could not be asked; NULL */
+    int64_t missing_since; /* wall ms of the first unanswered poll; -1 */
+    unsigned misses, hits; /* unanswered or answered polls in a row */
+    int64_t latency_ms;    /* of its last answer; -1 */
+    const char *error;     /* why it could not be asked; NULL */
     /* by its own word, while it answers */
     bool initialized, sealed, removed, is_self;
-    int64_t active_ms;           /* active_time; -1 */
-    const char *names;           /* node that it names as leader; "": none; NULL: it does not say */
-    bool heartbeat_lost;         /* its connection to the active node fails */
-    int64_t applied;             /* -1 */
-    int64_t lag;                 /* entries behind the leader; 0 also where not known */
+    int64_t active_ms;   /* active_time; -1 */
+    const char *names;   /* node that it names as leader; "": none; NULL: it does not say */
+    bool heartbeat_lost; /* its connection to the active node fails */
+    int64_t applied;     /* -1 */
+    int64_t lag;         /* entries behind the leader; 0 also where not known */
     /* by Kubernetes and the raft configuration */
-    int64_t pod_age_ms;          /* -1: not known */
+    int64_t pod_age_ms; /* -1: not known */
     bool no_pod, deleting, on_nfs;
-    bool not_a_voter;            /* the raft configuration says so, or does not have it */
-    bool sick;                   /* autopilot's word */
+    bool not_a_voter; /* the raft configuration says so, or does not have it */
+    bool sick;        /* autopilot's word */
 };
 
 struct raft_view {
-    int64_t now;                 /* wall ms */
+    int64_t now; /* wall ms */
     const struct raft_node *nodes;
     size_t count;
 };
 
 /* What has to be remembered between two judgements. Start with RAFT_MEMORY_NEW. */
 struct raft_memory {
-    int64_t no_active_since;     /* -1 */
-    char stuck_on[128];          /* node; "" */
+    int64_t no_active_since; /* -1 */
+    char stuck_on[128];      /* node; "" */
     int64_t stuck_since;
     int64_t index, index_changed; /* highest applied index seen and when it last moved; -1 */
 };
 #define RAFT_MEMORY_NEW {.no_active_since = -1, .index = -1, .index_changed = -1}
 
 struct raft_verdict {
-    const char *state;           /* OK, DEGRADED, STUCK, NO LEADER, UNKNOWN */
-    int leader;                  /* index of the node that is active by its own word, fresh; -1 */
-    struct buf text;             /* one line; empty when well. The caller's: buf_free */
+    const char *state; /* OK, DEGRADED, STUCK, NO LEADER, UNKNOWN */
+    int leader;        /* index of the node that is active by its own word, fresh; -1 */
+    struct buf text;   /* one line; empty when well. The caller's: buf_free */
 };
 
 void raft_judge(const struct raft_view *v, struct raft_memory *m, struct raft_verdict *ret);

@@ -1,7 +1,8 @@
 /* What needs a token, asked of the node that says it is active and of no other: a standby would forward or redirect.
  *
- * Every round asks for the raft configuration and autopilot's state; every twelfth, and after a refusal, also for what changes
- * rarely. Facts are dropped when they have not been confirmed for a while: what a leader said before it hung is not what is. */
+ * Every round asks for the raft configuration and autopilot's state; every twelfth, and after a refusal, also for what
+ * changes rarely. Facts are dropped when they have not been confirmed for a while: what a leader said before it hung is
+ * not what is. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,9 +16,10 @@
 
 enum { SLOW_EVERY = 12, FACTS_MAX_POLLS = 4 };
 
-#define NEEDED "read on sys/storage/raft/configuration, sys/storage/raft/autopilot/state, sys/storage/raft/autopilot/configuration " \
-               "and sys/ha-status"
-#define GIVE "set VAULT_TOKEN, put one into ~/.vault-token, or name a file in the plan (vault: {token: {file: ...}})"
+static const char needed[] = "read on sys/storage/raft/configuration, sys/storage/raft/autopilot/state, "
+                             "sys/storage/raft/autopilot/configuration and sys/ha-status";
+static const char give[] = "set VAULT_TOKEN, put one into ~/.vault-token, or name a file in the plan "
+                           "(vault: {token: {file: ...}})";
 
 enum auth_topic { AUTH_SERVERS, AUTH_AUTOPILOT, AUTH_CONFIG, AUTH_MEMBERS, AUTH_TOKEN, AUTH_COUNT };
 
@@ -36,9 +38,9 @@ struct auth_question {
     struct vault_auth *auth;
     enum auth_topic topic;
     struct vault_request *request;
-    int64_t ok_mono;           /* last success; 0: never */
-    enum err_kind kind;        /* of the last failure */
-    char *error;               /* NULL: the last one succeeded */
+    int64_t ok_mono;    /* last success; 0: never */
+    enum err_kind kind; /* of the last failure */
+    char *error;        /* NULL: the last one succeeded */
 };
 
 struct vault_auth {
@@ -49,7 +51,7 @@ struct vault_auth {
     char *token_error;
     struct auth_question questions[AUTH_COUNT];
     unsigned open, rounds;
-    char *asked;               /* node */
+    char *asked; /* node */
     struct vault_servers servers;
     struct vault_autopilot autopilot;
     struct vault_autopilot_config config;
@@ -178,9 +180,9 @@ static void fail(struct vault_auth *a, enum err_kind kind, const char *text)
 
 static void fail_without_token(struct vault_auth *a)
 {
-    char *text = a->token_error
-                     ? str_printf("the token cannot be read: %s", a->token_error)
-                     : str_printf("no Vault token, so raft configuration and autopilot are unknown: " GIVE "; it needs " NEEDED);
+    char *text = a->token_error ? str_printf("the token cannot be read: %s", a->token_error)
+                                : str_printf("no Vault token, so raft configuration and autopilot are unknown: %s; "
+                                             "it needs %s", give, needed);
     fail(a, ERR_DENIED, text);
     write_credentials(a, a->token_error ? "UNKNOWN" : "DENIED");
     mem_free(text);
@@ -201,9 +203,9 @@ static bool was_denied(const struct auth_question *q)
 static void fail_denied(struct vault_auth *a, const struct auth_question *q)
 {
     bool dead = was_denied(&a->questions[AUTH_TOKEN]) || is_invalid(q);
-    char *text = dead ? str_printf("%s", "the Vault token is refused (expired or revoked): " GIVE)
-                      : str_printf("%s; the token (policies: %s) needs " NEEDED, q->error,
-                                   a->questions[AUTH_TOKEN].ok_mono > 0 ? a->who.policies : "unknown");
+    const char *policies = a->questions[AUTH_TOKEN].ok_mono > 0 ? a->who.policies : "unknown";
+    char *text = dead ? str_printf("the Vault token is refused (expired or revoked): %s", give)
+                      : str_printf("%s; the token (policies: %s) needs %s", q->error, policies, needed);
     fail(a, ERR_DENIED, text);
     write_credentials(a, dead ? "DENIED" : a->questions[AUTH_TOKEN].ok_mono > 0 ? "OK" : "UNKNOWN");
     mem_free(text);
@@ -286,8 +288,11 @@ static void ask(struct vault_auth *a, struct vault_node *active)
     for (size_t i = 0; i < AUTH_COUNT; i++)
         if (slow || !topics[i].slow)
             a->questions[i].request = vault_ask(active->client, &(struct vault_call){
-                .path = topics[i].path, .token = a->token, .on_reply = on_reply, .arg = &a->questions[i],
-            });
+                                                                    .path = topics[i].path,
+                                                                    .token = a->token,
+                                                                    .on_reply = on_reply,
+                                                                    .arg = &a->questions[i],
+                                                                });
 }
 
 void vault_auth_poll(struct vault_auth *a, struct vault_node *active)
@@ -300,5 +305,6 @@ void vault_auth_poll(struct vault_auth *a, struct vault_node *active)
     else if (active)
         ask(a, active);
     else
-        fail(a, ERR_UNAVAILABLE, a->source->count == 0 ? "no node is known that could be asked" : "no active node that could be asked");
+        fail(a, ERR_UNAVAILABLE,
+             a->source->count == 0 ? "no node is known that could be asked" : "no active node that could be asked");
 }

@@ -1,7 +1,7 @@
 /* One node: three questions a poll, each with its own deadline, and what they say together about how it was reached.
  *
- * sys/leader and sys/seal-status need the state lock that a hung node never gives; OpenBao's sys/health does not. So a node
- * answers only if all that was asked was answered. */
+ * sys/leader and sys/seal-status need the state lock that a hung node never gives; OpenBao's sys/health does not. So a
+ * node answers only if all that was asked was answered. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,8 +22,17 @@ struct vault_node *vault_node_new(struct vault_source *s, const char *name, cons
     n->name = mem_strdup(name);
     n->health_ms = n->missing_since = n->lag = -1;
     n->client = vault_client_new(&(struct vault_client_options){
-        .loop = s->loop, .name = name, .url = url, .ca_pem = s->ca_pem, .tls_server_name = s->tls_server_name,
-        .insecure = s->o.insecure, .kube = s->o.kube, .ns = s->ns, .pod = name, .scheme = s->scheme, .port = s->o.port,
+        .loop = s->loop,
+        .name = name,
+        .url = url,
+        .ca_pem = s->ca_pem,
+        .tls_server_name = s->tls_server_name,
+        .insecure = s->o.insecure,
+        .kube = s->o.kube,
+        .ns = s->ns,
+        .pod = name,
+        .scheme = s->scheme,
+        .port = s->o.port,
     });
     n->row = source_row_new(s->world, "vault", name, 3 * s->poll_ms);
     source_row_detail(n->row, vault_client_endpoint(n->client));
@@ -97,8 +106,11 @@ static void start_dial(struct vault_node *n)
     if (n->dial_request || !vault_client_is_proxied(n->client))
         return;
     n->dial_request = vault_ask(n->client, &(struct vault_call){
-        .path = paths[TOPIC_HEALTH], .timeout_ms = VAULT_DIAL_MS, .on_reply = on_dial, .arg = n,
-    });
+                                               .path = paths[TOPIC_HEALTH],
+                                               .timeout_ms = VAULT_DIAL_MS,
+                                               .on_reply = on_dial,
+                                               .arg = n,
+                                           });
     count_requests(n, 1);
 }
 
@@ -181,7 +193,8 @@ static void tell_seal(struct vault_node *n)
         return;
     enum vault_flag now = n->seal.sealed ? VAULT_YES : VAULT_NO;
     if (n->last_sealed != VAULT_NOT_SAID && n->last_sealed != now)
-        timeline_add(n->source->world, now == VAULT_YES ? "BAD" : "GOOD", n->name, now == VAULT_YES ? "sealed" : "unsealed");
+        timeline_add(n->source->world, now == VAULT_YES ? "BAD" : "GOOD", n->name,
+                     now == VAULT_YES ? "sealed" : "unsealed");
     n->last_sealed = now;
 }
 
@@ -284,8 +297,10 @@ void vault_node_poll(struct vault_node *n)
     count_requests(n, TOPIC_COUNT);
     for (size_t i = 0; i < TOPIC_COUNT; i++)
         n->questions[i].request = vault_ask(n->client, &(struct vault_call){
-            .path = paths[i], .on_reply = on_reply, .arg = &n->questions[i],
-        });
+                                                           .path = paths[i],
+                                                           .on_reply = on_reply,
+                                                           .arg = &n->questions[i],
+                                                       });
 }
 
 void vault_node_pod(struct vault_node *n, struct slice uid)

@@ -1,8 +1,9 @@
-/* Rows of T_RAFT_CLUSTERS and T_RAFT_PEERS, joined from what each node says of itself, what the active node says of all, and what
- * Kubernetes says of pods and claims.
+/* Rows of T_RAFT_CLUSTERS and T_RAFT_PEERS, joined from what each node says of itself, what the active node says of
+ * all, and what Kubernetes says of pods and claims.
  *
- * Where a row's freshness comes from: a node that answers, its own source; a node that was seen not to answer, from ferryman itself
- * (the observation is fresh, and everything it used to say is null); a node that could not be asked, its source, which is down. */
+ * Where a row's freshness comes from: a node that answers, its own source; a node that was seen not to answer, from
+ * ferryman itself (the observation is fresh, and everything it used to say is null); a node that could not be asked,
+ * its source, which is down. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,8 @@ static const struct vault_node *node_at(const struct vault_source *s, const char
         const struct vault_node *n = s->nodes[i];
         const struct row *pod = vault_pod_of(s, n);
         const struct vault_member *m = member_of(n, members);
-        struct slice host = vault_address_host(slice_of(api)), ip = pod ? row_text(pod, PODS_IP) : (struct slice){NULL, 0};
+        struct slice host = vault_address_host(slice_of(api)),
+                     ip = pod ? row_text(pod, PODS_IP) : (struct slice){NULL, 0};
         if (str_eq(api, vault_client_endpoint(n->client)) || is_address_of(n, cluster) || is_address_of(n, api) ||
             (ip.n > 0 && slice_eq(host, ip)) || (m && *api && str_eq(m->api_address, api)))
             return n;
@@ -176,7 +178,8 @@ static const char *health_word(const struct vault_node *n, const struct raft_nod
     return n->code == 200 || n->code == 429 || n->code == 472 || n->code == 473 ? "OK" : "UNHEALTHY";
 }
 
-static const char *role_word(const struct vault_node *n, const struct raft_node *seen, const struct vault_server *server, bool servers)
+static const char *role_word(const struct vault_node *n, const struct raft_node *seen,
+                             const struct vault_server *server, bool servers)
 {
     if (seen->reach == RAFT_ANSWERS && seen->is_self)
         return "LEADER";
@@ -230,8 +233,9 @@ static char *pod_text(const struct row *pod)
     int64_t restarts = row_int(pod, PODS_RESTARTS, 0);
     if (!ready.p)
         return NULL;
-    return restarts > 0 ? str_printf("%.*s; %lld restart%s", SLICE_FMT(ready), (long long)restarts, restarts == 1 ? "" : "s")
-                        : slice_dup(ready);
+    return restarts > 0
+               ? str_printf("%.*s; %lld restart%s", SLICE_FMT(ready), (long long)restarts, restarts == 1 ? "" : "s")
+               : slice_dup(ready);
 }
 
 static const char *freshness_of(const struct vault_node *n, enum raft_reach reach)
@@ -239,7 +243,8 @@ static const char *freshness_of(const struct vault_node *n, enum raft_reach reac
     return reach == RAFT_SILENT || reach == RAFT_NO_ANSWER || reach == RAFT_UNREACHABLE ? "" : source_row_key(n->row);
 }
 
-static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen, const struct vault_facts *f)
+static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen,
+                       const struct vault_facts *f)
 {
     const struct vault_server *server = vault_server_of(n, f->servers, f->members), *pilot = pilot_of(f, server);
     const struct row *pod = vault_pod_of(s, n);
@@ -270,7 +275,9 @@ static void write_peer(struct vault_source *s, struct vault_node *n, const struc
         [RAFT_PEERS_CLAIMS] = optional_text(buf_str(&claims.classes)),
         [RAFT_PEERS_CLAIMS_STATE] = claims.any ? cell_slice(claims.worst) : CELL_NONE,
         [RAFT_PEERS_PROBE] = n->has_health ? optional_int(n->health_ms) : CELL_NONE,
-        [RAFT_PEERS_AS_LEADER] = cell_text(active ? "PROVED NOW" : n->was_active ? "PROVED" : "NOT YET"),
+        [RAFT_PEERS_AS_LEADER] = cell_text(active ? "PROVED NOW"
+                                           : n->was_active ? "PROVED"
+                                                           : "NOT YET"),
         [RAFT_PEERS_SILENT_SINCE] = silent ? optional_int(n->missing_since) : CELL_NONE,
         [RAFT_PEERS_ERROR] = optional_text(n->error),
     };
@@ -380,7 +387,8 @@ static int64_t count_voters(const struct vault_servers *servers)
 }
 
 /* The active node's health; without one, of any that answers. */
-static const struct vault_node *speaker(const struct vault_source *s, const struct raft_node *seen, const struct vault_node *leader)
+static const struct vault_node *speaker(const struct vault_source *s, const struct raft_node *seen,
+                                        const struct vault_node *leader)
 {
     if (leader && leader->has_health)
         return leader;
@@ -396,7 +404,8 @@ static const char *cluster_src(const struct vault_source *s, const struct vault_
     return speaks ? source_row_key(speaks->row) : vault_auth_row_key(s->auth);
 }
 
-static void write_cluster(struct vault_source *s, const struct raft_node *seen, const struct raft_verdict *v, const struct vault_facts *f)
+static void write_cluster(struct vault_source *s, const struct raft_node *seen, const struct raft_verdict *v,
+                          const struct vault_facts *f)
 {
     const struct vault_node *leader = v->leader >= 0 ? s->nodes[v->leader] : NULL, *speaks = speaker(s, seen, leader);
     const struct vault_health *h = speaks ? &speaks->health : NULL;

@@ -22,7 +22,8 @@ static bool is_overdue(const struct vault_node *n)
     return n->ended_mono > 0 && clock_mono_ms() - n->ended_mono > 3 * n->source->poll_ms + VAULT_TIMEOUT_MS;
 }
 
-static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, const struct vault_facts *facts, char **ret_names)
+static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, const struct vault_facts *facts,
+                                  char **ret_names)
 {
     const struct row *pod = vault_pod_of(s, n);
     const struct vault_server *server = vault_server_of(n, facts->servers, facts->members), *pilot = NULL;
@@ -33,7 +34,9 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
     *ret_names = vault_named_leader(s, n, facts->members);
     return (struct raft_node){
         .name = n->name,
-        .reach = n->ended_mono == 0 ? RAFT_UNASKED : is_overdue(n) ? RAFT_BLOCKED : n->reach,
+        .reach = n->ended_mono == 0 ? RAFT_UNASKED
+                 : is_overdue(n)    ? RAFT_BLOCKED
+                                    : n->reach,
         .missing_since = n->missing_since,
         .misses = n->misses,
         .hits = n->hits,
@@ -45,7 +48,8 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
         .is_self = n->has_leader && n->leader.is_self,
         .active_ms = n->has_leader ? n->leader.active_ms : -1,
         .names = *ret_names,
-        .heartbeat_lost = h && h->standby && (h->connection_healthy == VAULT_NO || h->echo_ms >= 2000 || h->heartbeat_ms > 10000),
+        .heartbeat_lost =
+            h && h->standby && (h->connection_healthy == VAULT_NO || h->echo_ms >= 2000 || h->heartbeat_ms > 10000),
         .applied = n->has_leader ? n->leader.applied : -1,
         .lag = n->lag,
         .pod_age_ms = pod ? world_now(s->world) - row_int(pod, PODS_CREATED, 0) : -1,
@@ -57,8 +61,8 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
     };
 }
 
-/* Only samples taken together say anything: a leader that moves on between two questions is not a follower that lags. The last
- * such pair counts for two polls. */
+/* Only samples taken together say anything: a leader that moves on between two questions is not a follower that lags.
+ * The last such pair counts for two polls. */
 static void note_lag(struct vault_node *n, const struct vault_node *leader)
 {
     if (!leader || !n->has_leader || n->leader.applied < 0 || leader->leader.applied < 0 || n->lag_leader != leader ||
@@ -178,7 +182,8 @@ static bool is_ours(const struct vault_source *s, const struct row *pod)
     return slice_is(row_text(pod, PODS_NAMESPACE), s->ns) && slice_is(row_text(pod, PODS_OWNER), s->owner);
 }
 
-/* The pods of the set are the nodes. One whose pod has gone stays: its set will make it again, and until then it is missed. */
+/* The pods of the set are the nodes. One whose pod has gone stays: its set will make it again, and until then it is
+ * missed. */
 static void find_nodes(struct vault_source *s)
 {
     for (const struct row *r = world_first(s->world, T_PODS); r; r = world_next(s->world, r)) {
@@ -242,10 +247,18 @@ struct vault_source *vault_source_new(const struct vault_source_options *o)
 {
     struct vault_source *s = MEM_NEW(struct vault_source);
     *s = (struct vault_source){
-        .loop = o->loop, .world = o->world, .o = *o, .workload = mem_strdup(o->workload), .ns = mem_strdup(o->ns),
-        .statefulset = mem_strdup(o->statefulset), .scheme = mem_strdup(o->scheme), .ca_pem = mem_strdup(o->ca_pem),
-        .tls_server_name = mem_strdup(o->tls_server_name), .token_file = mem_strdup(o->token_file),
-        .poll_ms = o->poll_ms ? o->poll_ms : POLL_MS, .memory = RAFT_MEMORY_NEW,
+        .loop = o->loop,
+        .world = o->world,
+        .o = *o,
+        .workload = mem_strdup(o->workload),
+        .ns = mem_strdup(o->ns),
+        .statefulset = mem_strdup(o->statefulset),
+        .scheme = mem_strdup(o->scheme),
+        .ca_pem = mem_strdup(o->ca_pem),
+        .tls_server_name = mem_strdup(o->tls_server_name),
+        .token_file = mem_strdup(o->token_file),
+        .poll_ms = o->poll_ms ? o->poll_ms : POLL_MS,
+        .memory = RAFT_MEMORY_NEW,
     };
     s->owner = str_printf("StatefulSet/%s", o->statefulset ? o->statefulset : "");
     s->o.token = o->token ? secret_ref(o->token) : NULL;
@@ -274,8 +287,8 @@ void vault_source_free(struct vault_source *s)
     for (size_t i = 0; i < s->count; i++)
         vault_node_free(s->nodes[i]);
     vault_rows_remove(s);
-    char *strings[] = {s->workload, s->ns, s->statefulset, s->owner, s->scheme, s->ca_pem, s->tls_server_name, s->token_file,
-                       s->last_state, s->last_leader};
+    char *strings[] = {s->workload,        s->ns,         s->statefulset, s->owner,      s->scheme, s->ca_pem,
+                       s->tls_server_name, s->token_file, s->last_state,  s->last_leader};
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         mem_free(strings[i]);
     secret_free(s->o.token);

@@ -1,7 +1,8 @@
 /* What the vault_* files of src/source share. Nothing else includes it.
  *
- * vault_node.c asks one node its three unauthenticated questions and says how it was reached; vault_auth.c asks the active node
- * what needs a token; vault_rows.c turns both into rows; vault_source.c finds the nodes, keeps time and judges. */
+ * vault_node.c asks one node its three unauthenticated questions and says how it was reached; vault_auth.c asks the
+ * active node what needs a token; vault_rows.c turns both into rows; vault_source.c finds the nodes, keeps time and
+ * judges. */
 #ifndef FERRYMAN_SOURCE_VAULT_SOURCE_PRIVATE_H
 #define FERRYMAN_SOURCE_VAULT_SOURCE_PRIVATE_H
 
@@ -44,16 +45,16 @@ struct vault_node {
     struct vault_client *client;
     struct source_row *row;
     struct vault_question questions[TOPIC_COUNT];
-    unsigned open;                 /* questions of this poll without a reply */
-    bool due;                      /* the next poll waits for the end of this one */
+    unsigned open;                  /* questions of this poll without a reply */
+    bool due;                       /* the next poll waits for the end of this one */
     int64_t asked_mono, asked_wall; /* start of the poll that runs or ran last */
     int64_t ended_mono;
-    char *poll_error;              /* of the poll that runs */
+    char *poll_error; /* of the poll that runs */
     struct {
         bool health, leader, seal;
         int code;
         int64_t health_ms;
-    } got;                         /* what the poll that runs has brought */
+    } got; /* what the poll that runs has brought */
 
     /* the last poll that has ended */
     enum raft_reach reach;
@@ -74,11 +75,11 @@ struct vault_node {
     enum vault_dial dial;
     char *dial_error;
 
-    int64_t lag, lag_mono;         /* behind lag_leader when both were last asked together; -1 */
+    int64_t lag, lag_mono;               /* behind lag_leader when both were last asked together; -1 */
     const struct vault_node *lag_leader; /* compared only */
-    bool was_active;               /* in this run */
-    enum vault_flag last_sealed;   /* for the timeline */
-    uint16_t per_second[60];       /* requests */
+    bool was_active;                     /* in this run */
+    enum vault_flag last_sealed;         /* for the timeline */
+    uint16_t per_second[60];             /* requests */
     int64_t rate_second;
 };
 
@@ -95,7 +96,7 @@ struct vault_source {
     struct vault_source_options o; /* its strings are ours */
     char *workload, *ns, *statefulset, *owner, *scheme, *ca_pem, *tls_server_name, *token_file;
     int64_t poll_ms;
-    struct vault_node **nodes;     /* sorted by name */
+    struct vault_node **nodes; /* sorted by name */
     size_t count;
     struct vault_auth *auth;
     struct timer *tick, *soon, *settle;
@@ -103,13 +104,13 @@ struct vault_source {
     char *last_state, *last_leader;
     int64_t history[VAULT_HISTORY_MAX];
     size_t nhistory;
-    struct map *written;           /* keys of our rows in T_RAFT_PEERS */
-    int64_t sampled_mono;          /* of the last sample in history */
+    struct map *written;  /* keys of our rows in T_RAFT_PEERS */
+    int64_t sampled_mono; /* of the last sample in history */
     bool auth_begun;
 };
 
-/* A poll has ended: rows and judgement follow when those that began with it have ended too, or have had their time. Two nodes seen
- * at different times would both be active while the leader changes. */
+/* A poll has ended: rows and judgement follow when those that began with it have ended too, or have had their time. Two
+ * nodes seen at different times would both be active while the leader changes. */
 void vault_source_changed(struct vault_source *s);
 
 /* Answers that need a token; NULL or a count of 0 where there are none, or none fresh enough. */

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void on_volume(void *arg, const struct lvm_volume *v)
 {
     (void)arg;
-    if (v->name.len == 0 || v->group.len == 0 || !utf8_is_clean(buf_slice(&v->name)) || !utf8_is_clean(buf_slice(&v->origin)))
+    if (v->name.len == 0 || v->group.len == 0 || !utf8_is_clean(buf_slice(&v->name)) ||
+        !utf8_is_clean(buf_slice(&v->origin)))
         abort();
     if (v->size < -1 || v->data < -1 || v->data > 100000 || v->metadata < -1 || v->metadata > 100000)
         abort();

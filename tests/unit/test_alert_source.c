@@ -41,13 +41,17 @@ static void test_parse(void **state)
     (void)state;
     struct heard h = {0};
     struct err *e = alert_parse(
-        SLICE_LIT("[{\"annotations\":{\"description\":\"long\",\"summary\":\"short\",\"runbook_url\":\"x\"},\"endsAt\":"
-                  "\"2026-04-25T16:22:03.123Z\",\"fingerprint\":\"f1\",\"receivers\":[{\"name\":\"mail\"}],\"startsAt\":"
-                  "\"2026-04-25T16:00:00.000Z\",\"status\":{\"inhibitedBy\":[],\"silencedBy\":[\"s\"],\"state\":\"suppressed\"},"
-                  "\"updatedAt\":\"2026-04-25T16:18:03.000Z\",\"generatorURL\":\"http://p\",\"labels\":{\"alertname\":\"Disk\","
-                  "\"namespace\":\"immich\",\"pod\":\"a\\u001bb\",\"severity\":\"critical\"}},"
-                  "{\"labels\":{\"alertname\":\"NoPrint\"}},null,5,"
-                  "{\"fingerprint\":\"f2\",\"annotations\":{\"message\":\"m\"},\"labels\":{\"alertname\":\"Two\"},\"updatedAt\":\"x\"}]"),
+        SLICE_LIT(
+            "[{\"annotations\":{\"description\":\"long\",\"summary\":\"short\",\"runbook_url\":\"x\"},\"endsAt\":"
+            "\"2026-04-25T16:22:03.123Z\",\"fingerprint\":\"f1\",\"receivers\":[{\"name\":\"mail\"}],\"startsAt\":"
+            "\"2026-04-25T16:00:00.000Z\",\"status\":{\"inhibitedBy\":[],\"silencedBy\":[\"s\"],\"state\":"
+            "\"suppressed\"},"
+            "\"updatedAt\":\"2026-04-25T16:18:03.000Z\",\"generatorURL\":\"http://"
+            "p\",\"labels\":{\"alertname\":\"Disk\","
+            "\"namespace\":\"immich\",\"pod\":\"a\\u001bb\",\"severity\":\"critical\"}},"
+            "{\"labels\":{\"alertname\":\"NoPrint\"}},null,5,"
+            "{\"fingerprint\":\"f2\",\"annotations\":{\"message\":\"m\"},\"labels\":{\"alertname\":\"Two\"},"
+            "\"updatedAt\":\"x\"}]"),
         hear, &h);
     assert_null(e);
     assert_string_equal(buf_str(&h.text), "f1|Disk|critical|short|namespace=immich, pod=a\xef\xbf\xbd"
@@ -59,8 +63,10 @@ static void test_parse(void **state)
 static void test_parse_what_is_no_list(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "{}", "null", "[", "[{]", "[{\"labels\":{\"alertname\":\"A\"},\"fingerprint\":\"f\"", "<html>",
-                                        "{\"status\":\"success\",\"data\":[]}"};
+    static const char *const texts[] = {"",       "{}",
+                                        "null",   "[",
+                                        "[{]",    "[{\"labels\":{\"alertname\":\"A\"},\"fingerprint\":\"f\"",
+                                        "<html>", "{\"status\":\"success\",\"data\":[]}"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct heard h = {0};
         struct err *e = alert_parse(slice_of(texts[i]), hear, &h);
@@ -93,8 +99,12 @@ static void say_alert(struct buf *b, const char *print, const char *name, const 
 {
     char updated[32], ends[32];
     int64_t now = clock_wall_ms();
-    buf_printf(b, "%s{\"fingerprint\":\"%s\",\"labels\":{\"alertname\":\"%s\",\"severity\":\"warning\"},\"annotations\":{\"summary\":\"it "
-                  "is %s\"},\"status\":{\"state\":\"%s\"},\"startsAt\":\"2026-04-25T16:00:00Z\",\"updatedAt\":\"%s\",\"endsAt\":\"%s\"}",
+    buf_printf(b,
+               "%s{\"fingerprint\":\"%s\",\"labels\":{\"alertname\":\"%s\",\"severity\":\"warning\"},\"annotations\":{"
+               "\"summary\":\"it "
+               "is "
+               "%s\"},\"status\":{\"state\":\"%s\"},\"startsAt\":\"2026-04-25T16:00:00Z\",\"updatedAt\":\"%s\","
+               "\"endsAt\":\"%s\"}",
                b->len > 1 ? "," : "", print, name, name, state, clock_format_utc(now - age_ms, updated, sizeof updated),
                clock_format_utc(now - age_ms + 3600000, ends, sizeof ends));
 }
@@ -135,7 +145,12 @@ static void start(struct stage *s, const char *watchdog)
     static const char *const ignore[] = {"Noise", NULL};
     char *url = str_printf("%s/", tiny_http_url(s->server));
     s->source = alert_source_new(&(struct alert_source_options){
-        .loop = s->loop, .world = s->world, .url = url, .watchdog = watchdog, .ignore = ignore, .poll_ms = 50,
+        .loop = s->loop,
+        .world = s->world,
+        .url = url,
+        .watchdog = watchdog,
+        .ignore = ignore,
+        .poll_ms = 50,
     });
     mem_free(url);
 }
@@ -302,12 +317,9 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_parse_what_is_no_list),
-        STAGED(test_states),
-        STAGED(test_watchdog_absent),
-        STAGED(test_watchdog_stale),
-        STAGED(test_no_watchdog_named),
+        cmocka_unit_test(test_parse), cmocka_unit_test(test_parse_what_is_no_list),
+        STAGED(test_states),          STAGED(test_watchdog_absent),
+        STAGED(test_watchdog_stale),  STAGED(test_no_watchdog_named),
         STAGED(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,8 @@ static int teardown(void **state)
 static void start(struct stage *s, const char *program)
 {
     const char *command[] = {program, "--reportformat", "json", NULL};
-    s->source = lvm_source_new(&(struct lvm_source_options){.loop = s->loop, .world = s->world, .command = command, .poll_ms = 100});
+    s->source = lvm_source_new(
+        &(struct lvm_source_options){.loop = s->loop, .world = s->world, .command = command, .poll_ms = 100});
 }
 
 static void poll_want(void *arg)
@@ -101,7 +102,9 @@ static struct slice lv(struct stage *s, const char *key, int col)
 static void put_volume(struct stage *s, const char *name, const char *handle, const char *claim)
 {
     struct cell cells[VOLUMES_COLS] = {
-        [VOLUMES_NAME] = cell_text(name), [VOLUMES_HANDLE] = cell_text(handle), [VOLUMES_CLAIM] = cell_text(claim),
+        [VOLUMES_NAME] = cell_text(name),
+        [VOLUMES_HANDLE] = cell_text(handle),
+        [VOLUMES_CLAIM] = cell_text(claim),
     };
     world_upsert(s->world, T_VOLUMES, slice_of(name), "kube/persistentvolumes", cells);
 }
@@ -111,15 +114,17 @@ static bool polled(struct stage *s)
     return slice_is(source(s, SOURCES_STATE), "POLLED");
 }
 
-#define REPORT \
-    "cat <<'END'\n" \
-    "{\"report\":[{\"lv\":[{\"lv_name\":\"data\",\"vg_name\":\"pve\",\"lv_attr\":\"twi-aotz--\",\"lv_size\":\"100\"," \
-    "\"data_percent\":\"85.00\",\"metadata_percent\":\"2.10\"}," \
-    "{\"lv_name\":\"vm-9999-pvc-" UUID_A "\",\"vg_name\":\"pve\",\"lv_attr\":\"Vwi-aotz--\",\"pool_lv\":\"data\",\"data_percent\":\"99.99\"}," \
-    "{\"lv_name\":\"snap_vm-9999-pvc-" UUID_A "_20260425\",\"vg_name\":\"pve\",\"lv_attr\":\"Vri---tz-k\",\"origin\":\"vm-9999-pvc-" UUID_A \
-    "\",\"lv_time\":\"2026-04-25 03:00:12 +0000\"}," \
-    "{\"lv_name\":\"snap_vm-9999-pvc-" UUID_B "\",\"vg_name\":\"pve\",\"lv_attr\":\"swi-a-s---\"}," \
-    "{\"lv_name\":\"root\",\"vg_name\":\"pve\",\"lv_attr\":\"-wi-ao----\"}]}],\"log\":[]}\n" \
+#define REPORT                                                                                                         \
+    "cat <<'END'\n"                                                                                                    \
+    "{\"report\":[{\"lv\":[{\"lv_name\":\"data\",\"vg_name\":\"pve\",\"lv_attr\":\"twi-aotz--\",\"lv_size\":\"100\","  \
+    "\"data_percent\":\"85.00\",\"metadata_percent\":\"2.10\"},"                                                       \
+    "{\"lv_name\":\"vm-9999-pvc-" UUID_A                                                                               \
+    "\",\"vg_name\":\"pve\",\"lv_attr\":\"Vwi-aotz--\",\"pool_lv\":\"data\",\"data_percent\":\"99.99\"},"              \
+    "{\"lv_name\":\"snap_vm-9999-pvc-" UUID_A                                                                          \
+    "_20260425\",\"vg_name\":\"pve\",\"lv_attr\":\"Vri---tz-k\",\"origin\":\"vm-9999-pvc-" UUID_A                      \
+    "\",\"lv_time\":\"2026-04-25 03:00:12 +0000\"},"                                                                   \
+    "{\"lv_name\":\"snap_vm-9999-pvc-" UUID_B "\",\"vg_name\":\"pve\",\"lv_attr\":\"swi-a-s---\"},"                    \
+    "{\"lv_name\":\"root\",\"vg_name\":\"pve\",\"lv_attr\":\"-wi-ao----\"}]}],\"log\":[]}\n"                           \
     "END"
 
 static bool is_joined(struct stage *s)
@@ -138,7 +143,8 @@ static void test_rows_and_claims(void **state)
     assert_true(slice_is(lv(s, "pve/data", SNAPSHOTS_STATE), "FILLING"));
     assert_true(slice_is(lv(s, "pve/root", SNAPSHOTS_STATE), "OK"));
     assert_null(lv(s, "pve/vm-9999-pvc-" UUID_A, SNAPSHOTS_CLAIM).p);
-    put_volume(s, "pvc-" UUID_A, "home/pve1/local-lvm/vm-9999-pvc-" UUID_A, "vault/data-vault-0"); /* volumes come later than lvs */
+    put_volume(s, "pvc-" UUID_A, "home/pve1/local-lvm/vm-9999-pvc-" UUID_A,
+               "vault/data-vault-0"); /* volumes come later than lvs */
     put_volume(s, "pvc-" UUID_B, NULL, "immich/db");
     await(s, is_joined);
     assert_true(slice_is(lv(s, "pve/snap_vm-9999-pvc-" UUID_A "_20260425", SNAPSHOTS_CLAIM), "vault/data-vault-0"));

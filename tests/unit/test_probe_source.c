@@ -67,7 +67,13 @@ static int teardown(void **state)
 static void start(struct stage *s, int expect, const char *body)
 {
     s->source = probe_source_new(&(struct probe_source_options){
-        .loop = s->loop, .world = s->world, .workload = "immich-postgres", .url = s->url, .expect = expect, .body = body, .poll_ms = 50,
+        .loop = s->loop,
+        .world = s->world,
+        .workload = "immich-postgres",
+        .url = s->url,
+        .expect = expect,
+        .body = body,
+        .poll_ms = 50,
     });
 }
 
@@ -232,7 +238,8 @@ static void test_password_in_url_is_not_shown(void **state)
     struct stage *s = *state;
     char *url = str_printf("http://ana:s3cret@%s", s->url + strlen("http://"));
     s->answer = (struct tiny_answer){.body = "x"};
-    s->source = probe_source_new(&(struct probe_source_options){.loop = s->loop, .world = s->world, .url = url, .poll_ms = 50});
+    s->source =
+        probe_source_new(&(struct probe_source_options){.loop = s->loop, .world = s->world, .url = url, .poll_ms = 50});
     await(s, is_ok); /* the row's key is the URL without it */
     for (const struct row *r = world_first(s->world, T_SOURCES); r; r = world_next(s->world, r))
         assert_false(slice_contains(row_key(r), "s3cret"));

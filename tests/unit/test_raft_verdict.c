@@ -30,9 +30,18 @@ static struct scene healthy(void)
     static const char *const names[] = {"vault-0", "vault-1", "vault-2"};
     struct scene s = {.memory = RAFT_MEMORY_NEW, .now = start};
     for (int i = 0; i < 3; i++)
-        s.nodes[i] = (struct raft_node){.name = names[i], .reach = RAFT_ANSWERS, .missing_since = -1, .hits = 10, .latency_ms = 4,
-                                        .initialized = true, .is_self = i == 2, .active_ms = i == 2 ? start - S(3600) : -1,
-                                        .names = "vault-2", .applied = 2477632, .pod_age_ms = S(86400), .on_nfs = true};
+        s.nodes[i] = (struct raft_node){.name = names[i],
+                                        .reach = RAFT_ANSWERS,
+                                        .missing_since = -1,
+                                        .hits = 10,
+                                        .latency_ms = 4,
+                                        .initialized = true,
+                                        .is_self = i == 2,
+                                        .active_ms = i == 2 ? start - S(3600) : -1,
+                                        .names = "vault-2",
+                                        .applied = 2477632,
+                                        .pod_age_ms = S(86400),
+                                        .on_nfs = true};
     return s;
 }
 
@@ -48,7 +57,8 @@ static void expect(struct scene *s, int64_t seconds, const char *state, const ch
 {
     const char *text = judge_at(s, seconds);
     if (!str_eq(s->v.state, state) || (part && !strstr(text, part)))
-        fail_msg("at %llds: %s \"%s\", wanted %s \"%s\"", (long long)seconds, s->v.state, text, state, part ? part : "");
+        fail_msg("at %llds: %s \"%s\", wanted %s \"%s\"", (long long)seconds, s->v.state, text, state,
+                 part ? part : "");
 }
 
 static void done(struct scene *s)
@@ -164,9 +174,10 @@ static void test_stuck(void **state)
     expect(&s, 44, "DEGRADED", NULL);
     expect(&s, 45, "STUCK", "LEADER STUCK since 10:48:12Z (45s)");
     s.nodes[2].misses = 80;
-    assert_string_equal(judge_at(&s, 423), "LEADER STUCK since 10:48:12Z (7m 03s): vault-2 accepts TCP, answers nothing; vault-0 and "
-                                           "vault-1 still name it; index frozen at 2,477,632. Suggested: graceful delete of pod "
-                                           "vault-2. Not: --force (it mounts NFS)");
+    assert_string_equal(judge_at(&s, 423),
+                        "LEADER STUCK since 10:48:12Z (7m 03s): vault-2 accepts TCP, answers nothing; vault-0 and "
+                        "vault-1 still name it; index frozen at 2,477,632. Suggested: graceful delete of pod "
+                        "vault-2. Not: --force (it mounts NFS)");
     assert_string_equal(s.v.state, "STUCK");
     assert_int_equal(s.v.leader, -1);
     done(&s);
@@ -333,7 +344,8 @@ static void test_nobody_active(void **state)
     }
     expect(&s, 0, "DEGRADED", "an election takes seconds");
     expect(&s, 89, "DEGRADED", NULL);
-    expect(&s, 90, "NO LEADER", "3 of 3 voters can vote, none is active; they name no common leader; index frozen at 2,477,632");
+    expect(&s, 90, "NO LEADER",
+           "3 of 3 voters can vote, none is active; they name no common leader; index frozen at 2,477,632");
     assert_non_null(strstr(buf_str(&s.v.text), "Not: --force, remove-peer"));
     s.nodes[1].is_self = true;
     s.nodes[1].names = "vault-1";
@@ -393,7 +405,8 @@ static void test_nobody_answers(void **state)
     for (int i = 0; i < 3; i++)
         lose(&s.nodes[i], RAFT_SILENT, i, 100);
     s.nodes[0].error = "vault-0: no answer within 5 s";
-    expect(&s, 423, "UNKNOWN", "no node answers since 10:48:14Z (7m 01s): our network or the API server may be the cause");
+    expect(&s, 423, "UNKNOWN",
+           "no node answers since 10:48:14Z (7m 01s): our network or the API server may be the cause");
     assert_non_null(strstr(buf_str(&s.v.text), "(vault-0: no answer within 5 s)"));
     for (int i = 0; i < 3; i++)
         lose(&s.nodes[i], RAFT_BLOCKED, 0, 0);
@@ -425,7 +438,8 @@ static void test_blocked_leader_is_not_missing(void **state)
     struct scene s = healthy();
     lose(&s.nodes[2], RAFT_BLOCKED, 0, 0);
     s.nodes[2].error = "vault-2: the API server is busy: HTTP 429";
-    expect(&s, 500, "UNKNOWN", "vault-2 could not be asked, the others are not active: vault-2: the API server is busy");
+    expect(&s, 500, "UNKNOWN",
+           "vault-2 could not be asked, the others are not active: vault-2: the API server is busy");
     done(&s);
 }
 
@@ -448,7 +462,12 @@ static void test_numbers(void **state)
     static const struct {
         int64_t n;
         const char *text;
-    } cases[] = {{0, "0"}, {999, "999"}, {1000, "1,000"}, {2477632, "2,477,632"}, {-1234, "-1,234"}, {-123, "-123"},
+    } cases[] = {{0, "0"},
+                 {999, "999"},
+                 {1000, "1,000"},
+                 {2477632, "2,477,632"},
+                 {-1234, "-1,234"},
+                 {-123, "-123"},
                  {INT64_MAX, "9,223,372,036,854,775,807"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf b = {0};
@@ -464,7 +483,8 @@ static void test_durations(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } cases[] = {{-5, "0s"}, {59999, "59s"}, {S(60), "1m 00s"}, {S(423), "7m 03s"}, {S(18420), "5h 07m"}, {S(9 * 86400 + 4 * 3600), "9d 4h"}};
+    } cases[] = {{-5, "0s"},         {59999, "59s"},       {S(60), "1m 00s"},
+                 {S(423), "7m 03s"}, {S(18420), "5h 07m"}, {S(9 * 86400 + 4 * 3600), "9d 4h"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf b = {0};
         raft_add_duration(&b, cases[i].ms);

@@ -79,20 +79,23 @@ static void test_health_vault(void **state)
 {
     (void)state;
     struct vault_health h;
-    expect_ok(vault_parse_health(
-        LIT("{\"initialized\":true,\"sealed\":false,\"standby\":true,\"performance_standby\":false,"
-            "\"replication_performance_mode\":\"disabled\",\"replication_dr_mode\":\"disabled\",\"server_time_utc\":1778506920,"
-            "\"version\":\"2.0.4\",\"enterprise\":false,\"cluster_name\":\"c\",\"cluster_id\":\"a54c42b3\",\"echo_duration_ms\":3,"
-            "\"clock_skew_ms\":0,\"removed_from_cluster\":false,\"ha_connection_healthy\":false,"
-            "\"last_request_forwarding_heartbeat_ms\":24310}\n"),
-        &h));
+    expect_ok(
+        vault_parse_health(LIT("{\"initialized\":true,\"sealed\":false,\"standby\":true,\"performance_standby\":false,"
+                               "\"replication_performance_mode\":\"disabled\",\"replication_dr_mode\":\"disabled\","
+                               "\"server_time_utc\":1778506920,"
+                               "\"version\":\"2.0.4\",\"enterprise\":false,\"cluster_name\":\"c\",\"cluster_id\":"
+                               "\"a54c42b3\",\"echo_duration_ms\":3,"
+                               "\"clock_skew_ms\":0,\"removed_from_cluster\":false,\"ha_connection_healthy\":false,"
+                               "\"last_request_forwarding_heartbeat_ms\":24310}\n"),
+                           &h));
     assert_false(h.openbao); /* 2.0 of Vault says enterprise */
     assert_int_equal(h.removed, VAULT_NO);
     assert_int_equal(h.connection_healthy, VAULT_NO);
     assert_int_equal(h.heartbeat_ms, 24310);
     assert_int_equal(h.echo_ms, 3);
     expect_ok(vault_parse_health(LIT("{\"initialized\":true,\"sealed\":true,\"standby\":true,\"version\":\"1.10.0\","
-                                     "\"removed_from_cluster\":true}"), &h));
+                                     "\"removed_from_cluster\":true}"),
+                                 &h));
     assert_false(h.openbao);
     assert_int_equal(h.removed, VAULT_YES);
 }
@@ -101,9 +104,18 @@ static void test_health_of_something_else(void **state)
 {
     (void)state;
     static const char *const others[] = {
-        "", "null", "[]", "\"initialized\"", "{}", "{\"errors\":[]}", "{\"errors\":[\"rate limit quota exceeded\"]}",
-        "{\"initialized\":true}", "{\"initialized\":1,\"standby\":1}", "{\"initialized\":true,\"standby\":true",
-        "{\"initialized\":true,\"standby\":true} x", "Too many requests, please try again later.\n",
+        "",
+        "null",
+        "[]",
+        "\"initialized\"",
+        "{}",
+        "{\"errors\":[]}",
+        "{\"errors\":[\"rate limit quota exceeded\"]}",
+        "{\"initialized\":true}",
+        "{\"initialized\":1,\"standby\":1}",
+        "{\"initialized\":true,\"standby\":true",
+        "{\"initialized\":true,\"standby\":true} x",
+        "Too many requests, please try again later.\n",
         "{\"kind\":\"Status\",\"code\":429}",
     };
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -118,7 +130,8 @@ static void test_foreign_text_is_cleaned_and_cut(void **state)
     (void)state;
     struct vault_health h;
     expect_ok(vault_parse_health(LIT("{\"initialized\":true,\"sealed\":false,\"standby\":false,"
-                                     "\"version\":\"1\\u001b[31m\\u00e4\\u202e\"}"), &h));
+                                     "\"version\":\"1\\u001b[31m\\u00e4\\u202e\"}"),
+                                 &h));
     assert_string_equal(h.version, "1\xef\xbf\xbd[31m\xc3\xa4\xef\xbf\xbd");
     struct buf b = {0};
     buf_adds(&b, "{\"initialized\":true,\"standby\":false,\"version\":\"");
@@ -146,8 +159,10 @@ static void test_seal(void **state)
     assert_true(s.initialized);
     expect_ok(vault_parse_seal(wire("seal-status-uninitialised"), &s));
     assert_false(s.initialized);
-    expect_ok(vault_parse_seal(LIT("{\"type\":\"awskms\",\"initialized\":true,\"sealed\":true,\"t\":3,\"n\":5,\"progress\":2,"
-                                   "\"removed_from_cluster\":true,\"migration\":true}"), &s));
+    expect_ok(
+        vault_parse_seal(LIT("{\"type\":\"awskms\",\"initialized\":true,\"sealed\":true,\"t\":3,\"n\":5,\"progress\":2,"
+                             "\"removed_from_cluster\":true,\"migration\":true}"),
+                         &s));
     assert_int_equal(s.removed, VAULT_YES);
     assert_int_equal(s.progress, 2);
     assert_true(s.migration);
@@ -183,7 +198,7 @@ static void test_leader_vault(void **state)
             "\"performance_standby\":false,\"performance_standby_last_remote_wal\":0,"
             "\"raft_committed_index\":9007199254740995,\"raft_applied_index\":9007199254740993}"),
         &l));
-    assert_int_equal(l.active_ms, -1); /* the zero time is normal on a standby */
+    assert_int_equal(l.active_ms, -1);                   /* the zero time is normal on a standby */
     assert_true(l.applied == INT64_C(9007199254740993)); /* not through a double */
     assert_true(l.appended == INT64_C(9007199254740995));
     expect_ok(vault_parse_leader(LIT("{\"ha_enabled\":false}"), &l));
@@ -202,7 +217,8 @@ static void test_members(void **state)
     assert_int_equal(m->list[0].last_echo_ms, -1);
     assert_true(m->list[1].last_echo_ms > 0);
     assert_string_equal(m->list[1].api_address, "http://127.0.0.1:18210");
-    expect_ok(vault_parse_members(LIT("{\"data\":{\"Nodes\":[{\"hostname\":\"vault-0\",\"active_node\":true},5,null]}}"), m));
+    expect_ok(
+        vault_parse_members(LIT("{\"data\":{\"Nodes\":[{\"hostname\":\"vault-0\",\"active_node\":true},5,null]}}"), m));
     assert_int_equal(m->count, 1);
     assert_string_equal(m->list[0].hostname, "vault-0");
     expect_protocol(vault_parse_members(wire("ha-status-noquorum"), m));
@@ -219,9 +235,11 @@ static void test_servers(void **state)
     assert_true(s->list[0].voter);
     assert_true(s->list[0].leader);
     assert_false(s->list[1].leader);
-    expect_ok(vault_parse_servers(LIT("{\"data\":{\"config\":{\"index\":0,\"servers\":[{\"node_id\":\"vault-2\",\"address\":"
-                                      "\"vault-2.vault-internal:8201\",\"leader\":false,\"protocol_version\":\"\\u0003\","
-                                      "\"voter\":false}]}},\"warnings\":null}"), s));
+    expect_ok(
+        vault_parse_servers(LIT("{\"data\":{\"config\":{\"index\":0,\"servers\":[{\"node_id\":\"vault-2\",\"address\":"
+                                "\"vault-2.vault-internal:8201\",\"leader\":false,\"protocol_version\":\"\\u0003\","
+                                "\"voter\":false}]}},\"warnings\":null}"),
+                            s));
     assert_int_equal(s->count, 1);
     assert_false(s->list[0].voter);
     expect_protocol(vault_parse_servers(LIT("{\"data\":null,\"warnings\":[\"x\"]}"), s));
@@ -270,9 +288,11 @@ static void test_autopilot_camel_case(void **state)
     (void)state;
     struct vault_autopilot *a = MEM_NEW(struct vault_autopilot);
     expect_ok(vault_parse_autopilot(
-        LIT("{\"data\":{\"FailureTolerance\":1,\"Healthy\":true,\"Leader\":\"raft1\",\"OptimisticFailureTolerance\":2,\"Servers\":{"
+        LIT("{\"data\":{\"FailureTolerance\":1,\"Healthy\":true,\"Leader\":\"raft1\",\"OptimisticFailureTolerance\":2,"
+            "\"Servers\":{"
             "\"raft1\":{\"ID\":\"raft1\",\"Name\":\"raft1\",\"Address\":\"127.0.0.1:8201\",\"NodeStatus\":\"alive\","
-            "\"LastContact\":\"0s\",\"LastTerm\":3,\"LastIndex\":38,\"Healthy\":true,\"Status\":\"leader\",\"Meta\":null},"
+            "\"LastContact\":\"0s\",\"LastTerm\":3,\"LastIndex\":38,\"Healthy\":true,\"Status\":\"leader\",\"Meta\":"
+            "null},"
             "\"raft2\":{\"ID\":\"raft2\",\"Address\":\"127.0.0.2:8201\",\"LastContact\":516495950,\"LastIndex\":37,"
             "\"Healthy\":false,\"Status\":\"non-voter\"}}}}"),
         a));
@@ -308,9 +328,11 @@ static void test_token(void **state)
     assert_string_equal(t.policies, "root");
     assert_int_equal(t.expires_ms, -1);
     assert_string_equal(t.type, "service");
-    expect_ok(vault_parse_token(LIT("{\"data\":{\"display_name\":\"kubernetes-ops-console\",\"policies\":[\"console\",\"default\"],"
-                                    "\"identity_policies\":[\"extra\"],\"expire_time\":\"2026-04-25T16:18:03.123456789Z\","
-                                    "\"ttl\":3600,\"type\":\"batch\",\"path\":\"auth/kubernetes/login\",\"renewable\":true}}"), &t));
+    expect_ok(vault_parse_token(
+        LIT("{\"data\":{\"display_name\":\"kubernetes-ops-console\",\"policies\":[\"console\",\"default\"],"
+            "\"identity_policies\":[\"extra\"],\"expire_time\":\"2026-04-25T16:18:03.123456789Z\","
+            "\"ttl\":3600,\"type\":\"batch\",\"path\":\"auth/kubernetes/login\",\"renewable\":true}}"),
+        &t));
     assert_string_equal(t.policies, "console, default, extra");
     assert_true(t.expires_ms == INT64_C(1777133883123));
     assert_true(t.renewable);
@@ -323,10 +345,12 @@ static void test_errors(void **state)
 {
     (void)state;
     struct buf b = {0};
-    assert_true(vault_parse_errors(LIT("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\",\"other\"]}"), &b));
+    assert_true(
+        vault_parse_errors(LIT("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\",\"other\"]}"), &b));
     assert_string_equal(buf_str(&b), "permission denied; other");
     buf_clear(&b);
-    assert_true(vault_parse_errors(LIT("{\"errors\":[\"2 errors occurred:\\n\\t* permission denied\\n\\t* invalid token\\n\\n\"]}"), &b));
+    assert_true(vault_parse_errors(
+        LIT("{\"errors\":[\"2 errors occurred:\\n\\t* permission denied\\n\\t* invalid token\\n\\n\"]}"), &b));
     assert_string_equal(buf_str(&b), "permission denied; invalid token");
     buf_clear(&b);
     assert_true(vault_parse_errors(LIT("{\"errors\":[]}"), &b));

@@ -1,4 +1,5 @@
-/* The Vault source against nodes that answer, are sealed, lead, hang or are not there; directly and through a pod proxy. */
+/* The Vault source against nodes that answer, are sealed, lead, hang or are not there; directly and through a pod
+ * proxy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,14 @@
 
 enum { NODES = 3, WAIT_MS = 20000, POLL_MS = 100 };
 
-enum play { PLAY_RUNS, PLAY_SEALED, PLAY_HANGS, PLAY_WEDGED /* OpenBao: health answers, the rest hangs */, PLAY_REFUSES, PLAY_NOT_VAULT };
+enum play {
+    PLAY_RUNS,
+    PLAY_SEALED,
+    PLAY_HANGS,
+    PLAY_WEDGED /* OpenBao: health answers, the rest hangs */,
+    PLAY_REFUSES,
+    PLAY_NOT_VAULT
+};
 
 struct stage {
     struct loop *loop;
@@ -35,11 +43,11 @@ struct stage {
     char *urls[NODES + 1];
     const char *names[NODES + 1];
     enum play play[NODES];
-    int leader;              /* -1: none */
+    int leader; /* -1: none */
     int64_t index, lag[NODES];
     bool openbao, heartbeat_lost;
-    const char *token;       /* what the nodes accept */
-    bool forbids;            /* the token lacks the policy */
+    const char *token; /* what the nodes accept */
+    bool forbids;      /* the token lacks the policy */
     int asked_with_token[NODES];
     struct vault_source *source;
     struct secret *secret;
@@ -49,7 +57,7 @@ struct stage {
     struct tiny_http *api;
     struct kube_config config;
     struct kube_client *kube;
-    int refuse;              /* the API server's own status for everything */
+    int refuse; /* the API server's own status for everything */
 };
 
 struct actor {
@@ -74,8 +82,8 @@ static bool refuse(struct tiny_answer *ret, int status, const char *text)
 static void say_health(const struct stage *s, int node)
 {
     bool sealed = s->play[node] == PLAY_SEALED, standby = node != s->leader;
-    buf_printf(&said, "{\"initialized\":true,\"sealed\":%s,\"standby\":%s,\"version\":\"%s\"", sealed ? "true" : "false",
-               standby ? "true" : "false", s->openbao ? "2.6.2" : "1.18.1");
+    buf_printf(&said, "{\"initialized\":true,\"sealed\":%s,\"standby\":%s,\"version\":\"%s\"",
+               sealed ? "true" : "false", standby ? "true" : "false", s->openbao ? "2.6.2" : "1.18.1");
     if (!s->openbao)
         buf_printf(&said, ",\"enterprise\":false,\"echo_duration_ms\":%d", s->heartbeat_lost && standby ? 2000 : 3);
     buf_adds(&said, sealed ? "}" : ",\"cluster_id\":\"a54c42b3-c2e7-dedc-8747-3d29bea69241\"}");
@@ -89,7 +97,9 @@ static void say_leader(const struct stage *s, int node)
         buf_printf(&said, ",\"is_self\":%s,\"active_time\":\"%s\"", self ? "true" : "false",
                    self ? "2026-11-22T08:39:47.290022793Z" : "0001-01-01T00:00:00Z");
     int named = s->leader >= 0 ? s->leader : 2;
-    buf_printf(&said, ",\"leader_address\":\"http://10.0.0.%d:8200\",\"leader_cluster_address\":\"https://vault-%d.vault-internal:8201\"",
+    buf_printf(&said,
+               ",\"leader_address\":\"http://10.0.0.%d:8200\",\"leader_cluster_address\":\"https://"
+               "vault-%d.vault-internal:8201\"",
                named, named);
     buf_printf(&said, ",\"raft_committed_index\":%lld,\"raft_applied_index\":%lld}", (long long)s->index,
                (long long)(s->index - s->lag[node]));
@@ -99,7 +109,8 @@ static void say_configuration(const struct stage *s)
 {
     buf_adds(&said, "{\"data\":{\"config\":{\"servers\":[");
     for (int i = 0; i < NODES; i++)
-        buf_printf(&said, "%s{\"node_id\":\"%s%d\",\"address\":\"vault-%d.vault-internal:8201\",\"leader\":%s,\"voter\":%s}",
+        buf_printf(&said,
+                   "%s{\"node_id\":\"%s%d\",\"address\":\"vault-%d.vault-internal:8201\",\"leader\":%s,\"voter\":%s}",
                    i ? "," : "", i == 1 && s->openbao ? "5b85626b-1111-2222-3333-44444444444" : "vault-", i, i,
                    i == s->leader ? "true" : "false", i == 0 && s->openbao ? "false" : "true");
     buf_adds(&said, ",{\"node_id\":\"vault-9\",\"address\":\"vault-9.vault-internal:8201\",\"voter\":false}]}}}");
@@ -109,8 +120,10 @@ static void say_autopilot(void)
 {
     buf_adds(&said, "{\"data\":{\"healthy\":true,\"failure_tolerance\":1,\"leader\":\"vault-2\",\"servers\":{");
     for (int i = 0; i < NODES; i++)
-        buf_printf(&said, "%s\"vault-%d\":{\"id\":\"vault-%d\",\"last_contact\":\"412.5ms\",\"healthy\":%s,\"status\":\"voter\"}",
-                   i ? "," : "", i, i, "true");
+        buf_printf(
+            &said,
+            "%s\"vault-%d\":{\"id\":\"vault-%d\",\"last_contact\":\"412.5ms\",\"healthy\":%s,\"status\":\"voter\"}",
+            i ? "," : "", i, i, "true");
     buf_adds(&said, "}}}");
 }
 
@@ -125,14 +138,16 @@ static bool answer_logical(struct actor *a, const struct tiny_request *rq, struc
     if (!tiny_request_has(rq, line) || (s->forbids && !self))
         return refuse(ret, 403, "1 error occurred:\\n\\t* permission denied\\n\\n");
     if (self)
-        buf_adds(&said, "{\"data\":{\"display_name\":\"token-ferryman\",\"policies\":[\"default\",\"ferryman\"],\"path\":"
-                        "\"auth/token/create\",\"type\":\"service\",\"expire_time\":\"2126-01-01T00:00:00Z\",\"ttl\":3600}}");
+        buf_adds(&said,
+                 "{\"data\":{\"display_name\":\"token-ferryman\",\"policies\":[\"default\",\"ferryman\"],\"path\":"
+                 "\"auth/token/create\",\"type\":\"service\",\"expire_time\":\"2126-01-01T00:00:00Z\",\"ttl\":3600}}");
     else if (str_ends(rq->path, "raft/configuration"))
         say_configuration(s);
     else if (str_ends(rq->path, "autopilot/state"))
         say_autopilot();
     else if (str_ends(rq->path, "autopilot/configuration"))
-        buf_adds(&said, "{\"data\":{\"cleanup_dead_servers\":false,\"dead_server_last_contact_threshold\":\"24h0m0s\"}}");
+        buf_adds(&said,
+                 "{\"data\":{\"cleanup_dead_servers\":false,\"dead_server_last_contact_threshold\":\"24h0m0s\"}}");
     else
         buf_adds(&said, "{\"nodes\":[]}");
     return reply(ret, 200);
@@ -162,7 +177,8 @@ static bool answer(void *arg, const struct tiny_request *rq, struct tiny_answer 
         return reply(ret, play == PLAY_SEALED ? 503 : a->node == s->leader ? 200 : 429);
     }
     if (str_ends(rq->path, "/v1/sys/seal-status")) {
-        buf_printf(&said, "{\"type\":\"shamir\",\"initialized\":true,\"sealed\":%s}", play == PLAY_SEALED ? "true" : "false");
+        buf_printf(&said, "{\"type\":\"shamir\",\"initialized\":true,\"sealed\":%s}",
+                   play == PLAY_SEALED ? "true" : "false");
         return reply(ret, 200);
     }
     if (play == PLAY_SEALED)
@@ -226,8 +242,16 @@ static void start_direct(struct stage *s, const char *token, const char *token_f
 {
     s->secret = token ? secret_new(token, strlen(token)) : NULL;
     s->source = vault_source_new(&(struct vault_source_options){
-        .loop = s->loop, .world = s->world, .workload = "vault", .ns = "vault", .statefulset = "vault", .direct = true,
-        .node_names = s->names, .node_urls = (const char *const *)s->urls, .token = s->secret, .token_file = token_file,
+        .loop = s->loop,
+        .world = s->world,
+        .workload = "vault",
+        .ns = "vault",
+        .statefulset = "vault",
+        .direct = true,
+        .node_names = s->names,
+        .node_urls = (const char *const *)s->urls,
+        .token = s->secret,
+        .token_file = token_file,
         .poll_ms = POLL_MS,
     });
 }
@@ -340,7 +364,8 @@ static void test_healthy(void **state)
     assert_is(cluster(s, RAFT_CLUSTERS_VERSION), "1.18.1");
     assert_is(cluster(s, RAFT_CLUSTERS_WRITE_PROBE), "NOT RUN");
     assert_is(cluster(s, RAFT_CLUSTERS_CLEANUP), "off");
-    assert_is(cluster(s, RAFT_CLUSTERS_VIEWS), "vault-0 names vault-2; vault-1 names vault-2; vault-2 says it is active");
+    assert_is(cluster(s, RAFT_CLUSTERS_VIEWS),
+              "vault-0 names vault-2; vault-1 names vault-2; vault-2 says it is active");
     assert_null(cluster(s, RAFT_CLUSTERS_VERDICT).p);
     const struct row *c = world_find(s->world, T_RAFT_CLUSTERS, SLICE_LIT("vault"));
     assert_int_equal(row_int(c, RAFT_CLUSTERS_VOTERS, -1), 3);
@@ -373,7 +398,8 @@ static bool index_moved(struct stage *s)
 
 static bool led_by_0(struct stage *s)
 {
-    return slice_is(cluster(s, RAFT_CLUSTERS_LEADER), "vault-0") && slice_is(peer(s, "vault-2", RAFT_PEERS_AS_LEADER), "PROVED");
+    return slice_is(cluster(s, RAFT_CLUSTERS_LEADER), "vault-0") &&
+           slice_is(peer(s, "vault-2", RAFT_PEERS_AS_LEADER), "PROVED");
 }
 
 static void test_leader_changes(void **state)
@@ -589,7 +615,8 @@ static void test_no_leader(void **state)
     s->leader = -1;
     AWAIT(s, nobody_leads);
     const struct row *c = world_find(s->world, T_RAFT_CLUSTERS, SLICE_LIT("vault"));
-    assert_int_equal(row_cell(c, RAFT_CLUSTERS_TOLERANCE).type, CELL_NULL); /* what the leader said of it has ended with it */
+    assert_int_equal(row_cell(c, RAFT_CLUSTERS_TOLERANCE).type,
+                     CELL_NULL); /* what the leader said of it has ended with it */
 }
 
 /* ---- Through the pod proxy --------------------------------------------------------------------------------------- */
@@ -604,15 +631,20 @@ static bool answer_api(void *arg, const struct tiny_request *rq, struct tiny_ans
         return reply(ret, 200);
     }
     if (s->refuse) {
-        buf_printf(&said, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"pods \\\"http:vault-0:8200\\\" is "
-                          "forbidden\",\"reason\":\"Forbidden\",\"code\":%d}", s->refuse);
+        buf_printf(&said,
+                   "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"pods "
+                   "\\\"http:vault-0:8200\\\" is "
+                   "forbidden\",\"reason\":\"Forbidden\",\"code\":%d}",
+                   s->refuse);
         return reply(ret, s->refuse);
     }
     int node = rq->path[sizeof prefix - 1] - '0';
     if (s->play[node] != PLAY_REFUSES)
         return answer(&actors[node], rq, ret);
-    buf_adds(&said, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"error trying to reach "
-                    "service: dial tcp 10.99.0.3:8200: connect: connection refused\",\"reason\":\"ServiceUnavailable\",\"code\":503}");
+    buf_adds(&said, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":"
+                    "\"error trying to reach "
+                    "service: dial tcp 10.99.0.3:8200: connect: connection "
+                    "refused\",\"reason\":\"ServiceUnavailable\",\"code\":503}");
     return reply(ret, 503);
 }
 
@@ -623,9 +655,14 @@ static void put_pod(struct stage *s, int node, const char *uid, int64_t age_ms)
     snprintf(ip, sizeof ip, "10.0.0.%d", node);
     snprintf(claims, sizeof claims, "data-vault-%d, audit-vault-%d", node, node);
     struct cell cells[PODS_COLS] = {
-        [PODS_NAMESPACE] = cell_text("vault"), [PODS_NAME] = cell_text(name), [PODS_STATE] = cell_text("RUNNING"),
-        [PODS_READY] = cell_text("2/2"), [PODS_RESTARTS] = cell_int(node), [PODS_IP] = cell_text(ip),
-        [PODS_OWNER] = cell_text("StatefulSet/vault"), [PODS_CLAIMS] = cell_text(claims),
+        [PODS_NAMESPACE] = cell_text("vault"),
+        [PODS_NAME] = cell_text(name),
+        [PODS_STATE] = cell_text("RUNNING"),
+        [PODS_READY] = cell_text("2/2"),
+        [PODS_RESTARTS] = cell_int(node),
+        [PODS_IP] = cell_text(ip),
+        [PODS_OWNER] = cell_text("StatefulSet/vault"),
+        [PODS_CLAIMS] = cell_text(claims),
         [PODS_CREATED] = cell_int(clock_wall_ms() - age_ms),
     };
     world_upsert(s->world, T_PODS, slice_of(uid), "kube/pods", cells);
@@ -634,8 +671,9 @@ static void put_pod(struct stage *s, int node, const char *uid, int64_t age_ms)
 static void put_claim(struct stage *s, const char *name, const char *class, const char *state, const char *backend)
 {
     struct cell cells[CLAIMS_COLS] = {
-        [CLAIMS_NAMESPACE] = cell_text("vault"), [CLAIMS_NAME] = cell_text(name), [CLAIMS_CLASS] = cell_text(class),
-        [CLAIMS_STATE] = cell_text(state), [CLAIMS_BACKEND] = cell_text(backend),
+        [CLAIMS_NAMESPACE] = cell_text("vault"), [CLAIMS_NAME] = cell_text(name),
+        [CLAIMS_CLASS] = cell_text(class),       [CLAIMS_STATE] = cell_text(state),
+        [CLAIMS_BACKEND] = cell_text(backend),
     };
     world_upsert(s->world, T_CLAIMS, slice_of(name), "kube/persistentvolumeclaims", cells);
 }
@@ -648,8 +686,16 @@ static void start_proxied(struct stage *s)
     s->kube = kube_client_new(s->loop, &s->config, NULL, NULL);
     s->secret = secret_new("hvs.EXAMPLE", 11);
     s->source = vault_source_new(&(struct vault_source_options){
-        .loop = s->loop, .world = s->world, .workload = "vault", .ns = "vault", .statefulset = "vault", .kube = s->kube,
-        .scheme = "http", .port = 8200, .token = s->secret, .poll_ms = POLL_MS,
+        .loop = s->loop,
+        .world = s->world,
+        .workload = "vault",
+        .ns = "vault",
+        .statefulset = "vault",
+        .kube = s->kube,
+        .scheme = "http",
+        .port = 8200,
+        .token = s->secret,
+        .poll_ms = POLL_MS,
     });
 }
 
@@ -666,7 +712,8 @@ static void test_proxied(void **state)
     put_claim(s, "data-vault-1", "nfs-proxmox", "HOSTILE", "nfs");
     put_claim(s, "audit-vault-1", "proxmox-lvm-encrypted", "MOVED", "block");
     AWAIT(s, auth_is_polled);
-    assert_is(cluster(s, RAFT_CLUSTERS_VIEWS), "vault-0 names vault-2; vault-1 names vault-2; vault-2 says it is active");
+    assert_is(cluster(s, RAFT_CLUSTERS_VIEWS),
+              "vault-0 names vault-2; vault-1 names vault-2; vault-2 says it is active");
     assert_is(peer(s, "vault-1", RAFT_PEERS_CLAIMS), "nfs-proxmox, proxmox-lvm-encrypted");
     assert_is(peer(s, "vault-1", RAFT_PEERS_CLAIMS_STATE), "HOSTILE");
     assert_null(peer(s, "vault-0", RAFT_PEERS_CLAIMS_STATE).p);
