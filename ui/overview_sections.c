@@ -190,7 +190,10 @@ static void extensions_line(const struct world *w, struct slice workload, struct
 }
 
 static void progress_lines(const struct world *w, struct slice workload, struct board *b) {
-    for (const struct row *r = world_first(w, T_PROGRESS); r; r = world_next(w, r)) {
+    size_t n;
+    const struct row **rows = rows_sorted(w, T_PROGRESS, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct row *r = rows[i];
         struct buf text = {0};
         if (!slice_eq(row_text(r, PROGRESS_WORKLOAD), workload)) continue;
         buf_printf(&text, "%.*s, %.*s", SLICE_FMT(row_text(r, PROGRESS_RELATION)),
@@ -201,6 +204,7 @@ static void progress_lines(const struct world *w, struct slice workload, struct 
         });
         buf_free(&text);
     }
+    mem_free(rows);
 }
 
 static void postgres_summary(const struct world *w, const struct row *r, struct buf *out) {
@@ -250,7 +254,9 @@ void overview_postgres(struct ui *ui, struct board *b) {
 static void watchdog(const struct world *w, struct buf *out) {
     const struct row *dog = NULL;
     for (const struct row *r = world_first(w, T_ALERTS); r; r = world_next(w, r))
-        if (slice_is(row_text(r, ALERTS_STATE), "WATCHDOG")) dog = r;
+        if (slice_is(row_text(r, ALERTS_STATE), "WATCHDOG") &&
+            (!dog || row_int(r, ALERTS_UPDATED, 0) > row_int(dog, ALERTS_UPDATED, 0)))
+            dog = r;
     if (!dog) {
         buf_adds(out, " · no watchdog: silence proves nothing");
         return;

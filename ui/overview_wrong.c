@@ -142,16 +142,23 @@ static void states(struct wrong *s, enum world_table t, int state_col, int name_
     mem_free(rows);
 }
 
+static void lost_claim(struct wrong *s, const struct row *r) {
+    struct buf text = {0};
+    buf_printf(&text, "claim of namespace %.*s: its volume %.*s is gone", SLICE_FMT(row_text(r, CLAIMS_NAMESPACE)),
+               SLICE_FMT(row_text(r, CLAIMS_VOLUME)));
+    add(s, r, row_text(r, CLAIMS_STATE), row_text(r, CLAIMS_NAME), &text);
+    buf_free(&text);
+}
+
+/* Claims may be very many: they are sorted only if one is lost. */
 static void lost_claims(struct wrong *s) {
-    struct ui *ui = s->ui;
-    for (const struct row *r = world_first(ui->world, T_CLAIMS); r; r = world_next(ui->world, r)) {
-        struct buf text = {0};
-        if (!slice_is(row_text(r, CLAIMS_STATE), "LOST")) continue;
-        buf_printf(&text, "claim of namespace %.*s: its volume %.*s is gone", SLICE_FMT(row_text(r, CLAIMS_NAMESPACE)),
-                   SLICE_FMT(row_text(r, CLAIMS_VOLUME)));
-        add(s, r, row_text(r, CLAIMS_STATE), row_text(r, CLAIMS_NAME), &text);
-        buf_free(&text);
-    }
+    const struct world *w = s->ui->world;
+    size_t n = 0;
+    if (!rows_count(w, T_CLAIMS, CLAIMS_STATE, SLICE_LIT("LOST"))) return;
+    const struct row **rows = rows_sorted(w, T_CLAIMS, -1, false, &n);
+    for (size_t i = 0; i < n; i++)
+        if (slice_is(row_text(rows[i], CLAIMS_STATE), "LOST")) lost_claim(s, rows[i]);
+    mem_free(rows);
 }
 
 struct listened {
@@ -161,7 +168,10 @@ struct listened {
 };
 
 static void listen_to(const struct world *w, struct listened *l) {
-    for (const struct row *r = world_first(w, T_SOURCES); r; r = world_next(w, r)) {
+    size_t n;
+    const struct row **rows = rows_sorted(w, T_SOURCES, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct row *r = rows[i];
         struct fresh f = world_freshness(w, r);
         if (f.state == FRESH_OFF) continue;
         l->sources++;
@@ -169,6 +179,7 @@ static void listen_to(const struct world *w, struct listened *l) {
         if (f.state != FRESH_STARTING) continue;
         if (++l->starting <= 3) buf_printf(&l->names, "%s%.*s", l->starting > 1 ? ", " : "", SLICE_FMT(row_key(r)));
     }
+    mem_free(rows);
     if (l->starting > 3) buf_printf(&l->names, ", +%zu", l->starting - 3);
 }
 

@@ -128,26 +128,33 @@ static int autopilot_fact(const struct page *p, int y) {
     return fact(p, y, "autopilot", state, &text);
 }
 
-/* Cron jobs that mount or live beside the cluster are its backups as far as Kubernetes can tell. */
+static int backup_fact(const struct page *p, int y, const struct row *job) {
+    const struct world *w = p->s->ui->world;
+    struct page own = *p;
+    struct buf text = {0};
+    int64_t ok = row_int(job, WORKLOADS_LAST_OK, 0);
+    buf_printf(&text, "cron job %.*s, ", SLICE_FMT(row_text(job, WORKLOADS_NAME)));
+    buf_adds(&text, ok ? "succeeded " : "has not succeeded yet");
+    if (ok) {
+        format_age(&text, world_now(w), ok);
+        buf_adds(&text, " ago (not yet proof of a copy)");
+    }
+    own.old = p->s->ui->stale || !fresh_usable(world_freshness(w, job));
+    return fact(&own, y, "backup", row_text(job, WORKLOADS_STATE), &text);
+}
+
+/* Cron jobs beside the cluster are its backups as far as Kubernetes can tell. */
 static int backup_facts(const struct page *p, int y) {
     const struct world *w = p->s->ui->world;
     const struct row *planned = world_find(w, T_PLAN_WORKLOADS, row_key(p->cluster));
-    for (const struct row *r = world_first(w, T_WORKLOADS); r && planned; r = world_next(w, r)) {
-        struct buf text = {0};
-        int64_t ok = row_int(r, WORKLOADS_LAST_OK, 0);
-        if (!slice_is(row_text(r, WORKLOADS_KIND), "CronJob")) continue;
-        if (!slice_eq(row_text(r, WORKLOADS_NAMESPACE), row_text(planned, PLAN_WORKLOADS_NAMESPACE))) continue;
-        buf_printf(&text, "cron job %.*s, ", SLICE_FMT(row_text(r, WORKLOADS_NAME)));
-        buf_adds(&text, ok ? "succeeded " : "has not succeeded yet");
-        if (ok) {
-            format_age(&text, world_now(w), ok);
-            buf_adds(&text, " ago (not yet proof of a copy)");
-        }
-        struct fresh f = world_freshness(w, r);
-        struct page own = *p;
-        own.old = !fresh_usable(f) || p->s->ui->stale;
-        y = fact(&own, y, "backup", row_text(r, WORKLOADS_STATE), &text);
+    size_t n = 0;
+    const struct row **rows = planned ? rows_sorted(w, T_WORKLOADS, WORKLOADS_NAME, false, &n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!slice_is(row_text(rows[i], WORKLOADS_KIND), "CronJob")) continue;
+        if (slice_eq(row_text(rows[i], WORKLOADS_NAMESPACE), row_text(planned, PLAN_WORKLOADS_NAMESPACE)))
+            y = backup_fact(p, y, rows[i]);
     }
+    mem_free(rows);
     return y;
 }
 
