@@ -18,6 +18,7 @@ struct kube_account {
     char *user, *groups, *method, *server, *context, *version, *uid;
     const char *state;
     int64_t expires_ms, uid_asked_ms, counted_ms;
+    int64_t well_since_ms; /* mono */
     bool uid_wanted, unwell;
     unsigned counts[MINUTE_SAMPLES], at;
 };
@@ -103,6 +104,7 @@ void kube_account_health(void *arg, const struct err *error) {
         a->state = a->user ? "OK" : "UNKNOWN";
         a->uid_wanted = a->uid_wanted || was_unwell; /* it may be another server that answers now */
         a->uid_asked_ms = 0;
+        a->well_since_ms = clock_mono_ms();
         source_row_ok(a->row, true);
     } else {
         if (kind == ERR_AUTH) a->state = "EXPIRED";
@@ -116,8 +118,8 @@ void kube_account_alive(struct kube_account *a) {
     if (!a->unwell) source_row_ok(a->row, true);
 }
 
-bool kube_account_unwell(const struct kube_account *a) {
-    return a->unwell;
+int64_t kube_account_well_for_ms(const struct kube_account *a) {
+    return a->unwell ? -1 : clock_mono_ms() - a->well_since_ms;
 }
 
 /* ---- The cluster's uid ------------------------------------------------------------------------------------------- */

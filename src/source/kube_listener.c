@@ -7,7 +7,7 @@
 
 /* The canary proves a watch every 15 s (kube_client.h): two misses and something is wrong. */
 #define STALE_AFTER_MS 45000
-#define TELL_AFTER_MS 3000
+#define TELL_AFTER_MS 5000
 
 struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube_kind *kind, const char *ns) {
     struct kube_listener *l = MEM_NEW(struct kube_listener);
@@ -116,9 +116,9 @@ static void listen_singly(struct kube_listener *l) {
  * the server is there. */
 void kube_listener_tell(struct kube_listener *l) {
     struct kube_source *s = l->source;
-    if (l->told || !l->failed_ms || clock_mono_ms() - l->failed_ms < TELL_AFTER_MS ||
-        (s->account && kube_account_unwell(s->account)))
-        return;
+    int64_t now = clock_mono_ms();
+    if (l->told || !l->failed_ms || now - l->failed_ms < TELL_AFTER_MS || now - s->outage_ms < TELL_AFTER_MS) return;
+    if (s->account && kube_account_well_for_ms(s->account) < TELL_AFTER_MS) return;
     const struct row *r = world_find(s->o.world, T_SOURCES, slice_of(source_row_key(l->row)));
     if (!r) return;
     l->told = true;

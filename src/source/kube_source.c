@@ -195,8 +195,19 @@ void kube_source_answered(struct kube_source *s, const struct kube_kind *k) {
     if (k->awaited && !s->claims_started && s->client) loop_defer(s->o.loop, start_claims, s);
 }
 
+/* When most kinds fail at once it is the server. Once most are back, the others need not sit out their backoff. */
+static void watch_outage(struct kube_source *s) {
+    size_t failing = 0;
+    for (size_t i = 0; i < s->nlisteners; i++) failing += s->listeners[i]->failed_ms != 0;
+    bool was = s->outage;
+    s->outage = failing * 2 > s->nlisteners;
+    if (s->outage) s->outage_ms = clock_mono_ms();
+    else if (was) kube_source_poke(s);
+}
+
 static void on_tick(void *arg) {
     struct kube_source *s = arg;
+    watch_outage(s);
     start_claims(s);
     kube_account_tick(s->account);
     for (size_t i = 0; i < s->nlisteners; i++) {

@@ -76,6 +76,8 @@ struct kube_source {
     struct world_reader *pass;    /* the claims that are still to be judged anew */
     struct timer *tick;
     int64_t started_ms;           /* mono */
+    int64_t outage_ms;            /* mono, when most of the listeners were last seen to fail */
+    bool outage;
     bool claims_started, cleaning;
     struct kube_account *account;
     struct kube_log *log;
@@ -129,7 +131,8 @@ void kube_account_health(void *arg, const struct err *error);
 void kube_account_identity(void *arg, const char *user, const char *groups, const char *method, int64_t expires_ms);
 void kube_account_version(void *arg, const char *git_version);
 void kube_account_alive(struct kube_account *a); /* some watch has proof that the server lives */
-bool kube_account_unwell(const struct kube_account *a);
+/* How long the server has been answering; -1 if it does not. */
+int64_t kube_account_well_for_ms(const struct kube_account *a);
 void kube_account_tick(struct kube_account *a);
 
 /* ---- kube_log.c -------------------------------------------------------------------------------------------------- */

@@ -398,6 +398,31 @@ static void test_denied_cluster(void **state) {
     kube_feed_free(f);
 }
 
+/* One kind that stays away is news after a while, and so is its return; but not while most of them do. */
+static void test_failure_is_told(void **state) {
+    (void)state;
+    struct kube_feed *f = with_plan();
+    struct kube_listener *l = kube_feed_listener(f, SLICE_LIT("Pod"));
+    struct err *e = err_new(ERR_UNAVAILABLE, "500 by the server");
+    status(l, KUBE_LIVE, NULL);
+    status(l, KUBE_BACKOFF, e);
+    kube_listener_tell(l);
+    assert_int_equal(world_count(f->world, T_TIMELINE), 0);
+    l->failed_ms -= 10000;
+    f->source->outage_ms = clock_mono_ms();
+    kube_listener_tell(l);
+    assert_int_equal(world_count(f->world, T_TIMELINE), 0);
+    f->source->outage_ms = 0;
+    kube_listener_tell(l);
+    kube_listener_tell(l);
+    assert_int_equal(timeline_count(f, "DOWN: 500 by the server"), 1);
+    status(l, KUBE_LIVE, NULL);
+    assert_int_equal(timeline_count(f, "answers again"), 1);
+    assert_int_equal(world_count(f->world, T_TIMELINE), 2);
+    err_free(e);
+    kube_feed_free(f);
+}
+
 /* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static void put_event(struct kube_feed *f, int number, const char *ns, const char *kind, const char *name) {
@@ -628,6 +653,7 @@ int main(void) {
         cmocka_unit_test(test_list_replaces),
         cmocka_unit_test(test_swept_users),
         cmocka_unit_test(test_denied_cluster),
+        cmocka_unit_test(test_failure_is_told),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_races),
