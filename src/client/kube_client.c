@@ -276,14 +276,15 @@ static void request_unsent(struct kube_request *r, const struct err *e)
 }
 
 /* What this outcome says about the server as a whole: an answer is life, except that 401 and 5xx are not all well; no
- * connection is death. An answer that did not come in time may be this request's own trouble: the canary will tell. */
+ * connection is death. A 401 to a request through the proxy may be the server's or what is behind it: it says nothing.
+ * An answer that did not come in time may be this request's own trouble: the canary will tell. */
 static void request_note_health(struct kube_request *r, const struct http_result *result, const struct err *e)
 {
     struct kube_client *c = r->client;
     bool refused = result->status == 401 && !r->call.raw_errors;
     bool unreachable = result->status == 0 && !result->connected && e && err_kind(e) == ERR_UNAVAILABLE;
     if (!refused && !unreachable) {
-        if (result->status > 0 && result->status < 500 && !result->error)
+        if (result->status > 0 && result->status < 500 && result->status != 401 && !result->error)
             kube_client_health(c, NULL);
         return;
     }

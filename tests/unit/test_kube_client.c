@@ -274,6 +274,8 @@ static void test_static_token_refused(void **state)
     assert_int_equal(w->kind, ERR_AUTH);
     assert_int_equal(tiny_http_count(w->server), 1);
     assert_in(w->health, "401 Unauthorized");
+    ask_call(w, (struct kube_call){.path = "/ok", .raw_errors = true}); /* as through the pod proxy */
+    assert_in(w->health, "401 Unauthorized");
     w->good = "old";
     ask(w, "/ok");
     assert_int_equal(w->status, 200);
