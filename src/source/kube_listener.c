@@ -19,18 +19,18 @@ struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube
     s->listeners = mem_reallocarray(s->listeners, s->nlisteners + 1, sizeof *s->listeners);
     s->listeners[s->nlisteners++] = l;
     map_puts(s->by_key, source_row_key(l->row), l);
-    if (!s->client) return l;
+    return l;
+}
+
+void kube_listener_start(struct kube_listener *l) {
     static const struct kube_reflector_events events = {
         .on_list_begin = kube_listener_begin,
         .on_object = kube_listener_object,
         .on_list_end = kube_listener_end,
         .on_status = kube_listener_status,
     };
-    l->reflector = kube_reflector_new(
-        s->client,
-        &(struct kube_reflector_options){.group_path = kind->group_path, .resource = kind->resource, .ns = ns}, &events,
-        l);
-    return l;
+    struct kube_reflector_options o = {.group_path = l->kind->group_path, .resource = l->kind->resource, .ns = l->ns};
+    if (l->source->client && !l->reflector) l->reflector = kube_reflector_new(l->source->client, &o, &events, l);
 }
 
 /* With `remove` its row and all rows that it delivered go too. */
@@ -109,7 +109,7 @@ void kube_listener_end(void *arg) {
 static void listen_singly(struct kube_listener *l) {
     struct kube_source *s = l->source;
     l->single = true;
-    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_new(s, l->kind, *ns);
+    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_start(kube_listener_new(s, l->kind, *ns));
 }
 
 /* When a server goes, all its kinds go, and kube/api says so once: a kind by itself is news only if it stays away while

@@ -168,10 +168,11 @@ static bool wanted(const struct kube_source *s, const struct kube_kind *k) {
 static void start_kind(struct kube_source *s, const struct kube_kind *k) {
     if (!wanted(s, k)) return;
     if (k->scope != KUBE_PLAN) {
-        kube_listener_new(s, k, NULL);
+        struct kube_listener *l = kube_listener_new(s, k, NULL);
+        if (!k->waits) kube_listener_start(l);
         return;
     }
-    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_new(s, k, *ns);
+    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_start(kube_listener_new(s, k, *ns));
     if (*s->o.namespaces) return;
     struct source_row *row = source_row_new(s->o.world, "kube", k->resource, 0);
     source_row_off(row, "no plan names a namespace");
@@ -187,8 +188,8 @@ static void start_claims(void *arg) {
     for (size_t i = 0; !ready && i < s->nlisteners; i++)
         if (s->listeners[i]->kind->awaited && !s->listeners[i]->answered) return;
     s->claims_started = true;
-    for (const struct kube_kind *const *k = kube_kinds; *k; k++)
-        if ((*k)->waits) start_kind(s, *k);
+    for (size_t i = 0; i < s->nlisteners; i++)
+        if (s->listeners[i]->kind->waits) kube_listener_start(s->listeners[i]);
 }
 
 void kube_source_answered(struct kube_source *s, const struct kube_kind *k) {
@@ -236,8 +237,7 @@ struct kube_source *kube_source_new(const struct kube_source_options *o) {
     s->client = kube_client_new(o->loop, o->config, &events, s);
     s->account = kube_account_new(s);
     s->log = kube_log_new(s);
-    for (const struct kube_kind *const *k = kube_kinds; *k; k++)
-        if (!(*k)->waits) start_kind(s, *k);
+    for (const struct kube_kind *const *k = kube_kinds; *k; k++) start_kind(s, *k);
     s->tick = timer_new(o->loop, on_tick, s);
     timer_start(s->tick, 0, TICK_MS);
     return s;

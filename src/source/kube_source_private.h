@@ -100,7 +100,9 @@ void kube_source_answered(struct kube_source *s, const struct kube_kind *k);
 struct cell kube_cell(int64_t v); /* KUBE_NONE: null */
 
 /* ---- kube_listener.c --------------------------------------------------------------------------------------------- */
+/* With its row, STARTING; kube_listener_start then lets its reflector run. */
 struct kube_listener *kube_listener_new(struct kube_source *s, const struct kube_kind *kind, const char *ns);
+void kube_listener_start(struct kube_listener *l);
 void kube_listener_free(struct kube_listener *l, bool remove);
 /* Its reflector's callbacks; arg is the listener. */
 void kube_listener_begin(void *arg);
