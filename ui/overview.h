@@ -11,8 +11,8 @@
 struct ui;
 struct world;
 
-/* What is wrong now, worst first; or that nothing fails, and by whose word. */
-void overview_wrong(struct ui *ui, struct board *b, bool wide);
+/* What is wrong now, worst first; or that nothing fails, and by whose word. lost: a claim is LOST. */
+void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost);
 /* kinds: there is room for what kind of workload it is */
 void overview_plan(struct ui *ui, struct board *b, bool kinds);
 void overview_gates(struct ui *ui, struct board *b, bool wide); /* wide: long reasons take more than one row */
@@ -26,7 +26,9 @@ void overview_events(struct ui *ui, struct board *b, size_t lines);
 struct overview_storage;
 struct overview_storage *overview_storage_new(void);
 void overview_storage_free(struct overview_storage *s);
-void overview_storage(struct overview_storage *s, struct ui *ui, struct board *b);
+void overview_storage_update(struct overview_storage *s, const struct ui *ui);
+bool overview_storage_lost(const struct overview_storage *s); /* a claim is LOST */
+void overview_storage(const struct overview_storage *s, struct ui *ui, struct board *b);
 
 /* "3m12s" since that time; nothing if it is not known. */
 void overview_age(const struct world *w, int64_t at, struct buf *out);

@@ -17,7 +17,7 @@ struct sum {
 struct overview_storage {
     struct sum *sums;
     size_t n, cap;
-    int64_t claims, bytes;
+    int64_t claims, bytes, lost;
     const struct world *world; /* that the sums are of; compared only */
     int64_t at;
 };
@@ -32,7 +32,7 @@ static void clear(struct overview_storage *s) {
         mem_free(s->sums[i].class);
     }
     s->n = 0;
-    s->claims = s->bytes = 0;
+    s->claims = s->bytes = s->lost = 0;
 }
 
 void overview_storage_free(struct overview_storage *s) {
@@ -69,6 +69,7 @@ static void add_up(struct overview_storage *s, const struct ui *ui) {
         struct slice state = row_text(r, CLAIMS_STATE), class = row_text(r, CLAIMS_CLASS);
         struct sum *sum = sum_of(s, state.n ? state : SLICE_LIT("UNKNOWN"), class.n ? class : SLICE_LIT("no class"));
         int64_t bytes = row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
+        s->lost += slice_is(state, "LOST");
         sum->claims++;
         sum->bytes += bytes;
         s->claims++;
@@ -111,12 +112,19 @@ static void add_line(const struct sum *sum, struct fresh f, struct board *b) {
     buf_free(&right);
 }
 
-void overview_storage(struct overview_storage *s, struct ui *ui, struct board *b) {
+void overview_storage_update(struct overview_storage *s, const struct ui *ui) {
+    bool many = world_count(ui->world, T_CLAIMS) > MANY;
+    if (s->world != ui->world || !many || world_now(ui->world) - s->at >= KEEP_MS) add_up(s, ui);
+}
+
+bool overview_storage_lost(const struct overview_storage *s) {
+    return s->lost > 0;
+}
+
+void overview_storage(const struct overview_storage *s, struct ui *ui, struct board *b) {
     static const char source[] = "kube/persistentvolumeclaims";
     struct buf detail = {0}, why = {0};
     struct fresh f = section_fresh(ui->world, source);
-    bool many = world_count(ui->world, T_CLAIMS) > MANY;
-    if (s->world != ui->world || !many || world_now(ui->world) - s->at >= KEEP_MS) add_up(s, ui);
     add_states(s, &detail);
     format_int(&detail, s->claims);
     buf_adds(&detail, s->claims == 1 ? " claim" : " claims");

@@ -153,8 +153,7 @@ static void lost_claim(struct wrong *s, const struct row *r) {
 /* Claims may be very many: they are sorted only if one is lost. */
 static void lost_claims(struct wrong *s) {
     const struct world *w = s->ui->world;
-    size_t n = 0;
-    if (!rows_count(w, T_CLAIMS, CLAIMS_STATE, SLICE_LIT("LOST"))) return;
+    size_t n;
     const struct row **rows = rows_sorted(w, T_CLAIMS, -1, false, &n);
     for (size_t i = 0; i < n; i++)
         if (slice_is(row_text(rows[i], CLAIMS_STATE), "LOST")) lost_claim(s, rows[i]);
@@ -212,7 +211,7 @@ static void well(struct ui *ui, struct board *b) {
     buf_free(&l.names);
 }
 
-void overview_wrong(struct ui *ui, struct board *b, bool wide) {
+void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost) {
     struct wrong s = {.ui = ui, .b = b, .wide = wide};
     board_section(b, &(struct board_section){.side = BOARD_TOP, .min = 7});
     raft(&s);
@@ -222,7 +221,7 @@ void overview_wrong(struct ui *ui, struct board *b, bool wide) {
     states(&s, T_PROBES, PROBES_STATE, PROBES_NAME, PROBES_ERROR, PROBES_SINCE, true);
     states(&s, T_NODES, NODES_STATE, NODES_NAME, NODES_REASON, -1, true);
     states(&s, T_SNAPSHOTS, SNAPSHOTS_STATE, SNAPSHOTS_NAME, SNAPSHOTS_KIND, -1, true);
-    lost_claims(&s);
+    if (lost) lost_claims(&s);
     sources(&s, true);
     if (!s.n) well(ui, b);
 }

@@ -27,7 +27,8 @@ static void draw_overview(void *state, struct rect r) {
     struct overview *s = state;
     bool wide = r.cols >= BOARD_WIDE;
     board_begin(s->board);
-    overview_wrong(s->ui, s->board, wide);
+    overview_storage_update(s->storage, s->ui);
+    overview_wrong(s->ui, s->board, wide, overview_storage_lost(s->storage));
     overview_gates(s->ui, s->board, wide);
     overview_raft(s->ui, s->board);
     overview_postgres(s->ui, s->board);

@@ -135,6 +135,18 @@ static void selection_stays_on_its_row(void **state) {
     stage_close(s);
 }
 
+static void a_lost_claim_is_named(void **state) {
+    (void)state;
+    struct stage *s = open_at(24, 100);
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"claims\",\"key\":\"lost\",\"src\":\"\","
+                       "\"seq\":900,\"row\":{\"namespace\":\"media\",\"name\":\"films\",\"state\":\"LOST\","
+                       "\"volume\":\"pv-9\"}}");
+    stage_feed_line(s, "{\"t\":\"commit\",\"seq\":900}");
+    stage_shows(s, "✗ LOST");
+    stage_shows(s, "films: claim of namespace media: its volume pv-9 is gone");
+    stage_close(s);
+}
+
 static void cluster_without_rows(void **state) {
     (void)state;
     struct stage *s = stage_open(24, 80, "denied.ndjson", NULL);
@@ -155,6 +167,7 @@ int main(void) {
         cmocka_unit_test(lines_lead_to_their_rows),
         cmocka_unit_test(the_log_of_a_line),
         cmocka_unit_test(selection_stays_on_its_row),
+        cmocka_unit_test(a_lost_claim_is_named),
         cmocka_unit_test(cluster_without_rows),
     };
     return cmocka_run_group_tests_name("screen_overview", tests, NULL, NULL);
