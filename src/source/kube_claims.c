@@ -172,7 +172,10 @@ static void judge(struct kube_source *s, const struct claim *c, struct cell *cel
     for (size_t i = 0; i < ARRAY_LEN(s->scratch); i++) buf_clear(&b[i]);
     const struct row *volume = find_volume(s, c);
     struct storage_verdict v = judge_storage(s, c, volume, &b[EVIDENCE_TEXT]);
-    struct slice driver = volume ? row_text(volume, VOLUMES_DRIVER) : c->provisioner;
+    const struct row *class = volume ? NULL : find_class(s, c, NULL);
+    struct slice driver = volume  ? row_text(volume, VOLUMES_DRIVER)
+                          : class ? row_text(class, STORAGE_CLASSES_PROVISIONER)
+                                  : c->provisioner;
     storage_text(&b[STORAGE_TEXT], v, driver, volume ? row_text(volume, VOLUMES_SERVER) : (struct slice){NULL, 0});
     f.backend = v.backend;
     f.on_target = s->o.target_class && slice_is(c->class, s->o.target_class);

@@ -151,6 +151,11 @@ static void test_class_fills_in(void **state) {
          POD("p1", "vault", "vault-0", "StatefulSet", "vault", "data-vault-0", "Pending", "hashicorp/vault:1.18.1"));
     assert_claim(f, "u1", STATE, "HOSTILE");
     assert_claim(f, "u1", EVIDENCE, "class nfs-proxmox: provisioner nfs.csi.k8s.io; used by a workload of the plan");
+    feed(f, "StorageClass", false,
+         CLASS("c0", "lvm", "csi.proxmox.sinextra.dev", "2026-01-01T00:00:00Z",
+               ",'parameters':{'csi.storage.k8s.io/node-stage-secret-name':'s'}"));
+    feed(f, PVC, false, CLAIM("u0", "vault", "new", "lvm", "Pending", "", ""));
+    assert_claim(f, "u0", STORAGE, "LUKS declared");
     /* What a volume's driver leaves open (here: encryption), the class of its time says. */
     feed(f, "StorageClass", false,
          CLASS("c2", "ebs", "ebs.csi.aws.com", "2026-01-01T00:00:00Z", ",'parameters':{'encrypted':'true'}"));
