@@ -26,6 +26,11 @@ struct subcommand {
 extern const struct subcommand command_console, command_status, command_watch, command_attach, command_plan, command_sandbox,
     command_engine, command_commands;
 
+struct option;
+/* The tables that shell completion is made of: NULL-terminated, and ended by an option without a name. */
+const struct subcommand *const *cli_subcommands(void);
+const struct option *cli_options(void);
+
 /* Prints "ferryman: TEXT" on stderr (and logs it), frees the error, returns its exit status; 0 for NULL. */
 int cli_report(struct err *e);
 

@@ -47,7 +47,7 @@ void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf 
 void key_format(struct key key, struct buf *out);
 bool key_parse(const char *name, struct key *ret);
 
-/* The tables of the manual page and of shell completion; kind is man, md, bash or zsh. */
+/* The tables of the manual page and of the key reference; kind is man or md. */
 struct err *command_document(const char *kind, struct buf *out) MUST_CHECK;
 
 #endif

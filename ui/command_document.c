@@ -57,38 +57,19 @@ static void md_command(struct buf *out, const struct command_info *c, bool new_g
     buf_printf(out, "%s | `%s` |\n", c->arming ? " (armed)" : "", c->id);
 }
 
-static void shell_command(struct buf *out, const struct command_info *c, bool zsh) {
-    if (!c->palette) return;
-    if (!zsh) {
-        buf_printf(out, " %s", c->palette);
-        return;
-    }
-    buf_printf(out, "    '%s:", c->palette);
-    for (const char *p = c->help; *p; p++) {
-        if (*p == '\'') buf_adds(out, "'\\''");
-        else buf_addc(out, *p);
-    }
-    buf_adds(out, "'\n");
-}
-
 struct err *command_document(const char *kind, struct buf *out) {
-    static const char *const kinds[] = {"man", "md", "bash", "zsh"};
+    static const char *const kinds[] = {"man", "md"};
     size_t k = 0;
     while (k < sizeof kinds / sizeof *kinds && !str_eq(kinds[k], kind)) k++;
     if (k == sizeof kinds / sizeof *kinds)
-        return err_new(ERR_USAGE, "'%s' is none of man, md, bash, zsh", kind ? kind : "");
+        return err_new(ERR_USAGE, "'%s' is none of man, md", kind ? kind : "");
     const char *group = "";
-    if (k == 2) buf_adds(out, "_ferryman_palette='");
-    if (k == 3) buf_adds(out, "_ferryman_palette=(\n");
     for (int i = 1; i < COMMAND_COUNT; i++) {
         const struct command_info *c = command_info((enum command)i);
         bool new_group = !str_eq(group, c->group);
         group = c->group;
         if (k == 0) man_command(out, c, new_group);
-        else if (k == 1) md_command(out, c, new_group);
-        else shell_command(out, c, k == 3);
+        else md_command(out, c, new_group);
     }
-    if (k == 2) buf_adds(out, " '\n");
-    if (k == 3) buf_adds(out, ")\n");
     return NULL;
 }
