@@ -46,6 +46,14 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
+const struct subcommand *const *cli_subcommands(void) {
+    return subcommands;
+}
+
+const struct option *cli_options(void) {
+    return options;
+}
+
 static void print_help(FILE *out) {
     fputs("usage: ferryman [COMMAND] [OPTION…]\n\n"
           "Moves stateful workloads off storage that cannot keep its promises. Read-only until armed.\n\ncommands:\n", out);
