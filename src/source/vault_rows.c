@@ -178,10 +178,11 @@ static const char *health_word(const struct vault_node *n, const struct raft_nod
     return n->code == 200 || n->code == 429 || n->code == 472 || n->code == 473 ? "OK" : "UNHEALTHY";
 }
 
+/* A leader that was paused says for a moment that it still is: only the one that the verdict takes for it leads. */
 static const char *role_word(const struct vault_node *n, const struct raft_node *seen,
-                             const struct vault_server *server, bool servers)
+                             const struct vault_server *server, bool servers, bool leads)
 {
-    if (seen->reach == RAFT_ANSWERS && seen->is_self)
+    if (leads)
         return "LEADER";
     if (server)
         return server->voter ? "VOTER" : "NON-VOTER";
@@ -243,12 +244,12 @@ static const char *freshness_of(const struct vault_node *n, enum raft_reach reac
     return reach == RAFT_SILENT || reach == RAFT_NO_ANSWER || reach == RAFT_UNREACHABLE ? "" : source_row_key(n->row);
 }
 
-static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen,
+static void write_peer(struct vault_source *s, struct vault_node *n, const struct raft_node *seen, bool leads,
                        const struct vault_facts *f)
 {
     const struct vault_server *server = vault_server_of(n, f->servers, f->members), *pilot = pilot_of(f, server);
     const struct row *pod = vault_pod_of(s, n);
-    bool answers = seen->reach == RAFT_ANSWERS, active = answers && seen->is_self;
+    bool answers = seen->reach == RAFT_ANSWERS;
     bool silent = seen->reach == RAFT_SILENT || seen->reach == RAFT_NO_ANSWER;
     struct claims_seen claims;
     see_claims(s, pod, &claims);
@@ -259,10 +260,10 @@ static void write_peer(struct vault_source *s, struct vault_node *n, const struc
         [RAFT_PEERS_HEALTH] = cell_text(health_word(n, seen)),
         [RAFT_PEERS_CODE] = n->has_health ? cell_int(n->code) : CELL_NONE,
         [RAFT_PEERS_SEAL] = cell_text(n->has_seal ? (n->seal.sealed ? "SEALED" : "UNSEALED") : "UNKNOWN"),
-        [RAFT_PEERS_ROLE] = cell_text(role_word(n, seen, server, f->servers != NULL)),
+        [RAFT_PEERS_ROLE] = cell_text(role_word(n, seen, server, f->servers != NULL, leads)),
         [RAFT_PEERS_APPLIED] = n->has_leader ? optional_int(n->leader.applied) : CELL_NONE,
         [RAFT_PEERS_LAG] = answers ? optional_int(n->lag) : CELL_NONE,
-        [RAFT_PEERS_CONTACT] = pilot && !active ? optional_int(pilot->contact_ms) : CELL_NONE,
+        [RAFT_PEERS_CONTACT] = pilot && !leads ? optional_int(pilot->contact_ms) : CELL_NONE,
         [RAFT_PEERS_NODE_ID] = server ? optional_text(server->id) : CELL_NONE,
         [RAFT_PEERS_ID_STABLE] = cell_text(stable_word(n, server)),
         [RAFT_PEERS_AUTOPILOT] = cell_text(pilot_word(pilot)),
@@ -275,7 +276,7 @@ static void write_peer(struct vault_source *s, struct vault_node *n, const struc
         [RAFT_PEERS_CLAIMS] = optional_text(buf_str(&claims.classes)),
         [RAFT_PEERS_CLAIMS_STATE] = claims.any ? cell_slice(claims.worst) : CELL_NONE,
         [RAFT_PEERS_PROBE] = n->has_health ? optional_int(n->health_ms) : CELL_NONE,
-        [RAFT_PEERS_AS_LEADER] = cell_text(active ? "PROVED NOW"
+        [RAFT_PEERS_AS_LEADER] = cell_text(leads           ? "PROVED NOW"
                                            : n->was_active ? "PROVED"
                                                            : "NOT YET"),
         [RAFT_PEERS_SILENT_SINCE] = silent ? optional_int(n->missing_since) : CELL_NONE,
@@ -448,7 +449,7 @@ void vault_rows_write(struct vault_source *s, const struct raft_node *seen, cons
     size_t it = 0;
     s->written = map_new();
     for (size_t i = 0; i < s->count; i++)
-        write_peer(s, s->nodes[i], &seen[i], &f);
+        write_peer(s, s->nodes[i], &seen[i], v->leader == (int)i, &f);
     write_strays(s, &f);
     while (before && map_each(before, &it, &key, &value))
         if (!map_get(s->written, key))
