@@ -2,8 +2,7 @@
  * and of it only term.c and draw.c.
  *
  * /dev/tty is opened twice: once for polling and input (non-blocking, an open file description of its own), once for
- * output (blocking: ncurses spins on a non-blocking one; facts/c-programs.md §6.1). While curses runs, stderr goes
- * to the log. */
+ * output (blocking: ncurses spins on a non-blocking one). While curses runs, stderr goes to the log. */
 #ifndef FERRYMAN_UI_TERM_H
 #define FERRYMAN_UI_TERM_H
 

@@ -1,4 +1,4 @@
-/* The two clocks of design §2, and times as text.
+/* The two clocks, and times as text.
  *
  * mono: never scaled, counts while the machine is suspended (CLOCK_BOOTTIME where there is one): deadlines, backoff,
  * freshness, leases, arming. plan: wall time, or scaled in the sandbox: windows, retention, schedules. */

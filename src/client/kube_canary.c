@@ -1,8 +1,8 @@
 /* A watch says nothing for up to a minute (bookmarks), and a connection whose other end has gone says nothing for ever.
  * TCP's own keepalive is answered by the nearest proxy. So GET /version goes the whole way every 15 s, over HTTP/2 on
  * the very connection that carries the watches; when it is not answered in 5 s while nothing else is heard either, all
- * connections are thrown away, not only this request: libcurl would put the next one on the dead connection again
- * (facts/kube.md §2.1). A dead connection is noticed within 20 s, and a watcher may take each answer as proof. */
+ * connections are thrown away, not only this request: libcurl (seen with 7.88) would put the next one on the dead
+ * connection again. A dead connection is noticed within 20 s, and a watcher may take each answer as proof. */
 #include <string.h>
 
 #include "base/buf.h"

@@ -1,5 +1,6 @@
 /* Credential plugins (client.authentication.k8s.io/v1 and v1beta1): one run of the program that the kubeconfig names.
- * No shell, no terminal, a deadline of 60 s; what it says on stderr goes into the error. Facts: facts/kube.md §3.3. */
+ * No shell, no terminal, a deadline of 60 s; what it says on stderr goes into the error. client-go's
+ * plugin/pkg/client/auth/exec is what it follows. */
 #ifndef FERRYMAN_CLIENT_KUBE_EXEC_H
 #define FERRYMAN_CLIENT_KUBE_EXEC_H
 

@@ -1,5 +1,5 @@
 /* Events, in both shapes, and leases. The scheduler's events have firstTimestamp and lastTimestamp null and eventTime
- * set, controllers' the reverse (facts/kube-observed.md §4); a series says how often and when last. */
+ * set, controllers' the reverse (tests/wire has both); a series says how often and when last. */
 #include "client/kube_parse_private.h"
 
 struct raw_event {

@@ -1,5 +1,5 @@
-/* metadata, the same for every kind. More than half of an object's bytes are managedFields (facts/kube-observed.md §5):
- * of them only the manager's name is wanted, so they are skipped but for the first level of f:spec. */
+/* metadata, the same for every kind. More than half of an object's bytes are managedFields: of
+ * them only the manager's name is wanted, so they are skipped but for the first level of f:spec. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/utf8.h"

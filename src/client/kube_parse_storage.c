@@ -151,7 +151,7 @@ static const struct kube_field volume_fields[] = {
     KUBE_FIELDS_END,
 };
 
-/* The fields of "server#share#subdir…", as csi-driver-nfs writes its handles (facts/kube.md §7). */
+/* The fields of "server#share#subdir…", as csi-driver-nfs writes its handles. */
 static void read_nfs_handle(struct kube_volume *v) {
     struct slice rest = v->handle, server, share;
     if (slice_cut(&rest, '#', &server) && rest.p && slice_cut(&rest, '#', &share)) {

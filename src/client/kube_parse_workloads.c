@@ -163,8 +163,8 @@ struct err *kube_cronjob_parse(struct kube_arena *a, struct slice json, struct k
 
 /* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
-/* Finished jobs have two conditions (facts/kube-observed.md §4): Complete or Failed is the one that counts, and only it
- * has the time of a failure. */
+/* Finished jobs have two conditions (seen on 1.32 and 1.36, tests/wire): Complete or Failed is the one that counts, and
+ * only it has the time of a failure. */
 static void read_job_conditions(struct kube_reader *k, void *at) {
     struct kube_job *j = at;
     struct kube_condition c;

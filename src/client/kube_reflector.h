@@ -1,6 +1,6 @@
 /* List + watch of one kind (in one namespace or cluster-wide), for ever: paging (500), bookmarks, re-watch from the
  * last resourceVersion, 410 in both forms, 429 with Retry-After, 500s, backoff with jitter and no end, streams that
- * fall silent. Facts: facts/kube.md §1, facts/kube-observed.md §1.
+ * fall silent. The rules are those of client-go's tools/cache/reflector.go; tests/wire has what real servers said.
  *
  * Memory is bounded by one object: bodies are cut by json_splitter and each object's bytes are handed over at once; an
  * object or event of more than 8 MiB is an error.

@@ -2,9 +2,9 @@
  *
  * A server sends bookmarks for a kind only when it has seen a change of it since its own start (seen on 1.36: a quiet
  * cluster gets none at all), so silence alone is no fault. But a watch from a resourceVersion that the server has not
- * reached, because it was restored from a backup, is silent too, and for ever (facts/kube-observed.md §1). The list's
- * resourceVersion tells them apart, and one object is enough to learn it: if the server is behind what we watched from,
- * what we know is of another history, and is listed again. */
+ * reached, because it was restored from a backup, is silent too, and for ever (seen on 1.32 and 1.36). The
+ * list's resourceVersion tells them apart, and one object is enough to learn it: if the server is behind what we
+ * watched from, what we know is of another history, and is listed again. */
 #include "base/buf.h"
 #include "client/kube_reflector_private.h"
 #include "net/http.h"

@@ -1,7 +1,7 @@
 /* One PostgreSQL session by libpq's asynchronous interface. libpq's headers are included by src/client/pg_*.c alone.
  *
  * Host names are resolved on the thread pool first and passed as hostaddr (libpq would block in DNS); the socket is watched anew
- * around every PQconnectPoll, since it may change under the same number (facts/c-programs.md §6.4). Every session is read-only and
+ * around every PQconnectPoll, since it may change under the same number (libpq's manual, "PQconnectPoll"). Every session is read-only and
  * carries a statement and a lock timeout; a query also has a deadline of our own, for a server that is stopped. Notices are
  * dropped. Errors carry the SQLSTATE and the server's primary message, never detail, context or query text (they may hold row data).
  *

@@ -1,5 +1,5 @@
-/* What Vault and OpenBao answer, as structs: pure, from bytes. Shapes: facts/vault.md §1, checked against a real
- * OpenBao 2.6.
+/* What Vault and OpenBao answer, as structs: pure, from bytes. Shapes: Vault's API documentation, checked against
+ * a real OpenBao 2.6.
  *
  * Differences that are met here: OpenBao 2.6 leaves false, zero and empty members of sys/leader out; logical answers
  * carry their data below "data", some (sys/ha-status) at the top too; Vault up to 1.10 wrote autopilot's state with

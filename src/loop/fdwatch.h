@@ -1,6 +1,6 @@
 /* Readiness of a descriptor that belongs to a library (libcurl, libpq, libmicrohttpd, curses' tty).
  *
- * The rule that facts/c-programs.md §6.2 gives: fdwatch_free before any library call that may close the descriptor,
+ * The rule (libuv's uv_poll_t is bound to the number, the kernel's poll set to what is open there): fdwatch_free before any library call that may close the descriptor,
  * and a fresh fdwatch afterwards, even if the number is the same. One fdwatch for one descriptor at a time. Poll errors
  * arrive as FD_READABLE|FD_WRITABLE: call the library, it finds the error. */
 #ifndef FERRYMAN_LOOP_FDWATCH_H
@@ -11,7 +11,8 @@ struct fdwatch;
 
 enum fd_events { FD_NONE = 0, FD_READABLE = 1, FD_WRITABLE = 2 };
 
-/* The descriptor becomes non-blocking (for a tty: open it by itself, see facts/c-programs.md §6.1). */
+/* The descriptor becomes non-blocking, and with it everything that shares its open file description: open a tty anew
+ * for this, a dup() would make the shell's own end non-blocking too. */
 struct fdwatch *fdwatch_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned events), void *arg);
 /* Level-triggered; FD_NONE stops. */
 void fdwatch_set(struct fdwatch *w, unsigned events);

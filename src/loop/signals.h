@@ -1,4 +1,5 @@
-/* Signals as callbacks on the loop. Start them after curses has started (facts/c-programs.md §6.1). */
+/* Signals as callbacks on the loop. Start them after curses has started: newterm
+ * takes SIGWINCH only if it is still free, and ours must be the one that stays. */
 #ifndef FERRYMAN_LOOP_SIGNALS_H
 #define FERRYMAN_LOOP_SIGNALS_H
 

@@ -1,4 +1,4 @@
-/* The plan file (design §5): what an operator writes down before anything moves. Reading it checks it whole: every fault is
+/* The plan file (doc/plan.md): what an operator writes down before anything moves. Reading it checks it whole: every fault is
  * reported at once as FILE:LINE:COLUMN with the nearest known word. doc/plan.md documents the keys.
  *
  * A kind of workload is one file (plan_postgres.c, plan_raft.c) with one `struct plan_kind`; a third is added by adding a file

@@ -1,6 +1,5 @@
 /* Delays between tries: exponential with full jitter above the base, capped, without end; reset after a calm time.
- * Numbers of client-go's reflector: 800 ms, factor 2, jitter [d, 2d), cap 30 s, reset after 2 min
- * (facts/kube.md §1.1). */
+ * Numbers of client-go's reflector: 800 ms, factor 2, jitter [d, 2d), cap 30 s, reset after 2 min. */
 #ifndef FERRYMAN_NET_BACKOFF_H
 #define FERRYMAN_NET_BACKOFF_H
 

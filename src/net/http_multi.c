@@ -1,6 +1,6 @@
 /* The glue between libcurl's multi interface and the loop: one fdwatch for each socket that libcurl names, one timer.
  *
- * Learnt the hard way (facts/c-programs.md §6.3): messages are read after every curl_multi_socket_action, or a lone
+ * Learnt the hard way: messages are read after every curl_multi_socket_action, or a lone
  * transfer that ends by time-out is lost; CURL_POLL_REMOVE frees the watch at once; a socket's watch is freed before
  * the socket is closed, or a stranger with the same number would be unwatched later. */
 #include <unistd.h>

@@ -15,7 +15,7 @@
 enum {
     HTTP_KEEPALIVE_IDLE_S = 10,
     HTTP_KEEPALIVE_INTERVAL_S = 5,
-    HTTP_USER_TIMEOUT_MS = 20000, /* a dead peer is noticed after about 20 s (facts/kube.md §2.1) */
+    HTTP_USER_TIMEOUT_MS = 20000, /* a dead peer is noticed after about 20 s */
 };
 
 static char *url_part(CURLU *u, CURLUPart part, unsigned flags) {

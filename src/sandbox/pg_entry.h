@@ -5,7 +5,7 @@
  * It behaves like the official image: an empty volume is initialised with superuser POSTGRES_USER and database
  * POSTGRES_DB, then the server starts. The init container of the deployment writes postgresql.override.conf (preload
  * libraries and other settings) into PGDATA; it asks for PG_VERSION first, so a new volume runs without preload
- * libraries until the pod is started a second time (design §8, hazard 4), unless it is told not to ask (hazard 3). */
+ * libraries until the pod is started a second time, unless it is told not to ask. */
 #ifndef FERRYMAN_SANDBOX_PG_ENTRY_H
 #define FERRYMAN_SANDBOX_PG_ENTRY_H
 

@@ -1,7 +1,7 @@
 /* The image: a folder that an installed server's programs believe to be their own installation.
  *
  * PostgreSQL finds its share and library folders relative to the running program, by the way they lie to each other
- * in the installation (facts/traps.md: measured). So bin is copied, and share and lib are laid out below the image as
+ * in the installation (make_relative_path in src/port/path.c). So bin is copied, and share and lib are laid out below the image as
  * they are below their common parent; everything in them is a link, but the extension folder is a real one, with the
  * stand-ins beside the links. */
 #include "sandbox/pg_entry.h"

@@ -1,4 +1,4 @@
-/* ferryman-sandbox: a small cluster in one process (design §9). What its parts share.
+/* ferryman-sandbox: a small cluster in one process. What its parts share.
  *
  * The program is a list of parts (parts.c): the Kubernetes API with its controllers, and what stands around it (Vault
  * nodes, PostgreSQL, Alertmanager, application endpoints, lvs). A part is started in order and stopped in reverse order;

@@ -1,4 +1,4 @@
-/* Vault's answers as documents; facts/vault.md §1 has the shapes. */
+/* Vault's answers as documents, in the shapes of its API documentation. */
 #include "sandbox/vault_private.h"
 
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 /* Three Vault (or OpenBao) nodes as a state machine: no I/O, no clock of its own. Time is given (`now`, milliseconds of
  * any one clock, never going back).
  *
- * What it is true to (facts/vault.md): a node takes part only while its pod runs, it has joined and it is unsealed;
+ * What it is true to: a node takes part only while its pod runs, it has joined and it is unsealed;
  * nothing is decided without a majority of the configured voters; a wiped node with the same id is a voter at once but
  * holds nothing until it has caught up, and cannot join without a leader, so a majority that is wiped is lost for good;
  * a hung leader goes on being leader (its heartbeats do not hang), nobody else is elected and nothing can be written; a

@@ -1,4 +1,4 @@
-/* Vault's routes: what a node answers itself, what it forwards, what it refuses (facts/vault.md §1.0). */
+/* Vault's routes: what a node answers itself, what it forwards, what it refuses. */
 #include "sandbox/vault_private.h"
 
 #include <string.h>

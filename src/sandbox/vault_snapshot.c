@@ -1,7 +1,7 @@
-/* GET sys/storage/raft/snapshot: an archive as facts/vault.md §4.1 describes it, gzip around a tar of meta.json,
+/* GET sys/storage/raft/snapshot: an archive as hashicorp/raft-snapshot writes it, gzip around a tar of meta.json,
  * state.bin, SHA256SUMS and SHA256SUMS.sealed, sent chunked and without a length. The gzip member holds stored blocks,
  * as OpenBao's newer ones do. The scenario vault-snapshot-cut ends the body early with status 200, as a failing server
- * does (§4.4). */
+ * does. */
 #include "sandbox/vault_private.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * claims, volumes, storage_classes, pods, workloads, jobs, nodes, attachments, events, leases, endpoints, budgets and
  * credentials.
  *
- * Claims are judged from evidence (facts/kube.md §7): what their volume says first, then the class; who mounts them. */
+ * Claims are judged from evidence (storage_judge.h): what their volume says first, then the class; who mounts them. */
 #ifndef FERRYMAN_SOURCE_KUBE_SOURCE_H
 #define FERRYMAN_SOURCE_KUBE_SOURCE_H
 

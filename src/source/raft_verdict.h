@@ -1,4 +1,4 @@
-/* The judgement over a raft cluster's nodes: pure, from what each node was seen to do (facts/vault.md §6).
+/* The judgement over a raft cluster's nodes: pure, from what each node was seen to do.
  *
  * Why it is not simply "the leader answers": heartbeats run in their own goroutine, so a leader whose state lock or
  * disk hangs stays the leader for ever, and its standbys go on naming it and call themselves healthy. Two classes are

@@ -1,4 +1,4 @@
-/* What a volume or a storage class is, judged from evidence (facts/kube.md §7): is it NFS, is it encrypted. Pure.
+/* What a volume or a storage class is, judged from evidence: is it NFS, is it encrypted. Pure.
  *
  * The order of trust: what the volume's own spec says; what its class said when it was made; the annotation of a claim.
  * Encryption is three-valued. A stage secret says something only where the driver gives it that one meaning: Ceph's is

@@ -1,5 +1,5 @@
 /* Vault or OpenBao raft cluster → raft_clusters, raft_peers: each node is asked by itself, with a deadline for every question; views
- * are compared, and a leader that hangs is told apart from a network that does (facts/vault.md §6). */
+ * are compared, and a leader that hangs is told apart from a network that does (raft_verdict.h). */
 #ifndef FERRYMAN_SOURCE_VAULT_SOURCE_H
 #define FERRYMAN_SOURCE_VAULT_SOURCE_H
 

@@ -1,4 +1,4 @@
-/* The world: small typed tables of rows, changed only by deltas, read by everybody (design §2).
+/* The world: small typed tables of rows, changed only by deltas, read by everybody.
  *
  * A row is one packed block: header, key, cells. Rows hang in one list in the order of their last change, so a reader
  * (stream.h) is nothing but a place in that list: it needs no queue, and one that lags meets each row once, in its

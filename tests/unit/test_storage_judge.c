@@ -1,4 +1,4 @@
-/* Every kind of evidence of facts/kube.md §7: what is NFS, what is encrypted, and what cannot be known. */
+/* Every kind of evidence: what is NFS, what is encrypted, and what cannot be known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
