@@ -1,6 +1,6 @@
 /* kubeconfig by kubectl's rules (client-go's tools/clientcmd): --kubeconfig alone, else the KUBECONFIG list merged (the
- * first file to define a name wins it whole), else ~/.kube/config; relative paths resolve against the file that holds them; data
- * wins over files; without any file and inside a pod, the service account. Credentials are left out when the server is
+ * first file to define a name wins it whole), else ~/.kube/config; relative paths resolve against the file that holds
+ * them; data wins over files; without any file and inside a pod, the service account. Credentials are left out when the server is
  * plain http: they go where TLS protects them. */
 #ifndef FERRYMAN_CLIENT_KUBE_CONFIG_H
 #define FERRYMAN_CLIENT_KUBE_CONFIG_H

@@ -1,8 +1,8 @@
 /* Readiness of a descriptor that belongs to a library (libcurl, libpq, libmicrohttpd, curses' tty).
  *
- * The rule (libuv's uv_poll_t is bound to the number, the kernel's poll set to what is open there): fdwatch_free before any library call that may close the descriptor,
- * and a fresh fdwatch afterwards, even if the number is the same. One fdwatch for one descriptor at a time. Poll errors
- * arrive as FD_READABLE|FD_WRITABLE: call the library, it finds the error. */
+ * The rule: fdwatch_free before any library call that may close the descriptor, and a fresh fdwatch afterwards, even if
+ * the number is the same (libuv goes by the number, the kernel's poll set by what was open there). One fdwatch for one
+ * descriptor at a time. Poll errors arrive as FD_READABLE|FD_WRITABLE: call the library, it finds the error. */
 #ifndef FERRYMAN_LOOP_FDWATCH_H
 #define FERRYMAN_LOOP_FDWATCH_H
 
