@@ -99,8 +99,18 @@ static void reflector_return(void *arg)
 
 /* ---- What comes next --------------------------------------------------------------------------------------------- */
 
+/* It told of something, or lived for a while: our resourceVersion was not too old. */
+bool reflector_watch_was_good(const struct kube_reflector *r)
+{
+    bool lived = r->watch.open && clock_mono_ms() - r->watch.since_ms >= r->pace.short_ms;
+    return r->watch.events > 0 || lived;
+}
+
 void reflector_stop(struct kube_reflector *r)
 {
+    if (reflector_watch_was_good(r))
+        r->watch.expired = 0;
+    r->watch.events = 0;
     kube_request_free(r->request);
     r->request = NULL;
     json_splitter_free(r->splitter);

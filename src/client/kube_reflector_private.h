@@ -83,6 +83,7 @@ void reflector_watch_now(struct kube_reflector *r);
 void reflector_back_off(struct kube_reflector *r, bool watch, const struct err *e, int64_t asked_ms);
 /* 403 and 404: a list in 60 s. True if it was one of them. */
 bool reflector_denied(struct kube_reflector *r, int status, const struct err *e);
+bool reflector_watch_was_good(const struct kube_reflector *r);
 /* Ends what runs: request, splitter, timers of the watch. */
 void reflector_stop(struct kube_reflector *r);
 int64_t reflector_asked_ms(const struct http_result *result);

@@ -195,7 +195,7 @@ static void ended_well(struct kube_reflector *r)
 /* The history from our resourceVersion on is gone: list again, at once unless this watch has only just begun. */
 static void expired(struct kube_reflector *r, const struct err *e)
 {
-    if (r->watch.events > 0 || clock_mono_ms() - r->watch.since_ms >= r->pace.short_ms)
+    if (reflector_watch_was_good(r))
         r->watch.expired = 0;
     if (r->watch.expired++ > 0) {
         reflector_back_off(r, false, e, 0);

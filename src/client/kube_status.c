@@ -75,15 +75,18 @@ static void read_details(struct json_reader *j, struct kube_status *s)
     }
 }
 
+/* The server's own timeout filter leaves kind out: {"metadata":{},"status":"Failure",…} (seen on 1.36). */
 static bool read_status(struct json_reader *j, struct kube_status *s)
 {
     struct slice key;
-    bool is_status = false;
+    bool is_status = false, other_kind = false, failure = false;
     if (!json_enter_object(j))
         return false;
     while (json_next_key(j, &key)) {
         if (slice_is(key, "kind"))
-            is_status = slice_is(json_string(j), "Status");
+            other_kind = !(is_status = slice_is(json_string(j), "Status"));
+        else if (slice_is(key, "status") && json_peek(j) == JSON_STRING)
+            failure = slice_is(json_string(j), "Failure");
         else if (slice_is(key, "code"))
             s->code = (int)json_int(j, 0);
         else if (slice_is(key, "reason"))
@@ -97,7 +100,7 @@ static bool read_status(struct json_reader *j, struct kube_status *s)
         else
             json_skip(j);
     }
-    return is_status && !json_failed(j);
+    return (is_status || (failure && !other_kind)) && !json_failed(j);
 }
 
 void kube_status_parse(struct slice json, struct kube_status *ret)

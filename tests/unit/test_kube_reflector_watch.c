@@ -97,6 +97,20 @@ static void test_expired_for_ever_backs_off(void **state)
     assert_int_equal(w->lists.used, 2);
 }
 
+/* A second expiry after a watch that was good is not the second in a row. */
+static void test_expired_again_later_relists_at_once(void **state)
+{
+    struct stage *w = *state;
+    stage_say(&w->watches, &(struct tiny_answer){.body = EXPIRED, .framing = TINY_CHUNKED});
+    stage_say(&w->watches, &(struct tiny_answer){.body = BOOKMARK("30"), .framing = TINY_CHUNKED});
+    stage_say(&w->watches, &(struct tiny_answer){.body = EXPIRED, .framing = TINY_CHUNKED});
+    stage_say_watch(w, EVENT("ADDED", CLAIM("c", "31")));
+    stage_start(w);
+    AWAIT(w, knows_c);
+    assert_int_equal(w->lists.used, 3);
+    assert_int_equal(w->worst, KUBE_STARTING);
+}
+
 static void test_other_error_event_backs_off_and_relists(void **state)
 {
     struct stage *w = *state;
@@ -412,6 +426,7 @@ int main(void)
         T(test_expired_event_relists),
         T(test_http_410_relists),
         T(test_expired_for_ever_backs_off),
+        T(test_expired_again_later_relists_at_once),
         T(test_other_error_event_backs_off_and_relists),
         T(test_throttled_event_watches_again),
         T(test_watch_429),

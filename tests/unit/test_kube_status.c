@@ -54,6 +54,16 @@ static void test_future_version(void **state)
     assert_true(parse("{\"kind\":\"Status\",\"code\":504,\"message\":\"Too large resource version: 9\"}").too_large_rv);
 }
 
+/* What the server's timeout filter writes, as seen when its etcd is gone. */
+static void test_status_without_kind(void **state)
+{
+    (void)state;
+    struct kube_status s = parse("{\"metadata\":{},\"status\":\"Failure\",\"message\":\"Timeout: request did not complete within "
+                                 "the allotted timeout\",\"reason\":\"Timeout\",\"details\":{},\"code\":504}");
+    assert_int_equal(s.code, 504);
+    assert_string_equal(s.reason, "Timeout");
+}
+
 static void test_no_status(void **state)
 {
     (void)state;
@@ -122,6 +132,7 @@ int main(void)
         cmocka_unit_test(test_expired_list),
         cmocka_unit_test(test_future_version),
         cmocka_unit_test(test_no_status),
+        cmocka_unit_test(test_status_without_kind),
         cmocka_unit_test(test_text_is_cleaned_and_bounded),
         cmocka_unit_test(test_errors),
     };
