@@ -15,6 +15,8 @@
 #include "base/utf8.h"
 #include "loop/fdwatch.h"
 #include "loop/loop.h"
+#include "ui/term_fatal.h"
+#include "ui/term_type.h"
 
 
 /* Pasted text is no typing: the terminal brackets it, and what stands between is dropped. */
@@ -129,14 +131,14 @@ struct err *term_open(const struct term_options *o, struct term **ret) {
         mem_free(t);
         return e;
     }
-    t->screen = start_curses(t, type);
-    if (!t->screen) {
+    e = term_type_check(fileno(t->out), type);
+    if (!e) t->screen = start_curses(t, type);
+    if (!e && !t->screen) e = err_new(ERR_USAGE, "curses cannot use the terminal type '%s'", type);
+    if (e) {
         fclose(t->in);
         fclose(t->out);
         mem_free(t);
-        return err_new(ERR_USAGE,
-                       "this machine does not know the terminal type '%s'; try TERM=xterm-256color ferryman",
-                           type ? type : "");
+        return e;
     }
     t->open = true;
     read_size(t);
@@ -147,6 +149,7 @@ struct err *term_open(const struct term_options *o, struct term **ret) {
         mousemask(BUTTON1_CLICKED | BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
         mouseinterval(0);
     }
+    term_fatal_arm(fileno(t->in), &t->saved, PASTE_OFF, t->saved_stderr);
     the_term = t;
     *ret = t;
     return NULL;
@@ -259,6 +262,7 @@ void term_restore(struct term *t) {
     if (!t) t = the_term;
     if (!t || !t->open) return;
     t->open = false;
+    term_fatal_disarm();
     endwin();
     term_raw(t, PASTE_OFF, sizeof PASTE_OFF - 1);
     if (!t->headless) {
