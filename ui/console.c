@@ -51,7 +51,7 @@ static void draw_frame(struct console *c) {
 static void on_repaint(void *arg) {
     struct console *c = arg;
     c->cooling = false;
-    if (!c->dirty) return;
+    if (!c->dirty || c->filling) return;
     draw_frame(c);
     c->cooling = true;
     timer_start(c->repaint, FRAME_MS, 0);
@@ -115,7 +115,14 @@ void ui_send(struct ui *ui, const char *json_line) {
 
 /* ---- What the stream tells --------------------------------------------------------------------------------------- */
 
+static void set_filling(struct console *c, bool filling) {
+    if (c->filling && !filling) c->dirty = false; /* its repaint was passed over: the next change asks for another */
+    c->filling = filling;
+}
+
+/* A part of a snapshot would look like a world in which little is wrong: what was drawn before stays until then. */
 void console_commit(struct console *c) {
+    set_filling(c, false);
     console_changed(c);
 }
 
@@ -138,6 +145,7 @@ void console_lagged(struct console *c, int64_t ms) {
 
 void console_engine(struct console *c, bool connected, const char *why) {
     if (connected && c->ever_connected && !c->connected) ui_message(&c->ui, STYLE_OK, "connected to the engine again");
+    set_filling(c, connected);
     c->connected = connected;
     c->ever_connected |= connected;
     c->ui.stale = !connected && c->ever_connected;

@@ -42,6 +42,7 @@ struct console {
     struct keymap *keys;
     struct timer *repaint;
     bool dirty;   /* something is waiting to be drawn */
+    bool filling; /* connected, and the snapshot is not whole yet: nothing is drawn */
     bool cooling; /* the last frame is less than a repaint interval old */
     struct opened stack[STACK_MAX];
     int depth;
