@@ -18,10 +18,10 @@ static const struct {
     const char *name;
     int exit_status; /* sysexits.h where it has one */
 } kinds[] = {
-    [ERR_FAILED] = {"failed", 1},       [ERR_UNKNOWN] = {"unknown", 2},    [ERR_USAGE] = {"usage", 64},
+    [ERR_FAILED] = {"failed", 2},       [ERR_UNKNOWN] = {"unknown", 2},    [ERR_USAGE] = {"usage", 64},
     [ERR_DATA] = {"data", 65},          [ERR_UNAVAILABLE] = {"unavailable", 69}, [ERR_LOCKED] = {"locked", 75},
     [ERR_DENIED] = {"denied", 77},      [ERR_AUTH] = {"auth", 77},         [ERR_PROTOCOL] = {"protocol", 69},
-    [ERR_CANCELLED] = {"cancelled", 1}, [ERR_SYSTEM] = {"system", 1},
+    [ERR_CANCELLED] = {"cancelled", 2}, [ERR_SYSTEM] = {"system", 2},
 };
 
 /* A new error around `text`, which it takes over and cleans. */

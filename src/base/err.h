@@ -15,7 +15,7 @@
 
 /* What kind of failure it is; decides the exit status (err_exit_status) and how a source's row is marked. */
 enum err_kind {
-    ERR_FAILED,      /* anything that has no kind of its own            exit 1  */
+    ERR_FAILED,      /* anything that has no kind of its own            exit 2: nothing was judged, and 1 says that a gate fails */
     ERR_UNKNOWN,     /* something could not be observed                 exit 2  */
     ERR_USAGE,       /* wrong command line                              exit 64 */
     ERR_DATA,        /* bad plan, kubeconfig or other input file        exit 65 */
@@ -24,8 +24,8 @@ enum err_kind {
     ERR_DENIED,      /* 403: the server knows us and says no            exit 77 */
     ERR_AUTH,        /* 401: credentials missing, expired or refused    exit 77 */
     ERR_PROTOCOL,    /* the peer answered what cannot be understood     exit 69 */
-    ERR_CANCELLED,   /* we gave it up ourselves                         exit 1  */
-    ERR_SYSTEM,      /* a system call failed                            exit 1  */
+    ERR_CANCELLED,   /* we gave it up ourselves                         exit 2  */
+    ERR_SYSTEM,      /* a system call failed                            exit 2  */
 };
 
 struct err;

@@ -116,10 +116,10 @@ static struct err *check_folder(const char *path, unsigned mode)
     if (!S_ISDIR(st.st_mode))
         return err_new(ERR_FAILED, "%s is not a folder; move it away", path);
     if (st.st_uid != geteuid())
-        return err_new(ERR_FAILED, "folder %s belongs to user %lu, not to us; move it away or change its owner", path,
+        return err_new(ERR_DENIED, "folder %s belongs to user %lu, not to us; move it away or change its owner", path,
                        (unsigned long)st.st_uid);
     if (st.st_mode & 0777 & ~mode)
-        return err_new(ERR_FAILED, "folder %s is open to others (mode %03o); run: chmod %o %s", path,
+        return err_new(ERR_DENIED, "folder %s is open to others (mode %03o); run: chmod %o %s", path,
                        (unsigned)st.st_mode & 0777, mode, path);
     return NULL;
 }

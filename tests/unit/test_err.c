@@ -70,10 +70,10 @@ static void test_kinds(void **state)
         const char *name;
         int status;
     } cases[] = {
-        {ERR_FAILED, "failed", 1},       {ERR_UNKNOWN, "unknown", 2}, {ERR_USAGE, "usage", 64},
+        {ERR_FAILED, "failed", 2},       {ERR_UNKNOWN, "unknown", 2}, {ERR_USAGE, "usage", 64},
         {ERR_DATA, "data", 65},          {ERR_UNAVAILABLE, "unavailable", 69}, {ERR_LOCKED, "locked", 75},
         {ERR_DENIED, "denied", 77},      {ERR_AUTH, "auth", 77},      {ERR_PROTOCOL, "protocol", 69},
-        {ERR_CANCELLED, "cancelled", 1}, {ERR_SYSTEM, "system", 1},
+        {ERR_CANCELLED, "cancelled", 2}, {ERR_SYSTEM, "system", 2},
     };
     struct err *e = err_new(ERR_FAILED, "x");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
