@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "cli.h"
 #include "loop/loop.h"
 #include "loop/stream_sock.h"
@@ -25,6 +26,7 @@
 #define RETRY_SLOW_MS 1000
 #define STARTING_MS 5000   /* how long one that we started may take before another is */
 #define SILENT_MS 5000     /* the engine ticks once a second: this long without a byte is no life */
+#define WORDS_MAX ((size_t)256 * 1024)
 
 struct console_link {
     struct loop *loop;
@@ -75,9 +77,33 @@ static void on_silence(void *arg) {
 static void on_connected(void *arg) {
     struct console_link *k = arg;
     k->connected = true;
+    k->spawned_at = 0; /* it has come up: when it goes, another is started at once */
     stream_reader_reset(k->reader);
     timer_start(k->silence, SILENT_MS, 0);
     k->ev.on_link(k->arg, true, "");
+}
+
+/* Where an engine's stderr goes, beside its socket. */
+static char *words_path(const char *path) {
+    return str_printf("%s.err", path);
+}
+
+/* The last line that an engine which is not there any more has left, or what to say without one. The caller frees it. */
+static char *last_words(const char *path) {
+    char *file = words_path(path);
+    struct buf text = {0}, out = {0};
+    struct err *e = file_read(file, WORDS_MAX, &text);
+    struct slice rest = buf_slice(&text), line, last = {NULL, 0};
+    while (!e && slice_cut(&rest, '\n', &line))
+        if (slice_trim(line).n) last = slice_trim(line);
+    if (slice_starts(last, "ferryman: ")) last = (struct slice){last.p + 10, last.n - 10};
+    if (last.n) buf_adds(&out, "the engine cannot run: ");
+    else buf_adds(&out, "the engine is starting");
+    utf8_clean(&out, last);
+    err_ignore(e, "no file: nothing was said");
+    buf_free(&text);
+    mem_free(file);
+    return buf_steal(&out);
 }
 
 static void spawn_again(struct console_link *k) {
@@ -87,13 +113,20 @@ static void spawn_again(struct console_link *k) {
     k->spawned_at = clock_mono_ms();
 }
 
+/* Nobody listens. What the last engine said is told before another is started, which says it again if it is still so. */
+static void not_there(struct console_link *k) {
+    bool starting = k->spawned_at && clock_mono_ms() - k->spawned_at < STARTING_MS;
+    char *words = k->may_spawn ? last_words(k->path) : NULL;
+    if (k->may_spawn && !starting) spawn_again(k);
+    down(k, words ? words : "no engine runs for this plan; ferryman console starts one");
+    mem_free(words);
+}
+
 static void try_connect(void *arg) {
     static const struct sock_events events = {.on_data = on_data, .on_end = on_end, .on_connected = on_connected};
     struct console_link *k = arg;
-    bool starting = k->spawned_at && clock_mono_ms() - k->spawned_at < STARTING_MS;
     if (!console_link_listening(k->path)) {
-        if (k->may_spawn && !starting) spawn_again(k);
-        down(k, k->may_spawn ? "the engine is starting" : "no engine runs for this plan; ferryman console starts one");
+        not_there(k);
         return;
     }
     struct err *e = sock_connect_unix(k->loop, k->path, &events, k, &k->sock);
@@ -170,33 +203,46 @@ static void engine_argv(const struct cli *cli, const char *path, const char *log
 }
 
 /* In the child of the fork: only async-signal-safe calls. */
-static void become_engine(const char *program, const char **argv, int null, long max_fd) {
+static void become_engine(const char *program, const char **argv, int null, int words, long max_fd) {
     setsid();
     pid_t pid = fork(); /* so that nobody has to wait for it */
     if (pid != 0) _exit(pid < 0);
     dup2(null, 0);
     dup2(null, 1);
-    dup2(null, 2);
+    dup2(words, 2);
     for (int fd = 3; fd < max_fd; fd++) close(fd);
     execv(program, (char *const *)(uintptr_t)argv);
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
 }
 
+/* A folder in which this cannot be written is one in which no engine could listen either. */
+static struct err *open_words(const char *path, int *ret) {
+    char *file = words_path(path);
+    *ret = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct err *e = *ret < 0 ? err_sys(errno, "cannot start the engine: cannot write %s", file) : NULL;
+    mem_free(file);
+    return e;
+}
+
 struct err *console_link_spawn(const struct cli *cli, const char *path) {
     const char *argv[16];
+    int words, status;
+    struct err *e = open_words(path, &words);
+    if (e) return e;
     char self[4096], *log = cli->log ? str_printf("%s.engine", cli->log) : NULL;
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n > 0) self[n] = '\0';
     else str_copy(self, sizeof self, cli->program);
     engine_argv(cli, path, log, argv);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     long max_fd = sysconf(_SC_OPEN_MAX);
     if (max_fd < 0 || max_fd > 1024) max_fd = 1024; /* ours are few and low */
     pid_t pid = null < 0 ? -1 : fork();
-    if (pid == 0) become_engine(self, argv, null, max_fd);
+    if (pid == 0) become_engine(self, argv, null, words, max_fd);
     int saved = errno;
     if (null >= 0) close(null);
+    close(words);
     mem_free(log);
     if (pid < 0) return err_sys(saved, "cannot start the engine %s", self);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;

@@ -27,7 +27,8 @@ void console_link_send(struct console_link *k, const char *line);
 /* Whether an engine listens at path now. */
 bool console_link_listening(const char *path);
 /* Starts `ferryman engine` for the same plan, kubeconfig and context in a session of its own, detached from us; it inherits nothing
- * but /dev/null and the engine's log. Its credentials come from the same environment. */
+ * but /dev/null. Its credentials come from the same environment. What it writes to stderr goes to PATH.err, so that
+ * a console can say why no engine comes up. */
 struct err *console_link_spawn(const struct cli *cli, const char *path) MUST_CHECK;
 
 #endif

@@ -83,6 +83,13 @@ static struct err *serve(const struct setup *setup, const char *path) {
     return e;
 }
 
+/* What the console keeps of our stderr (console_link.h) is of use only if we could not run. */
+static void forget_words(const char *path) {
+    char *file = str_printf("%s.err", path);
+    unlink(file);
+    mem_free(file);
+}
+
 static int run(struct cli *cli) {
     struct setup setup = {0};
     char *path = NULL;
@@ -92,10 +99,15 @@ static int run(struct cli *cli) {
     if (!e) e = setup_load(cli, &setup);
     if (!e) e = lock(path, &fd);
     if (!e) e = serve(&setup, path);
+    bool beaten = e && err_kind(e) == ERR_LOCKED;
+    if (!e) forget_words(path);
     if (fd >= 0) close(fd);
     setup_free(&setup);
     mem_free(path);
-    return cli_report(e);
+    if (!beaten) return cli_report(e);
+    log_info("%s", err_text(e)); /* two consoles started at once: ours finds the other's engine */
+    err_free(e);
+    return 75;
 }
 
 const struct subcommand command_engine = {.name = "engine", .usage = "engine", .run = run};
