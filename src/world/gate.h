@@ -3,6 +3,8 @@
 #ifndef FERRYMAN_WORLD_GATE_H
 #define FERRYMAN_WORLD_GATE_H
 
+#include <stdint.h>
+
 #include "base/buf.h"
 
 struct world;
@@ -17,6 +19,10 @@ struct gate {
     /* Appends the reason; `workload` is the row of plan_workloads or NULL. Facts that are not usable (freshness.h)
      * must end in GATE_NO_DATA with the source and age in the reason. */
     enum gate_answer (*ask)(const struct world *w, const struct row *workload, struct buf *reason);
+    /* For a gate that is asked once and looks through large tables: GATE_PASS, or the answer that `ask` gives without
+     * looking at them; and those tables, as bits. As long as none of them changes, the last answer holds for a minute. */
+    enum gate_answer (*ready)(const struct world *w, const struct row *workload, struct buf *reason);
+    uint64_t tables;
 };
 
 extern const struct gate *const gate_table[]; /* NULL-terminated, in the order of screens */

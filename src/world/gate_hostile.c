@@ -22,18 +22,22 @@ static void judge_claim(const struct row *claim, const struct row *plan, struct 
         gate_name(&found->unknown, ns, name);
 }
 
-static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+static enum gate_answer ready(const struct world *w, const struct row *workload, struct buf *reason)
 {
     (void)workload;
-    const struct row *plan = gate_plan(w);
-    struct claims_found found = {0};
-    if (!plan) {
+    if (!gate_plan(w)) {
         buf_adds(reason, "no plan says which storage classes must end");
         return GATE_NOT_ASKED;
     }
     enum gate_answer facts = gate_source(w, "kube/persistentvolumeclaims", reason);
-    if (facts == GATE_PASS)
-        facts = gate_source(w, "kube/persistentvolumes", reason);
+    return facts == GATE_PASS ? gate_source(w, "kube/persistentvolumes", reason) : facts;
+}
+
+static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+{
+    const struct row *plan = gate_plan(w);
+    struct claims_found found = {0};
+    enum gate_answer facts = ready(w, workload, reason);
     if (facts != GATE_PASS)
         return facts;
     struct slice classes = row_text(plan, PLAN_SOURCES);
@@ -59,4 +63,6 @@ const struct gate gate_hostile = {
     .name = "no hostile claim on NFS",
     .doc = "no claim of the plan's source classes is used by a workload that NFS can hurt, but those that may remain",
     .ask = ask,
+    .ready = ready,
+    .tables = UINT64_C(1) << T_CLAIMS | UINT64_C(1) << T_PLAN,
 };

@@ -23,11 +23,16 @@ static int64_t fullness(const struct row *pool)
     return data > metadata ? data : metadata;
 }
 
-static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+static enum gate_answer ready(const struct world *w, const struct row *workload, struct buf *reason)
 {
     (void)workload;
+    return gate_server(w, "lvm", reason);
+}
+
+static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+{
     const struct row *fullest = NULL, *unknown = NULL;
-    enum gate_answer facts = gate_server(w, "lvm", reason);
+    enum gate_answer facts = ready(w, workload, reason);
     if (facts != GATE_PASS)
         return facts;
     for (const struct row *r = world_first(w, T_SNAPSHOTS); r; r = world_next(w, r)) {
@@ -59,4 +64,6 @@ const struct gate gate_pool = {
     .name = "thin pool is not filling",
     .doc = "data and metadata of every thin pool are less than 80 % full",
     .ask = ask,
+    .ready = ready,
+    .tables = UINT64_C(1) << T_SNAPSHOTS,
 };

@@ -14,9 +14,10 @@ static struct map *claims_with_snapshot(const struct world *w)
     static char present;
     struct map *claims = map_new();
     for (const struct row *r = world_first(w, T_SNAPSHOTS); r; r = world_next(w, r)) {
+        if (!slice_is(row_text(r, SNAPSHOTS_KIND), "snapshot"))
+            continue;
         struct slice claim = row_text(r, SNAPSHOTS_CLAIM);
-        if (claim.p && slice_is(row_text(r, SNAPSHOTS_KIND), "snapshot") &&
-            row_int(r, SNAPSHOTS_CREATED, INT64_MIN) >= world_now(w) - SNAPSHOT_AGE_MS)
+        if (claim.p && row_int(r, SNAPSHOTS_CREATED, INT64_MIN) >= world_now(w) - SNAPSHOT_AGE_MS)
             map_put(claims, claim, &present);
     }
     return claims;
@@ -78,22 +79,26 @@ static enum gate_answer answer(const struct row *plan, const struct coverage *fo
     return GATE_PASS;
 }
 
-static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+static enum gate_answer ready(const struct world *w, const struct row *workload, struct buf *reason)
 {
     (void)workload;
     const struct row *plan = gate_plan(w);
-    struct slice target = plan ? row_text(plan, PLAN_TARGET) : (struct slice){NULL, 0};
-    struct coverage found = {0};
-    if (target.n == 0) {
+    if (!plan || row_text(plan, PLAN_TARGET).n == 0) {
         buf_adds(reason, "no plan names a target class");
         return GATE_NOT_ASKED;
     }
     enum gate_answer facts = gate_server(w, "lvm", reason);
-    if (facts == GATE_PASS)
-        facts = gate_source(w, "kube/persistentvolumeclaims", reason);
+    return facts == GATE_PASS ? gate_source(w, "kube/persistentvolumeclaims", reason) : facts;
+}
+
+static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+{
+    const struct row *plan = gate_plan(w);
+    struct coverage found = {0};
+    enum gate_answer facts = ready(w, workload, reason);
     if (facts != GATE_PASS)
         return facts;
-    look(w, target, &found);
+    look(w, row_text(plan, PLAN_TARGET), &found);
     return answer(plan, &found, reason);
 }
 
@@ -101,4 +106,6 @@ const struct gate gate_snapshots = {
     .name = "volumes are in nightly snapshots",
     .doc = "each bound claim of the target class has a snapshot that is less than 26 hours old",
     .ask = ask,
+    .ready = ready,
+    .tables = UINT64_C(1) << T_CLAIMS | UINT64_C(1) << T_SNAPSHOTS | UINT64_C(1) << T_PLAN,
 };

@@ -1,8 +1,19 @@
 #include "world/gate.h"
 
+#include "base/clock.h"
+#include "base/mem.h"
 #include "world/gate_facts.h"
 #include "world/gate_internal.h"
-#include "world/world.h"
+#include "world/world_internal.h"
+
+#define MEMO_MS (INT64_C(60) * CLOCK_MS_PER_S)
+
+struct gate_memo {
+    char *reason; /* NULL: nothing is remembered */
+    enum gate_answer answer;
+    uint64_t seq; /* of the last change of its tables */
+    int64_t at;
+};
 
 const struct gate *const gate_table[] = {
     &gate_hostile, &gate_raft,    &gate_extensions, &gate_http, &gate_alerts,
@@ -18,16 +29,61 @@ const char *gate_answer_word(enum gate_answer a)
     return words[a];
 }
 
+void gates_forget(struct world *w)
+{
+    for (int i = 0; w->gates && gate_table[i]; i++)
+        mem_free(w->gates[i].reason);
+    mem_free(w->gates);
+    w->gates = NULL;
+}
+
+static uint64_t last_change(const struct world *w, uint64_t tables)
+{
+    uint64_t seq = 0;
+    for (size_t t = 0; t < T_COUNT; t++)
+        if ((tables >> t & 1) && w->tables[t].seq > seq)
+            seq = w->tables[t].seq;
+    return seq;
+}
+
+/* The remembered answer, or a new one, which is remembered. */
+static enum gate_answer ask_rarely(struct world *w, const struct gate *gate, struct gate_memo *memo, struct buf *reason)
+{
+    enum gate_answer facts = gate->ready(w, NULL, reason);
+    uint64_t seq = last_change(w, gate->tables);
+    int64_t age = world_now(w) - memo->at;
+    if (facts != GATE_PASS)
+        return facts;
+    if (!memo->reason || memo->seq != seq || age < 0 || age > MEMO_MS) {
+        struct buf text = {0};
+        memo->answer = gate->ask(w, NULL, &text);
+        memo->seq = seq;
+        memo->at = world_now(w);
+        mem_free(memo->reason);
+        memo->reason = buf_steal(&text);
+    }
+    buf_adds(reason, memo->reason);
+    return memo->answer;
+}
+
 /* Whatever a gate would say of another cluster than the plan's, it is no answer about the plan. */
-static enum gate_answer ask(const struct world *w, const struct gate *gate, const struct row *workload,
-                            struct buf *reason)
+static enum gate_answer ask(struct world *w, const struct gate *gate, const struct row *workload, struct buf *reason)
 {
     const struct row *plan = gate_plan(w);
     if (plan && slice_is(row_text(plan, PLAN_STATE), "MISMATCH")) {
         buf_adds(reason, "this is not the cluster that the plan names");
         return GATE_NO_DATA;
     }
-    return gate->ask(w, workload, reason);
+    if (!gate->tables)
+        return gate->ask(w, workload, reason);
+    size_t i = 0, n = 0;
+    while (gate_table[n])
+        n++;
+    while (gate_table[i] != gate)
+        i++;
+    if (!w->gates)
+        w->gates = mem_calloc(n, sizeof *w->gates);
+    return ask_rarely(w, gate, &w->gates[i], reason);
 }
 
 /* Asks one gate (of one workload) and writes its row; `since` stays as long as the answer does. */

@@ -86,6 +86,8 @@ static void put_number(struct buf *out, uint64_t v)
 static uint64_t get_number(const char **p)
 {
     uint64_t v = 0;
+    if ((unsigned char)**p < 0x80) /* nearly always */
+        return (unsigned char)*(*p)++;
     for (unsigned shift = 0;; shift += 7) {
         unsigned char byte = (unsigned char)*(*p)++;
         v |= (uint64_t)(byte & 0x7f) << shift;
@@ -206,6 +208,13 @@ static struct cell get_cell(const struct world_col *col, const char **p)
     return c;
 }
 
+static void skip_cell(const struct world_col *col, const char **p)
+{
+    uint64_t v = get_number(p);
+    if (col_is_text(col) && !(v & 1))
+        *p += v / 2;
+}
+
 void row_cells(const struct row *r, struct cell cells[WORLD_COLS_MAX])
 {
     const struct world_table_info *info = world_table_info(row_table(r));
@@ -224,7 +233,7 @@ struct cell row_cell(const struct row *r, int col)
     const char *p = r->data + r->key_n;
     for (int i = 0; i < col; i++)
         if (!(r->nulls >> i & 1))
-            get_cell(&info->cols[i], &p);
+            skip_cell(&info->cols[i], &p);
     return get_cell(&info->cols[col], &p);
 }
 

@@ -57,6 +57,7 @@ void world_free(struct world *w)
     mem_free(w->tombs);
     mem_free(w->watchers);
     buf_free(&w->scratch);
+    gates_forget(w);
     mem_free(w);
 }
 
@@ -195,6 +196,7 @@ static void world_replace(struct world *w, enum world_table t, struct row *old, 
         world_link(w, tomb);
     else
         w->seq++;
+    w->tables[t].seq = w->seq;
     if (old)
         world_unlink(w, old);
     reindex(w, t, old, now);

@@ -62,6 +62,7 @@ struct world {
     struct {
         struct world_index keys;
         struct world_index names; /* of the tables of which world_find_name is O(1) */
+        uint64_t seq;             /* of its last change */
     } tables[T_COUNT];
     struct row *head, *tail;
     uint64_t seq;
@@ -81,7 +82,11 @@ struct world {
     unsigned calling; /* depth of calls of watchers */
 
     struct buf scratch; /* packed cells of the row that is being made */
+
+    struct gate_memo *gates; /* what gates that look through large tables said last (gates.c); one per gate, or NULL */
 };
+
+void gates_forget(struct world *w);
 
 /* world_upsert with the time of the change: what a stream says keeps the time at which it happened. */
 bool world_upsert_at(struct world *w, enum world_table t, struct slice key, const char *src, const struct cell *cells,
