@@ -154,10 +154,13 @@ static enum lvm_kind kind_of(const struct lvm_volume *v)
     return type == 's' || type == 'S' || v->origin.len > 0 ? LVM_SNAPSHOT : LVM_VOLUME;
 }
 
-struct report {
+/* What the reader stands in: a pull reader can be left at any volume and taken up again there. */
+enum place { IN_TOP, IN_REPORTS, IN_REPORT, IN_VOLUMES, AT_END };
+
+struct lvm_reader {
+    struct json_reader json;
     struct lvm_volume v;
-    void (*each)(void *arg, const struct lvm_volume *v);
-    void *arg;
+    enum place place;
     bool found; /* a list of volumes */
 };
 
@@ -176,55 +179,100 @@ static void drop(struct lvm_volume *v)
         buf_free(bufs[i]);
 }
 
-static void read_volume(struct json_reader *r, struct report *p)
+/* Whether it is one to tell of. */
+static bool read_volume(struct json_reader *r, struct lvm_volume *v)
 {
     struct slice key;
-    clear(&p->v);
+    clear(v);
     if (!json_enter_object(r))
-        return;
+        return false;
     while (json_next_key(r, &key))
-        read_member(r, key, &p->v);
-    if (json_failed(r) || p->v.name.len == 0 || p->v.group.len == 0 || *buf_str(&p->v.name) == '[')
-        return;
-    p->v.kind = kind_of(&p->v);
-    p->each(p->arg, &p->v);
+        read_member(r, key, v);
+    if (json_failed(r) || v->name.len == 0 || v->group.len == 0 || *buf_str(&v->name) == '[')
+        return false;
+    v->kind = kind_of(v);
+    return true;
 }
 
-static void read_report(struct json_reader *r, struct report *p)
+/* The member's list is entered, or the member skipped. */
+static bool enter_list(struct json_reader *r, struct slice key, const char *name)
+{
+    if (slice_is(key, name))
+        return json_enter_array(r);
+    json_skip(r);
+    return false;
+}
+
+/* One step further, where no volume stands. */
+static enum place move_on(struct lvm_reader *r)
 {
     struct slice key;
-    if (!json_enter_object(r))
-        return;
-    while (json_next_key(r, &key)) {
-        if (!slice_is(key, "lv") || json_peek(r) != JSON_ARRAY) {
-            json_skip(r);
-            continue;
-        }
-        p->found = json_enter_array(r);
-        while (json_next_item(r))
-            read_volume(r, p);
+    switch (r->place) {
+    case IN_TOP:
+        if (!json_next_key(&r->json, &key))
+            return AT_END;
+        return enter_list(&r->json, key, "report") ? IN_REPORTS : IN_TOP;
+    case IN_REPORTS:
+        if (!json_next_item(&r->json))
+            return IN_TOP;
+        return json_enter_object(&r->json) ? IN_REPORT : IN_REPORTS;
+    case IN_REPORT:
+        if (!json_next_key(&r->json, &key))
+            return IN_REPORTS;
+        if (!enter_list(&r->json, key, "lv"))
+            return IN_REPORT;
+        r->found = true;
+        return IN_VOLUMES;
+    case IN_VOLUMES:
+        return IN_REPORT;
+    case AT_END:
+        break;
     }
+    return AT_END;
+}
+
+struct lvm_reader *lvm_reader_new(struct slice json)
+{
+    struct lvm_reader *r = MEM_NEW(struct lvm_reader);
+    json_reader_init(&r->json, json.p, json.n);
+    r->place = json_enter_object(&r->json) ? IN_TOP : AT_END;
+    return r;
+}
+
+void lvm_reader_free(struct lvm_reader *r)
+{
+    if (!r)
+        return;
+    json_reader_free(&r->json);
+    drop(&r->v);
+    mem_free(r);
+}
+
+const struct lvm_volume *lvm_reader_next(struct lvm_reader *r)
+{
+    while (r->place != AT_END && !json_failed(&r->json)) {
+        while (r->place == IN_VOLUMES && json_next_item(&r->json))
+            if (read_volume(&r->json, &r->v))
+                return &r->v;
+        r->place = move_on(r);
+    }
+    return NULL;
+}
+
+struct err *lvm_reader_finish(struct lvm_reader *r)
+{
+    struct err *e = json_finish(&r->json, "lvs report");
+    if (e || r->found)
+        return e;
+    return err_new(ERR_PROTOCOL, "lvs report: no list of volumes; is --reportformat json among the arguments?");
 }
 
 struct err *lvm_parse(struct slice json, void (*each)(void *arg, const struct lvm_volume *v), void *arg)
 {
-    struct report p = {.each = each, .arg = arg};
-    struct json_reader r;
-    struct slice key;
-    json_reader_init(&r, json.p, json.n);
-    bool object = json_enter_object(&r);
-    while (object && json_next_key(&r, &key)) {
-        bool list = slice_is(key, "report") && json_enter_array(&r);
-        if (!slice_is(key, "report"))
-            json_skip(&r);
-        while (list && json_next_item(&r))
-            read_report(&r, &p);
-    }
-    struct err *e = json_finish(&r, "lvs report");
-    json_reader_free(&r);
-    drop(&p.v);
-    return e ? e
-           : p.found
-               ? NULL
-               : err_new(ERR_PROTOCOL, "lvs report: no list of volumes; is --reportformat json among the arguments?");
+    struct lvm_reader *r = lvm_reader_new(json);
+    for (const struct lvm_volume *v; (v = lvm_reader_next(r));)
+        each(arg, v);
+    struct err *e = lvm_reader_finish(r);
+    lvm_reader_free(r);
+    return e;
 }

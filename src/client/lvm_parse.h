@@ -22,8 +22,17 @@ struct lvm_volume {
     int64_t created_ms;     /* Unix ms; -1 */
 };
 
-/* Calls each for every volume that has a name and a group, without lvm's hidden ones ("[data_tdata]"); valid during the
- * call. ERR_PROTOCOL if the text is no such report. */
+/* A reader of a report, which is borrowed until the reader is freed. A report of many volumes can be read in pieces. */
+struct lvm_reader;
+struct lvm_reader *lvm_reader_new(struct slice json);
+void lvm_reader_free(struct lvm_reader *r);
+/* The next volume that has a name and a group, without lvm's hidden ones ("[data_tdata]"); valid until the next call.
+ * NULL at the end, or when the text goes no further. */
+const struct lvm_volume *lvm_reader_next(struct lvm_reader *r);
+/* After that: ERR_PROTOCOL if the text is no such report. */
+struct err *lvm_reader_finish(struct lvm_reader *r) MUST_CHECK;
+
+/* The whole report at once: calls each for every volume, which is valid during the call. */
 struct err *lvm_parse(struct slice json, void (*each)(void *arg, const struct lvm_volume *v), void *arg) MUST_CHECK;
 
 bool lvm_size(struct slice text, int64_t *ret_bytes);

@@ -9,7 +9,7 @@
 #include "loop/timer.h"
 #include "source/kube_source_private.h"
 
-enum { TICK_MS = 1000, CLAIMS_WAIT_MS = 2000, PASS_ROWS = 1000 };
+enum { TICK_MS = 1000, CLAIMS_WAIT_MS = 2000, PASS_ROWS = 200 };
 
 struct cell kube_cell(int64_t v) {
     return v == KUBE_NONE ? CELL_NONE : cell_int(v);
