@@ -166,7 +166,9 @@ static void start(struct pg_conn *c, PQconninfoOption *info, const char *address
     char options[200];
     int64_t timeout = c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
     for (PQconninfoOption *i = info; i && i->keyword; i++) param(&p, i->keyword, i->val);
-    snprintf(options, sizeof options, "-c statement_timeout=%lld -c lock_timeout=1000 -c DateStyle=ISO,MDY -c TimeZone=UTC",
+    /* search_path: what a database's owner may have put in front of the catalog's functions is not what we call */
+    snprintf(options, sizeof options,
+             "-c statement_timeout=%lld -c lock_timeout=1000 -c DateStyle=ISO,MDY -c TimeZone=UTC -c search_path=pg_catalog",
              (long long)timeout);
     param(&p, "dbname", c->database);
     param(&p, "hostaddr", address);

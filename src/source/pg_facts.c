@@ -180,6 +180,7 @@ static bool listed(const char *list, struct slice name) {
 static const char *preload_text(const struct pg_facts *f, struct slice name) {
     bool wanted = false, loaded = listed(f->loaded, name);
     for (size_t i = 0; f->preload && f->preload[i]; i++) wanted = wanted || slice_is(name, f->preload[i]);
+    if (!f->loaded) return NULL; /* it may not be known to us at all: then nothing is claimed */
     if (wanted) return loaded ? "wanted, loaded" : "wanted, NOT loaded";
     return loaded ? "loaded" : NULL;
 }
@@ -265,4 +266,10 @@ void pg_facts_database_error(const struct pg_facts *f, const char *database, con
     char *key = str_printf("%s/%s", f->workload, database);
     world_patch(f->world, T_DATABASES, slice_of(key), cols, cells, 1);
     mem_free(key);
+}
+
+void pg_facts_forget(const struct pg_facts *f, const char *src) {
+    uint32_t sweep = world_sweep_begin(f->world);
+    world_sweep_end(f->world, T_EXTENSIONS, src, sweep);
+    world_sweep_end(f->world, T_INDEXES, src, sweep);
 }

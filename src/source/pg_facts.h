@@ -17,7 +17,7 @@ struct pg_facts {
     struct world *world;
     const char *workload, *src;
     const char *const *preload; /* that the plan wants, NULL-terminated */
-    char *loaded;               /* shared_preload_libraries, once known */
+    char *loaded;               /* shared_preload_libraries; NULL: not known (yet, or to a role like ours) */
 };
 
 void pg_facts_settings(const struct pg_facts *f, const struct pg_rows *rows);
@@ -28,6 +28,8 @@ void pg_facts_databases(const struct pg_facts *f, const struct pg_rows *rows);
 /* Of one database; src of these rows is given, since each database is asked in a session of its own. */
 void pg_facts_extensions(const struct pg_facts *f, const char *database, const char *src, const struct pg_rows *rows);
 void pg_facts_indexes(const struct pg_facts *f, const char *database, const char *src, const struct pg_rows *rows);
+/* The database is no more: nor is what was in it. */
+void pg_facts_forget(const struct pg_facts *f, const char *src);
 /* Why the inside of a database could not be read; NULL: it could. */
 void pg_facts_database_error(const struct pg_facts *f, const char *database, const char *error);
 

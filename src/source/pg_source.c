@@ -89,9 +89,8 @@ static void put_server(struct pg_source *s, const struct pg_rows *rows) {
     utf8_clean(&version, pg_rows_text(rows, 0, 0));
     utf8_clean(&user, pg_rows_text(rows, 0, 3));
     buf_adds(&user, superuser ? " (superuser)" : " (not a superuser)");
-    utf8_clean(&preload, pg_rows_text(rows, 0, 5));
+    if (!pg_rows_null(rows, 0, 5)) utf8_clean(&preload, pg_rows_text(rows, 0, 5));
     if (!pg_rows_null(rows, 0, 8)) utf8_clean(&dir, pg_rows_text(rows, 0, 8));
-    str_set(&s->facts.loaded, buf_str(&preload));
     struct cell cells[PG_SERVERS_COLS] = {
         [PG_SERVERS_STATE] = cell_text(server_state(s, pg_rows_bool(rows, 0, 2, false))),
         [PG_SERVERS_VERSION] = cell_text(buf_str(&version)),
@@ -99,7 +98,7 @@ static void put_server(struct pg_source *s, const struct pg_rows *rows) {
         [PG_SERVERS_STARTED] = pg_rows_null(rows, 0, 1) ? CELL_NONE : cell_int(s->started),
         [PG_SERVERS_ENDPOINT] = cell_text(pg_conn_endpoint(s->conn)),
         [PG_SERVERS_USER] = cell_text(buf_str(&user)),
-        [PG_SERVERS_PRELOAD] = cell_text(buf_str(&preload)),
+        [PG_SERVERS_PRELOAD] = pg_rows_null(rows, 0, 5) ? CELL_NONE : cell_text(buf_str(&preload)),
         [PG_SERVERS_CONNECTIONS] = cell_int(pg_rows_int(rows, 0, 9, 0)),
         [PG_SERVERS_MAX_CONNECTIONS] = cell_int(pg_rows_int(rows, 0, 7, 0)),
         [PG_SERVERS_OLDEST_XACT] = pg_rows_null(rows, 0, 10) ? CELL_NONE : cell_int(pg_rows_int(rows, 0, 10, 0)),
@@ -171,7 +170,17 @@ static void on_settings(void *arg, const struct pg_rows *rows, const struct err 
 
 static void on_databases(void *arg, const struct pg_rows *rows, const struct err *e) {
     struct pg_source *s = arg;
-    if (answered(s, e)) pg_facts_databases(&s->facts, rows);
+    if (!answered(s, e)) return;
+    pg_facts_databases(&s->facts, rows);
+    pg_visit_databases(s->visit, rows, pg_conn_database(s->conn));
+}
+
+static void on_preload(void *arg, const struct pg_rows *rows, const struct err *e) {
+    struct pg_source *s = arg;
+    if (!answered(s, e)) return;
+    char *loaded = pg_rows_null(rows, 0, 0) ? NULL : utf8_cleaned(pg_rows_text(rows, 0, 0));
+    str_set(&s->facts.loaded, loaded);
+    mem_free(loaded);
 }
 
 static void on_identifier(void *arg, const struct pg_rows *rows, const struct err *e) {
@@ -205,6 +214,7 @@ static void ask(void *arg) {
         pg_query(s->conn, version >= 150000 ? PG_SQL_DATABASES_15 : PG_SQL_DATABASES_12, on_databases, s);
         pg_query(s->conn, PG_SQL_SETTINGS, on_settings, s);
     }
+    pg_query(s->conn, PG_SQL_PRELOAD, on_preload, s); /* before the extensions, which say whether they are loaded */
     pg_query(s->conn, PG_SQL_ACTIVITY, on_activity, s);
     pg_query(s->conn, version >= 140000 ? PG_SQL_PROGRESS_14 : PG_SQL_PROGRESS_12, on_progress, s);
     pg_visit_ask(s->visit, s->conn, pg_conn_database(s->conn));

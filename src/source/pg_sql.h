@@ -5,9 +5,13 @@
 
 #define PG_MS(expr) "(extract(epoch from " expr ") * 1000)::bigint"
 
+/* Null for a role that is neither superuser nor in pg_read_all_settings; current_setting() would be an error. */
+#define PG_PRELOAD "(SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries')"
+#define PG_SQL_PRELOAD "SELECT " PG_PRELOAD
+
 #define PG_SQL_SERVER                                                                                                        \
     "SELECT current_setting('server_version'), " PG_MS("pg_postmaster_start_time()") ", pg_is_in_recovery(), current_user, " \
-    "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), current_setting('shared_preload_libraries'), "            \
+    "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), " PG_PRELOAD ", "                                         \
     "current_setting('data_checksums'), current_setting('max_connections')::int, "                                           \
     "(SELECT setting FROM pg_settings WHERE name = 'data_directory'), "                                                      \
     "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "                                        \

@@ -8,13 +8,16 @@
 
 struct loop;
 struct pg_facts;
+struct pg_rows;
 struct pg_visit;
 
 /* Borrows facts for its life. */
 struct pg_visit *pg_visit_new(struct loop *l, const struct pg_facts *facts);
 void pg_visit_free(struct pg_visit *v);
-/* Begins a round over the databases that the world has for this workload and that take connections, but for `but` (asked over the
- * session that is there). `how` says how to connect and is borrowed for the round. Ignored while a round runs. */
+/* Which databases there are (an answer to PG_SQL_DATABASES). Sources of those that are no more are removed, but for that of
+ * `ours`, the database of the session that answered. Ignored while a round runs: the next answer comes soon. */
+void pg_visit_databases(struct pg_visit *v, const struct pg_rows *rows, const char *ours);
+/* Begins a round over the databases that take our connections, but for `but` (asked over the session that is there). `how` says how to connect and is borrowed for the round. Ignored while a round runs. */
 void pg_visit_round(struct pg_visit *v, const struct pg_conn_options *how, const char *but);
 /* Gives the round up: the server is away. */
 void pg_visit_stop(struct pg_visit *v);

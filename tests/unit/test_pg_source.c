@@ -162,6 +162,47 @@ static void test_follows_an_extension(void **state) {
     stop(&s);
 }
 
+static bool has_odd_database(const struct seen *s) {
+    const struct row *r = find(s, T_SOURCES, "postgres/db@a b'\xEF\xBF\xBD[31m");
+    return r && slice_is(row_text(r, SOURCES_STATE), "POLLED") && find(s, T_EXTENSIONS, "db/a b'\xEF\xBF\xBD[31m/plpgsql");
+}
+
+static bool has_lost_odd_database(const struct seen *s) {
+    return !find(s, T_SOURCES, "postgres/db@a b'\xEF\xBF\xBD[31m") && !find(s, T_EXTENSIONS, "db/a b'\xEF\xBF\xBD[31m/plpgsql");
+}
+
+static void test_follows_a_database_of_any_name(void **state) {
+    struct seen s;
+    (void)state;
+    pg_fixture_sql(server, "postgres", "CREATE DATABASE \"a b'\x1b[31m\"", false);
+    start(&s, server->conninfo, NULL);
+    until(&s, has_odd_database);
+    pg_fixture_sql(server, "postgres", "DROP DATABASE \"a b'\x1b[31m\" WITH (FORCE)", false);
+    until(&s, has_lost_odd_database);
+    stop(&s);
+}
+
+/* An application's own role: what it may not read is null, the rest is there. Its database calls functions of its own by the names of
+ * the catalog's: ours are not those. */
+static void test_shows_what_a_plain_role_may_see(void **state) {
+    struct seen s;
+    (void)state;
+    char *conninfo = str_printf("%s user=plain", server->conninfo);
+    pg_fixture_sql(server, "shop", "CREATE ROLE plain LOGIN; CREATE FUNCTION public.current_setting(text) RETURNS text LANGUAGE sql "
+                   "AS 'SELECT ''hijacked''::text'; ALTER ROLE plain SET search_path = public, pg_catalog", false);
+    start(&s, conninfo, NULL);
+    until(&s, is_polled);
+    const struct row *r = find(&s, T_PG_SERVERS, "db");
+    assert_non_null(r);
+    assert_true(slice_ends(row_text(r, PG_SERVERS_USER), "(not a superuser)"));
+    assert_null(row_text(r, PG_SERVERS_PRELOAD).p);
+    assert_false(slice_is(row_text(r, PG_SERVERS_VERSION), "hijacked"));
+    assert_null(row_text(find(&s, T_EXTENSIONS, "db/shop/pg_trgm"), EXTENSIONS_PRELOAD).p);
+    stop(&s);
+    pg_fixture_sql(server, "shop", "DROP FUNCTION public.current_setting(text); DROP ROLE plain", false);
+    mem_free(conninfo);
+}
+
 static bool sees_sleeper(const struct seen *s) {
     for (const struct row *r = world_first(s->world, T_ACTIVITY); r; r = world_next(s->world, r))
         if (slice_is(row_text(r, ACTIVITY_DATABASE), "shop") && slice_is(row_text(r, ACTIVITY_STATE), "active")) return true;
@@ -287,6 +328,7 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_follows_a_database_of_any_name), cmocka_unit_test(test_shows_what_a_plain_role_may_see),
         cmocka_unit_test(test_shows_the_server),       cmocka_unit_test(test_shows_drift_of_extensions),
         cmocka_unit_test(test_shows_an_invalid_index), cmocka_unit_test(test_follows_an_extension),
         cmocka_unit_test(test_never_shows_query_text), cmocka_unit_test(test_finds_a_restarted_server_again),
