@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/json_writer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine.h"
@@ -154,15 +153,7 @@ struct err *engine_server_new(struct loop *l, struct engine *e, const char *path
 
 static void say_bye(struct peer *p, const char *reason) {
     struct buf out = {0};
-    struct json_writer w;
-    jw_init(&w, &out);
-    jw_object(&w);
-    jw_key(&w, "t");
-    jw_str(&w, "bye");
-    jw_key(&w, "reason");
-    jw_str(&w, reason);
-    jw_end_object(&w);
-    buf_addc(&out, '\n');
+    stream_writer_bye(p->writer, reason, &out);
     sock_write(p->sock, out.p, out.len);
     buf_free(&out);
 }

@@ -55,8 +55,6 @@ void board_begin(struct board *b);
 void board_section(struct board *b, const struct board_section *s);
 void board_line(struct board *b, const struct board_line *line);
 void board_draw(struct board *b, struct rect r);
-/* Rows that a one-column board of its lines takes, without gaps. */
-int board_height(struct board *b, int cols);
 /* j, k, g, G, PgUp, PgDn and Enter; l opens the log of the pod that belongs to the line. false: not its business. */
 bool board_command(struct board *b, enum command c);
 /* The key of the selected row or the text of the line; false: nothing is selected. */

@@ -221,14 +221,6 @@ static void draw_wide(struct board *b, struct section **list, struct rect r) {
     if (bottom) draw_column(b, list, n, (struct rect){y + middle + 1, r.x, bottom - 1, r.cols});
 }
 
-int board_height(struct board *b, int cols) {
-    struct section **list = mem_calloc(b->n + 1, sizeof(struct section *));
-    size_t n = collect(b, BOARD_TOP, BOARD_BOTTOM, list);
-    int rows = wanted(b, list, n, cols, false);
-    mem_free(list);
-    return rows;
-}
-
 void board_draw(struct board *b, struct rect r) {
     struct section **list = mem_calloc(b->n + 1, sizeof(struct section *));
     b->norder = 0;

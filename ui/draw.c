@@ -54,10 +54,6 @@ const struct theme *draw_theme(const struct draw *d) {
     return d->theme;
 }
 
-struct term *draw_term(const struct draw *d) {
-    return d->term;
-}
-
 /* The columns of [x, x + cols) that are on the terminal; negative or 0: nothing to draw. */
 static int visible(const struct draw *d, int y, int x, int cols) {
     if (y < 0 || y >= term_rows(d->term) || x < 0) return 0;

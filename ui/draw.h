@@ -24,7 +24,6 @@ void draw_free(struct draw *d);
 /* Another theme from the next frame on. */
 void draw_set_theme(struct draw *d, const struct theme *theme);
 const struct theme *draw_theme(const struct draw *d);
-struct term *draw_term(const struct draw *d);
 
 void draw_clear(struct draw *d, struct rect r);
 /* Within [x, x+cols): text, cut with an ellipsis when it is longer; the rest is left as it is. Returns the columns

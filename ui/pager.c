@@ -21,7 +21,6 @@ struct pager {
     size_t n, cap;
     int label_cols;
     size_t top, selected;
-    bool follow;
     int rows, cols; /* as drawn last */
 };
 
@@ -115,7 +114,6 @@ static void draw_item(const struct pager *p, const struct item *i, struct rect r
 
 /* The first item of the window such that the selected one is in it, whole if it can be. */
 static void place(struct pager *p, int rows) {
-    if (p->follow && p->n) p->selected = p->n - 1;
     if (p->selected >= p->n) p->selected = p->n ? p->n - 1 : 0;
     if (p->top > p->selected) p->top = p->selected;
     if (!p->n) return;
@@ -147,7 +145,6 @@ void pager_draw(struct pager *p, struct rect r) {
 static void go(struct pager *p, long items) {
     long i = (long)p->selected + items;
     p->selected = i < 0 ? 0 : i >= (long)p->n ? (p->n ? p->n - 1 : 0) : (size_t)i;
-    p->follow = p->follow && p->selected + 1 == p->n;
 }
 
 bool pager_command(struct pager *p, enum command c) {
@@ -174,8 +171,4 @@ bool pager_copy(const struct pager *p, struct buf *out) {
     if (p->selected >= p->n || !*p->items[p->selected].text) return false;
     buf_adds(out, p->items[p->selected].text);
     return true;
-}
-
-void pager_follow(struct pager *p, bool follow) {
-    p->follow = follow;
 }

@@ -28,7 +28,5 @@ void pager_draw(struct pager *p, struct rect r);
 bool pager_command(struct pager *p, enum command c);
 /* The selected entry's text, for y. */
 bool pager_copy(const struct pager *p, struct buf *out);
-/* Stays at the end while entries are added (logs), until moved away from it. */
-void pager_follow(struct pager *p, bool follow);
 
 #endif

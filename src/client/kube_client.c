@@ -101,11 +101,6 @@ void kube_client_free(struct kube_client *c)
     mem_free(c);
 }
 
-const struct kube_config *kube_client_config(const struct kube_client *c)
-{
-    return c->config;
-}
-
 unsigned kube_client_take_count(struct kube_client *c)
 {
     unsigned n = c->count;

@@ -38,7 +38,6 @@ struct kube_client *kube_client_new(struct loop *l, const struct kube_config *co
                                     const struct kube_client_events *ev, void *arg);
 /* Not inside its own callbacks; every request and reflector is freed before. */
 void kube_client_free(struct kube_client *c);
-const struct kube_config *kube_client_config(const struct kube_client *c);
 unsigned kube_client_take_count(struct kube_client *c); /* requests since the last call */
 
 struct kube_call {

@@ -32,7 +32,7 @@ struct err *sock_listen_unix(struct loop *l, const char *path, void (*fn)(void *
 void sock_listener_free(struct sock_listener *s); /* also unlinks the path */
 struct err *sock_connect_unix(struct loop *l, const char *path, const struct sock_events *ev, void *arg,
                               struct sock **ret) MUST_CHECK;
-/* Numeric address ("127.0.0.1", "::1") and port; used by probes ("accepts TCP and then says nothing"). */
+/* Numeric address ("127.0.0.1", "::1") and port. */
 struct err *sock_connect_tcp(struct loop *l, const char *address, unsigned port, const struct sock_events *ev,
                              void *arg, struct sock **ret) MUST_CHECK;
 /* Takes over a descriptor: pipe, socket, tty or regular file opened for reading and/or writing; 0 to 2 are not closed.

@@ -74,8 +74,6 @@ bool pod_is_finished(const struct json_t *pod);
 int64_t cron_next(const char *schedule, int64_t after_ms);
 /* A job as its cronjob makes it for that time. */
 struct json_t *job_for(const struct json_t *cronjob, int64_t when_ms);
-/* Tells kube_on_job's listeners. */
-void job_finished(struct kube *k, const struct json_t *job);
 /* Status of a job that has succeeded. */
 void job_set_complete(struct json_t *job, int64_t start_ms, int64_t end_ms);
 

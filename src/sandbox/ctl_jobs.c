@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/json_doc.h"
-#include "base/mem.h"
 #include "sandbox/controllers.h"
 #include "sandbox/kube.h"
 #include "sandbox/object.h"
@@ -194,8 +193,6 @@ static void end_job(struct kube *k, struct json_t *job, bool ok)
     kube_write(k, KIND_JOB, job, KCM);
     kube_event(k, KIND_JOB, job, "job-controller", ok ? "Normal" : "Warning", ok ? "Completed" : "BackoffLimitExceeded",
                ok ? "Job completed" : "Job has reached the specified backoff limit");
-    if (ok)
-        job_finished(k, job);
 }
 
 /* A finished job with a time to live goes when that has passed (on the plan's clock). */
@@ -229,32 +226,6 @@ void job_sync(struct kube *k, const char *ns, const char *name)
             start_job(k, job);
     }
     jd_free(job);
-}
-
-struct job_listener {
-    const char *ns, *cronjob;
-    void (*fn)(struct sandbox *s, void *arg, const char *job);
-    void *arg;
-};
-
-void kube_on_job(struct sandbox *s, const char *ns, const char *cronjob,
-                 void (*fn)(struct sandbox *s, void *arg, const char *job), void *arg)
-{
-    struct kube *k = s->kube;
-
-    k->job_listeners = mem_reallocarray(k->job_listeners, k->job_listener_count + 1, sizeof k->job_listeners[0]);
-    k->job_listeners[k->job_listener_count++] = (struct job_listener){ns, cronjob, fn, arg};
-}
-
-void job_finished(struct kube *k, const struct json_t *job)
-{
-    struct json_t *owner = object_controller(job);
-
-    for (size_t i = 0; owner && i < k->job_listener_count; i++) {
-        struct job_listener *l = &k->job_listeners[i];
-        if (str_eq(l->ns, object_namespace(job)) && str_eq(l->cronjob, jd_str(owner, "name")))
-            l->fn(k->sb, l->arg, object_name(job));
-    }
 }
 
 /* ---- CronJob ----------------------------------------------------------------------------------------------------- */

@@ -334,7 +334,6 @@ static void kube_stop(struct sandbox *s)
     controllers_free(k->controllers);
     kubelet_free(k->kubelet);
     store_free(k->store);
-    free(k->job_listeners);
     free(k->token);
     free(k->ca_pem);
     free(k->key_pem);

@@ -37,8 +37,6 @@ struct kube {
     struct controllers *controllers;
     struct kubelet *kubelet;
     struct bulk *bulk;
-    struct job_listener *job_listeners; /* kube_on_job's */
-    size_t job_listener_count;
     uint64_t slow_seq;
     int64_t pretend_ms;    /* while the seed is written: the time that new objects show; 0: now */
 };

@@ -103,16 +103,6 @@ const struct kube_kind *kube_kind_by_plural(const char *group, const char *versi
     return NULL;
 }
 
-const struct kube_kind *kube_kind_by_name(const char *api_version, const char *name)
-{
-    for (size_t i = 0; i < KIND_COUNT; i++) {
-        const struct kube_kind *k = &kube_kinds[i];
-        if (str_eq(k->name, name) && str_eq(kube_kind_api_version(k), api_version))
-            return k;
-    }
-    return NULL;
-}
-
 const char *kube_kind_api_version(const struct kube_kind *k)
 {
     static char texts[KIND_COUNT][64];

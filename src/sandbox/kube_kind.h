@@ -51,9 +51,8 @@ struct kube_kind {
 
 extern const struct kube_kind kube_kinds[KIND_COUNT];
 
-/* The kind of GROUP/VERSION with that plural (or, for manifests, that kind name); NULL if there is none. */
+/* The kind of GROUP/VERSION with that plural; NULL if there is none. */
 const struct kube_kind *kube_kind_by_plural(const char *group, const char *version, const char *plural);
-const struct kube_kind *kube_kind_by_name(const char *api_version, const char *name);
 /* "v1", "apps/v1"; a static buffer per kind. */
 const char *kube_kind_api_version(const struct kube_kind *k);
 /* "persistentvolumeclaims", "deployments.apps": as messages of the API call it. */

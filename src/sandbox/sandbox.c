@@ -136,14 +136,6 @@ static void scenarios_collect(struct sandbox_state *st)
     }
 }
 
-bool scenario_is_on(const struct sandbox *s, const char *name)
-{
-    for (size_t i = 0; i < s->state->scenario_count; i++)
-        if (str_eq(s->state->scenarios[i].which->name, name))
-            return s->state->scenarios[i].on;
-    return false;
-}
-
 struct err *scenario_set(struct sandbox *s, const char *name, bool on)
 {
     struct sandbox_state *st = s->state;

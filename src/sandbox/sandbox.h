@@ -78,7 +78,6 @@ void sandbox_release(struct sandbox *s, const char *what);
 bool sandbox_stopping(const struct sandbox *s);
 /* A part cannot go on: prints the error and ends the program with its exit status. Takes e over. */
 void sandbox_fail(struct sandbox *s, struct err *e);
-bool scenario_is_on(const struct sandbox *s, const char *name);
 /* One control line, as from DIR/control; used by main and tests. Errors are printed into out as "error: …". */
 void sandbox_control(struct sandbox *s, const char *line, struct buf *out);
 
@@ -119,9 +118,5 @@ void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const cha
 void kube_pod_label(struct sandbox *s, const char *ns, const char *name, const char *label, const char *value);
 /* Kills the main process's pod abruptly, as `kill pod NS/NAME` does: container exit 137 and restart. */
 struct err *kube_pod_kill(struct sandbox *s, const char *ns, const char *name) MUST_CHECK;
-/* Calls fn once for each finished job that the cronjob NS/NAME makes from now on (backups write their files then). ns
- * and cronjob are borrowed. */
-void kube_on_job(struct sandbox *s, const char *ns, const char *cronjob, void (*fn)(struct sandbox *s, void *arg,
-                 const char *job), void *arg);
 
 #endif
