@@ -16,7 +16,6 @@
 #include "setup.h"
 #include "world/freshness.h"
 #include "world/gate.h"
-#include "world/status.h"
 #include "world/world.h"
 
 #define CHECK_MS 20

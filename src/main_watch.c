@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "cli.h"
 #include "engine.h"
 #include "loop/loop.h"

@@ -1,6 +1,5 @@
 /* Freezing: what is looked at becomes a copy of the world, made through the same stream that attach reads; one can
  * still scroll, filter and open rows in it while the world goes on. */
-#include "base/mem.h"
 #include "ui/console_private.h"
 #include "world/stream.h"
 

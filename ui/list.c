@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "ui/list_private.h"
 #include "ui/screen.h"

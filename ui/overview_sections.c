@@ -1,7 +1,6 @@
 /* Plan, gates, raft, PostgreSQL, alerts and events in a few lines each. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "ui/format.h"
 #include "ui/overview.h"

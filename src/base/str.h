@@ -2,6 +2,7 @@
 #ifndef FERRYMAN_BASE_STR_H
 #define FERRYMAN_BASE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

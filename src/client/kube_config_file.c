@@ -1,6 +1,5 @@
 #include "client/kube_config_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

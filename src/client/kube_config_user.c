@@ -1,5 +1,4 @@
 /* A user's credentials, and what a credential plugin is told. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,7 +10,6 @@
 #include "client/kube_client_private.h"
 #include "client/kube_config.h"
 #include "client/kube_credentials.h"
-#include "loop/loop.h"
 #include "net/http.h"
 
 static const char review_path[] = "/apis/authentication.k8s.io/v1/selfsubjectreviews";

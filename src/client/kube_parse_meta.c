@@ -1,8 +1,6 @@
 /* metadata, the same for every kind. More than half of an object's bytes are managedFields: of
  * them only the manager's name is wanted, so they are skipped but for the first level of f:spec. */
 #include "base/buf.h"
-#include "base/mem.h"
-#include "base/utf8.h"
 #include "client/kube_parse_private.h"
 
 struct managed {

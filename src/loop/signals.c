@@ -1,6 +1,5 @@
 #include "loop/signals.h"
 
-#include <stdbool.h>
 #include <uv.h>
 
 #include "base/log.h"

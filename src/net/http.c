@@ -10,7 +10,6 @@
 
 #include "base/mem.h"
 #include "base/secret.h"
-#include "loop/loop.h"
 #include "net/http_private.h"
 
 #ifndef FERRYMAN_VERSION

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "loop/fdwatch.h"
-#include "loop/loop.h"
 #include "loop/timer.h"
 #include "net/http_private.h"
 

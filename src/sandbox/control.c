@@ -1,6 +1,5 @@
 /* DIR/control: a unix socket that takes commands as lines. Each answer is lines of text, the last of them "ok" or
  * "error: …". */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/json_doc.h"
-#include "base/mem.h"
 #include "sandbox/controllers.h"
 #include "sandbox/kube.h"
 #include "sandbox/object.h"

@@ -5,7 +5,6 @@
 
 #include "base/json_doc.h"
 #include "base/mem.h"
-#include "loop/loop.h"
 #include "loop/timer.h"
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"

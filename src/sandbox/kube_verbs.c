@@ -5,7 +5,6 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/yaml.h"
-#include "sandbox/defaults.h"
 #include "sandbox/fields.h"
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"

@@ -6,7 +6,6 @@
  * stand-ins beside the links. */
 #include "sandbox/pg_entry.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

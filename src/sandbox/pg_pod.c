@@ -2,7 +2,6 @@
 #include "sandbox/pg_pod.h"
 
 #include <signal.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/buf.h"

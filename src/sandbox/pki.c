@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/mem.h"
 #include "loop/child.h"
 #include "loop/loop.h"
 #include "sandbox/kube.h"

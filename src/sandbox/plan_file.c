@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/json_doc.h"
-#include "base/mem.h"
 #include "sandbox/kube.h"
 #include "sandbox/object.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/json_doc.h"
 #include "sandbox/kube.h"
-#include "sandbox/object.h"
 
 /* The same event as events.k8s.io/v1 shows it: other names for old fields. */
 static void new_event(struct buf *out, struct slice json)

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "base/str.h"
 #include "sandbox/kube_kind.h"
 
 struct version;

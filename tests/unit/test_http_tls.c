@@ -20,7 +20,6 @@
 #include "base/secret.h"
 #include "loop/child.h"
 #include "loop/loop.h"
-#include "loop/timer.h"
 #include "net/http.h"
 #include "tests/unit/tiny_http.h"
 

@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "client/kube_client.h"
 #include "client/kube_reflector.h"
-#include "loop/loop.h"
 #include "tests/unit/tiny_http.h"
 
 #include "tests/unit/kube_stage.h"

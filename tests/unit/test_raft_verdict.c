@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/str.h"
 #include "source/raft_verdict.h"
 

@@ -1,6 +1,5 @@
 #include "tests/unit/tiny_http.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "loop/fdwatch.h"
-#include "loop/loop.h"
 #include "loop/stream_sock.h"
 #include "loop/timer.h"
 
