@@ -27,7 +27,7 @@ struct engine {
     struct world *world;
     struct engine_sources *sources;
     struct timer *tick;
-    int64_t longest_turn_us;
+    int64_t longest_turn_us, longest_turn_cpu_us;
     void (*on_tick)(void *arg);
     void *tick_arg;
     void (*on_turn)(void *arg);
@@ -35,8 +35,9 @@ struct engine {
 };
 
 static void note_stall(struct engine *e) {
-    int64_t stall = loop_stall_us(e->loop);
-    if (stall > e->longest_turn_us) e->longest_turn_us = stall;
+    int64_t wall = loop_stall_us(e->loop), cpu = loop_stall_cpu_us(e->loop);
+    if (wall > e->longest_turn_us) e->longest_turn_us = wall;
+    if (cpu > e->longest_turn_cpu_us) e->longest_turn_cpu_us = cpu;
 }
 
 static void tick(void *arg) {
@@ -117,7 +118,7 @@ struct engine *engine_new(struct loop *l, const struct setup *setup) {
 void engine_free(struct engine *e) {
     if (!e) return;
     note_stall(e);
-    log_info("longest turn of the loop: %lld us", (long long)e->longest_turn_us);
+    log_info("longest turn of the loop: %lld us; of processor time: %lld us", (long long)e->longest_turn_us, (long long)e->longest_turn_cpu_us);
     loop_on_turn(e->loop, NULL, NULL);
     timer_free(e->tick);
     engine_sources_free(e->sources);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "loop/loop_private.h"
@@ -28,14 +29,27 @@ static void loop_check(const char *what, int code) {
         loop_fatal(what, code);
 }
 
+static uint64_t cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void loop_mark(struct loop *l) {
+    l->busy_since_ns = uv_hrtime();
+    l->idle_mark_ns = uv_metrics_idle_time(&l->uv);
+    l->cpu_mark_ns = cpu_ns();
+}
+
 /* Keeps the longest time that was spent between two polls, without the waiting. */
 static void loop_measure(struct loop *l) {
-    uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(&l->uv);
-    uint64_t spent = now - l->busy_since_ns, waited = idle - l->idle_mark_ns;
+    uint64_t spent = uv_hrtime() - l->busy_since_ns, waited = uv_metrics_idle_time(&l->uv) - l->idle_mark_ns;
+    uint64_t cpu = cpu_ns() - l->cpu_mark_ns;
     if (spent > waited && spent - waited > l->stall_ns)
         l->stall_ns = spent - waited;
-    l->busy_since_ns = now;
-    l->idle_mark_ns = idle;
+    if (cpu > l->stall_cpu_ns)
+        l->stall_cpu_ns = cpu;
+    loop_mark(l);
 }
 
 static void loop_run_deferred(struct loop *l) {
@@ -85,8 +99,7 @@ static void loop_run_uv(struct loop *l) {
     if (l->running)
         loop_fatal("run inside a callback", UV_EBUSY);
     l->running = true;
-    l->busy_since_ns = uv_hrtime();
-    l->idle_mark_ns = uv_metrics_idle_time(&l->uv);
+    loop_mark(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     l->running = false;
 }
@@ -151,6 +164,12 @@ void loop_on_turn(struct loop *l, void (*fn)(void *arg), void *arg) {
 int64_t loop_stall_us(struct loop *l) {
     int64_t us = (int64_t)(l->stall_ns / 1000);
     l->stall_ns = 0;
+    return us;
+}
+
+int64_t loop_stall_cpu_us(struct loop *l) {
+    int64_t us = (int64_t)(l->stall_cpu_ns / 1000);
+    l->stall_cpu_ns = 0;
     return us;
 }
 

@@ -32,6 +32,8 @@ void loop_undefer(struct loop *l, const void *arg);
 void loop_on_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 /* Longest time between polls since the last call, in microseconds, and resets it (loop_stall_max_ms). */
 int64_t loop_stall_us(struct loop *l);
+/* The same in processor time: the two are far apart where the machine was busy with something else, or a turn waited. */
+int64_t loop_stall_cpu_us(struct loop *l);
 /* For src/loop and src/net's own handles. */
 struct uv_loop_s *loop_uv(struct loop *l);
 

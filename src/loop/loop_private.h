@@ -27,6 +27,7 @@ struct loop {
     const bool *until;
     bool running;
     uint64_t busy_since_ns, idle_mark_ns, stall_ns;
+    uint64_t cpu_mark_ns, stall_cpu_ns;
     char scratch[65536];     /* read buffer of every stream: libuv reads and delivers without anything in between */
 };
 

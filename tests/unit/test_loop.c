@@ -161,6 +161,9 @@ static void test_stall_counts_work_not_waiting(void **state) {
     loop_run_until(l, &done, 1000);
     assert_true(loop_stall_us(l) >= 29000);
     assert_int_equal(loop_stall_us(l), 0);
+    int64_t cpu = loop_stall_cpu_us(l);
+    assert_true(cpu > 0 && cpu < 1000000);
+    assert_int_equal(loop_stall_cpu_us(l), 0);
 }
 
 int main(void) {
