@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "loop/timer.h"
 
-#define FRAME_MS 50 /* at most twenty frames a second */
+#define FRAME_MS 25 /* at most forty frames a second */
 
 struct console *console_of(struct ui *ui) {
     return (struct console *)ui;
