@@ -5,8 +5,10 @@
  * serves, one after the other, the deadline, the ladder and the wait for pipes that a grandchild holds. */
 #include "loop/child.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/mem.h"
@@ -202,6 +204,20 @@ static void child_init_handles(struct child *c, uv_loop_t *uv) {
     c->open_handles = CHILD_HANDLES;
 }
 
+/* libcurl and libpq open sockets that a child would inherit: a helper that stays would hold our connections open. */
+static void child_inherits_nothing(void) {
+    long max = sysconf(_SC_OPEN_MAX);
+#ifdef CLOSE_RANGE_CLOEXEC
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+#endif
+    for (int fd = STDERR_FILENO + 1; fd < (max > 0 && max < 4096 ? max : 4096); fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
+            fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+    }
+}
+
 static int child_exec(struct child *c, uv_loop_t *uv, const struct child_options *o) {
     bool piped = o->input != NULL || o->keep_stdin;
     uv_stdio_container_t stdio[] = {
@@ -222,6 +238,7 @@ static int child_exec(struct child *c, uv_loop_t *uv, const struct child_options
         .stdio_count = 3,
         .stdio = stdio,
     };
+    child_inherits_nothing();
     int code = uv_spawn(uv, &c->process, &po);
     child_env_free(env);
     return code;

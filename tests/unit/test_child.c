@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -168,6 +169,16 @@ static void test_environment_is_clean(void **state) {
     ended_clear(&all);
 }
 
+static void test_inherits_no_descriptor(void **state) {
+    struct ended e = {0};
+    int fd = dup(STDERR_FILENO); /* as a library opens one: not closed on exec */
+    assert_true(fd > STDERR_FILENO);
+    run_shell(*state, "ls /proc/$$/fd | grep -cvE '^(0|1|2)$'", (struct child_options){0}, &e);
+    assert_string_equal(buf_str(&e.out), "0\n");
+    close(fd);
+    ended_clear(&e);
+}
+
 static void test_folder(void **state) {
     struct ended e = {0};
     run_shell(*state, "pwd", (struct child_options){.cwd = "/"}, &e);
@@ -294,6 +305,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_kept_stdin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_session_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_environment_is_clean, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_inherits_no_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_program_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signal_is_told, setup, teardown),
