@@ -1,9 +1,12 @@
 /* ferryman's entry: reads the global options, finds the subcommand, runs it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -167,26 +170,43 @@ static int run(struct cli *cli, const struct subcommand *command) {
     return status;
 }
 
+/* A descriptor that was closed would be given to the next file, and what is printed would go there. */
+static void open_standard_descriptors(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
+/* What was printed has arrived, or nobody wants it any more; else the status is that nothing is known. */
+static int flush_output(int status) {
+    errno = 0;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE) return status;
+    return cli_report(err_new(ERR_SYSTEM, "not all could be written to standard output; is its disk full?"));
+}
+
 int main(int argc, char **argv) {
     struct cli cli = {.program = argv[0], .color = "auto", .timeout_ms = 10000};
     bool done = false;
     int id;
+    open_standard_descriptors();
     secret_no_core();
     setlocale(LC_CTYPE, ""); /* LC_CTYPE alone: the decimal point stays a point */
     while ((id = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
         struct err *e = set_option(&cli, id, &done);
-        if (e || done) return cli_report(e);
+        if (e || done) return e ? cli_report(e) : flush_output(0);
     }
     const char *name = optind < argc ? argv[optind++] : "console";
     const struct subcommand *command = find(name);
     if (cli.help || str_eq(name, "help")) {
         print_help(stdout);
-        return 0;
+        return flush_output(0);
     }
     if (!command) return cli_report(unknown_command(name));
     cli.args = argv + optind;
     cli.nargs = argc - optind;
-    int status = run(&cli, command);
+    int status = flush_output(run(&cli, command));
     mem_free(cli.dir);
     return status;
 }

@@ -1,6 +1,7 @@
 /* ferryman watch --headless --json: the stream on stdout. A reader that stops reading delays nothing but itself: it gets the latest
  * row per key and a `lagged` record when it reads on. */
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -19,6 +20,7 @@ struct watch {
     struct stream_writer *writer;
     struct sock *out;
     bool again; /* pump_again is deferred */
+    struct err *failure; /* of writing */
 };
 
 static void pump_again(void *arg);
@@ -52,7 +54,11 @@ static void on_tick(void *arg) {
 
 static void on_end(void *arg, const struct err *e) {
     struct watch *w = arg;
-    (void)e; /* whoever read has had enough: that is a good end, as for any filter */
+    struct stat st;
+    /* A reader that has had enough is a good end, as for any filter; a disk that is full is not. */
+    if (e && fstat(STDOUT_FILENO, &st) == 0 && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
+        w->failure = err_wrap(err_copy(e), "standard output");
+    }
     sock_free(w->out);
     w->out = NULL;
     loop_stop(w->loop);
@@ -84,7 +90,7 @@ static struct err *watch(const struct setup *setup) {
     stream_writer_free(w.writer);
     engine_free(engine);
     loop_free(w.loop);
-    return e;
+    return e ? e : w.failure;
 }
 
 static int run(struct cli *cli) {

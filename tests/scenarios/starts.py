@@ -56,6 +56,12 @@ refused(command, 64, "set XDG_RUNTIME_DIR to a shorter folder", "a socket's path
         XDG_RUNTIME_DIR=folder("r" * 100))
 refused(command, 77, "chmod 700", "a runtime folder that is open to others",
         XDG_RUNTIME_DIR=os.path.dirname(folder("open", "ferryman", mode=0o777)))
+for words in ("status", "--headless --json watch"):
+    r = subprocess.run(["bash", "-c", f"{' '.join(command)} {words} > /dev/full"], capture_output=True, text=True, env=env(), timeout=60)
+    check(r.returncode in (2, 69) and "standard output" in r.stderr, f"{words}: a full disk under its output is told")
+r = subprocess.run(["bash", "-c", f"{' '.join(command)} status <&- >&- 2>&-"], env=env(), timeout=60)
+check(r.returncode in (0, 1, 2), f"status ends well without any standard descriptor (was {r.returncode})")
+
 for kind, text in (("frobozz", "does not know the terminal type 'frobozz'"), ("dumb", "cannot place its cursor"),
                    ("", "TERM is not set")):
     refused(["env", f"TERM={kind}", *command], 64, text, f"TERM={kind}")
