@@ -10,7 +10,7 @@ import checks_faults
 import checks_kube
 import checks_postgres
 import checks_raft
-from ferry import Stream, done, ok
+from ferry import Stream, done, ok, until
 from world import World
 
 GROUPS = {"kube": checks_kube, "raft": checks_raft, "postgres": checks_postgres, "console": checks_console, "faults": checks_faults}
@@ -21,6 +21,9 @@ def main():
     w = World()
     ok(f"servers: Kubernetes {w.kube.version()}, OpenBao {w.raft.version()}, PostgreSQL {w.database.version()}, up in {w.seconds:.0f} s")
     s, d = Stream(w.args("through")), Stream(w.args("certificate", w.plan_direct))
+    until(w.raft.calm, "autopilot is content", 40)
+    for stream in (s, d):
+        stream.wait(lambda: checks_kube.live(stream) and checks_raft.well(w, stream) and checks_postgres.well(stream), "everything is shown and well", 60)
     wanted = sys.argv[1:] or GROUPS
     for name in wanted:
         GROUPS[name].run(w, s, d)

@@ -12,6 +12,10 @@ def server(stream):
     return stream.row("pg_servers") or {}
 
 
+def well(stream):
+    return stream.source(SOURCE)[0] == "POLLED" and server(stream).get("state") == "OK"
+
+
 def extensions(stream, database):
     return {r["name"]: (r["installed"], r["state"]) for r in stream.rows("extensions", database=database)}
 
@@ -25,7 +29,7 @@ def run(w, s, d):
 
 
 def shown(w, s):
-    s.wait(lambda: s.source(SOURCE)[0] == "POLLED" and server(s).get("state") == "OK", "the server is polled")
+    s.wait(lambda: well(s), "the server is polled")
     check(server(s)["version"] == w.database.version() and server(s)["identifier"] == w.database.sql("SELECT system_identifier FROM pg_control_system()"),
           f"PostgreSQL {server(s)['version']}, system identifier {server(s)['identifier']}")
     there = set(w.database.sql("SELECT datname FROM pg_database WHERE datallowconn").split())
@@ -93,7 +97,7 @@ def restarts(w, s, d):
     w.database.start()
     began = time.monotonic()
     for stream in (s, d):
-        stream.wait(lambda: stream.source(SOURCE)[0] == "POLLED" and server(stream)["state"] == "OK", "it is found again", 60)
+        stream.wait(lambda: well(stream), "it is found again", 60)
     ok(f"started: found again by itself {time.monotonic() - began:.0f} s after it listened")
     started = server(s)["started"]
     w.database.server.kill()

@@ -62,13 +62,20 @@ class ControlPlane:
             f"--client-ca-file={pki}/ca.crt", f"--token-auth-file={pki}/tokens.csv", "--authorization-mode=Node,RBAC",
             "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={pki}/sa.pub",
             f"--service-account-signing-key-file={pki}/sa.key", "--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
-            "--etcd-compaction-interval=0"])
+            "--etcd-compaction-interval=0", "--audit-policy-file=" + self._audit(), "--audit-log-path=" + path("log", "audit.log")])
         common = ["--bind-address=127.0.0.1", "--leader-elect=false"]
         self.manager = Program("kube-controller-manager", [
             os.path.join(binaries, "kube-controller-manager"), *common, *self._as("controller-manager"), "--use-service-account-credentials",
             f"--service-account-private-key-file={pki}/sa.key", f"--root-ca-file={pki}/ca.crt", "--kube-api-qps=300", "--kube-api-burst=600"])
         self.scheduler = Program("kube-scheduler", [os.path.join(binaries, "kube-scheduler"), *common, *self._as("scheduler")])
         self.api = Api(PORT, pki + "/ca.crt", pki + "/admin.crt", pki + "/admin.key")
+
+    @staticmethod
+    def _audit():
+        """What ferryman asked, for who wants to know (FERRYMAN_REAL_LOGS)."""
+        folder("log")
+        return write(path("pki", "audit.json"), json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [
+            {"level": "Metadata", "users": sorted(TOKENS) + ["certified"]}, {"level": "None"}]}))
 
     @staticmethod
     def _as(name):
