@@ -31,7 +31,7 @@ struct term {
     bool headless, open, pasting;
     FILE *in, *out;
     SCREEN *screen;
-    WINDOW *keys; /* read from, never drawn on: wgetch refreshes the window it reads (facts/c-programs.md §6.1) */
+    WINDOW *keys; /* read from, never drawn on: wgetch refreshes the window it reads */
     struct termios saved;
     struct fdwatch *watch;
     int saved_stderr;

@@ -1,6 +1,6 @@
 /* One watch: lines of {"type":…,"object":…}. Only the type and the object's resourceVersion are looked at here; the
  * object's bytes go on as they are. How a watch ends decides between watching again from the last resourceVersion and
- * listing again (client-go's table, facts/kube.md §1.1). */
+ * listing again, as in client-go's Reflector.watch. */
 #include <string.h>
 
 #include "base/buf.h"

@@ -1,5 +1,5 @@
-/* Status documents, and the error that a refused request becomes. Shapes: facts/kube-observed.md §1 and §4; a 429 of
- * the server's own filters is plain text. */
+/* Status documents, and the error that a refused request becomes. Shapes: tests/wire; a 429 of the server's
+ * own filters is plain text. */
 #include <string.h>
 
 #include "base/buf.h"

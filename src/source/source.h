@@ -1,8 +1,7 @@
 /* What every source has in common: its rows in T_SOURCES and how it is started, asked again and stopped.
  *
  * A source turns one vendor's facts into rows, decides when to ask, and never lets another wait for it. It is told what to look
- * at by its own options struct (the composition root fills it from the plan: src/main_engine_*.c), so no source knows the plan.
- */
+ * at by its own options struct (the composition root fills it from the plan: src/engine_sources.c), so no source knows the plan. */
 #ifndef FERRYMAN_SOURCE_SOURCE_H
 #define FERRYMAN_SOURCE_SOURCE_H
 
