@@ -56,6 +56,9 @@ struct list_spec {
     const char *noun;    /* "claims": for counts and empty states */
     /* Rows that belong here; NULL: all. Must depend on the row (and arg) alone. */
     bool (*accepts)(void *arg, const struct row *r);
+    /* Told of every row that comes to belong here (+1) and that does so no longer (-1), a changed one as both, and with
+     * NULL before everything is counted anew: sums over the list that cost nothing to keep. May be NULL. */
+    void (*count)(void *arg, const struct row *r, int sign);
     /* Appends why there is nothing to show and what to do; NULL: "no NOUN". */
     void (*empty)(void *arg, const struct world *w, struct buf *out);
 };

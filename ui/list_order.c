@@ -172,6 +172,10 @@ static void adopt(struct list *l, struct entry *e, const struct row *r) {
     order_insert(l, e);
 }
 
+static void count(const struct list *l, const struct row *r, int sign) {
+    if (l->spec->count) l->spec->count(l->arg, r, sign);
+}
+
 static void on_change(void *arg, enum world_table t, const struct row *old, const struct row *now) {
     struct list *l = arg;
     if (t != l->spec->table) return;
@@ -183,6 +187,8 @@ static void on_change(void *arg, enum world_table t, const struct row *old, cons
         if (l->selected && l->selected->ordered) l->lost_index = list_index(l, l->selected);
         l->dirty = true;
     }
+    if (e) count(l, old, -1);
+    if (belongs) count(l, now, 1);
     if (e && !belongs) {
         drop(l, key, e);
         return;
@@ -248,10 +254,12 @@ void list_rebuild(struct list *l) {
     l->n = 0;
     l->matches = 0;
     l->dirty = true;
+    count(l, NULL, 0);
     for (const struct row *r = world_first(l->world, l->spec->table); r; r = world_next(l->world, r)) {
         if (l->spec->accepts && !l->spec->accepts(l->arg, r)) continue;
         struct entry *e = MEM_NEW(struct entry);
         map_put(l->entries, row_key(r), e);
+        count(l, r, 1);
         adopt(l, e, r);
     }
     sort_all(l);

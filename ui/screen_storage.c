@@ -16,15 +16,12 @@
 #define CLASSES_MAX 64
 
 struct class_sum {
-    struct slice name; /* of a row: valid while the world does not change */
+    char *name; /* NULL: no class */
     int64_t claims, hostile, bytes;
 };
 
-/* What the claims add up to, counted anew when the world has changed. */
+/* What the claims add up to, kept as they come and go. */
 struct sums {
-    bool counted;
-    unsigned epoch;
-    uint64_t seq;
     struct class_sum classes[CLASSES_MAX];
     size_t n;
     int64_t hostile, retired, unknown;
@@ -110,9 +107,55 @@ static void empty(void *arg, const struct world *w, struct buf *out) {
     else buf_adds(out, "There are no claims in this cluster.");
 }
 
+/* ---- What each class holds --------------------------------------------------------------------------------------- */
+
+static struct class_sum *class_of(struct sums *sums, struct slice name) {
+    for (size_t i = 0; i < sums->n; i++)
+        if (slice_eq(slice_of(sums->classes[i].name), name)) return &sums->classes[i];
+    if (sums->n == CLASSES_MAX) return NULL;
+    sums->classes[sums->n] = (struct class_sum){.name = slice_dup(name)};
+    return &sums->classes[sums->n++];
+}
+
+static void forget_class(struct sums *sums, struct class_sum *c) {
+    mem_free(c->name);
+    *c = sums->classes[--sums->n];
+}
+
+static void clear_sums(struct sums *sums) {
+    while (sums->n) forget_class(sums, &sums->classes[sums->n - 1]);
+    *sums = (struct sums){0};
+}
+
+static void count_claim(void *arg, const struct row *r, int sign) {
+    struct sums *sums = &((struct state *)arg)->sums;
+    if (!r) {
+        clear_sums(sums);
+        return;
+    }
+    struct slice state = row_text(r, CLAIMS_STATE);
+    struct class_sum *c = class_of(sums, row_text(r, CLAIMS_CLASS));
+    int hostile = slice_is(state, "HOSTILE") ? sign : 0;
+    sums->hostile += hostile;
+    sums->retired += slice_is(state, "RETIRED") ? sign : 0;
+    sums->unknown += !state.p || slice_is(state, "UNKNOWN") ? sign : 0;
+    if (!c) return;
+    c->claims += sign;
+    c->hostile += hostile;
+    c->bytes += sign * row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
+    if (c->claims <= 0) forget_class(sums, c);
+}
+
+static int compare_sums(const void *a, const void *b) {
+    const struct class_sum *x = a, *y = b;
+    if (x->hostile != y->hostile) return x->hostile < y->hostile ? 1 : -1;
+    if (x->claims != y->claims) return x->claims < y->claims ? 1 : -1;
+    return slice_cmp(slice_of(x->name), slice_of(y->name));
+}
+
 static const struct list_spec spec = {
     .table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "claims", .accepts = accepts,
-        .empty = empty,
+        .count = count_claim, .empty = empty,
 };
 
 static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
@@ -126,6 +169,7 @@ static void *open_screen(struct ui *ui, const struct screen_arg *arg) {
 static void close_screen(void *state) {
     struct state *s = state;
     list_free(s->list);
+    clear_sums(&s->sums);
     mem_free(s);
 }
 
@@ -133,61 +177,18 @@ static struct list *screen_list(void *state) {
     return ((struct state *)state)->list;
 }
 
-/* ---- What each class holds --------------------------------------------------------------------------------------- */
-
-static struct class_sum *class_of(struct class_sum *sums, size_t *n, struct slice name) {
-    for (size_t i = 0; i < *n; i++)
-        if (slice_eq(sums[i].name, name)) return &sums[i];
-    if (*n == CLASSES_MAX) return NULL;
-    sums[*n] = (struct class_sum){.name = name};
-    return &sums[(*n)++];
-}
-
-static int compare_sums(const void *a, const void *b) {
-    const struct class_sum *x = a, *y = b;
-    if (x->hostile != y->hostile) return x->hostile < y->hostile ? 1 : -1;
-    if (x->claims != y->claims) return x->claims < y->claims ? 1 : -1;
-    return slice_cmp(x->name, y->name);
-}
-
-static void add_claim(struct sums *sums, const struct row *r) {
-    struct slice state = row_text(r, CLAIMS_STATE);
-    struct class_sum *c = class_of(sums->classes, &sums->n, row_text(r, CLAIMS_CLASS));
-    bool hostile = slice_is(state, "HOSTILE");
-    sums->hostile += hostile;
-    sums->retired += slice_is(state, "RETIRED");
-    sums->unknown += !state.p || slice_is(state, "UNKNOWN");
-    if (!c) return;
-    c->claims++;
-    c->hostile += hostile;
-    c->bytes += row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
-}
-
-static const struct sums *sum(struct state *s) {
-    const struct world *w = s->ui->world;
-    struct sums *sums = &s->sums;
-    if (sums->counted && sums->epoch == s->ui->epoch && sums->seq == world_seq(w)) return sums;
-    sums->n = 0;
-    sums->hostile = sums->retired = sums->unknown = 0;
-    for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r))
-        if (belongs(s, r)) add_claim(sums, r);
-    qsort(sums->classes, sums->n, sizeof *sums->classes, compare_sums);
-    sums->counted = true;
-    sums->epoch = s->ui->epoch;
-    sums->seq = world_seq(w);
-    return sums;
-}
+/* ---- The side ---------------------------------------------------------------------------------------------------- */
 
 static void draw_class(const struct state *s, const struct class_sum *c, int y, struct rect r) {
     struct draw *d = s->ui->draw;
-    const struct row *class = c->name.p ? world_find_name(s->ui->world, T_STORAGE_CLASSES, (struct slice){NULL, 0},
-                                                          c->name) : NULL;
+    const struct row *class = c->name ? world_find_name(s->ui->world, T_STORAGE_CLASSES, (struct slice){NULL, 0},
+                                                        slice_of(c->name)) : NULL;
     struct slice role = class ? row_text(class, STORAGE_CLASSES_ROLE) : (struct slice){NULL, 0};
     struct slice encryption = class ? row_text(class, STORAGE_CLASSES_ENCRYPTION) : (struct slice){NULL, 0};
     struct buf text = {0};
     if (c->hostile) draw_glyph(d, y, r.x, STYLE_BAD, GLYPH_BAD);
     else if (slice_is(role, "target")) draw_glyph(d, y, r.x, STYLE_OK, GLYPH_OK);
-    draw_text(d, y, r.x + 2, 24, STYLE_NORMAL, c->name.p ? c->name : SLICE_LIT("no class"));
+    draw_text(d, y, r.x + 2, 24, STYLE_NORMAL, slice_of(c->name ? c->name : "no class"));
     format_int(&text, c->claims);
     draw_right(d, y, r.x + 26, 7, STYLE_NORMAL, buf_slice(&text));
     buf_clear(&text);
@@ -198,12 +199,13 @@ static void draw_class(const struct state *s, const struct class_sum *c, int y, 
 }
 
 static void draw_side(struct state *s, struct rect r) {
-    const struct sums *sums = sum(s);
+    struct sums *sums = &s->sums;
     struct draw *d = s->ui->draw;
     draw_str(d, r.y, r.x + 2, 24, STYLE_COLUMN, "CLASS");
     draw_right(d, r.y, r.x + 26, 7, STYLE_COLUMN, SLICE_LIT("CLAIMS"));
     draw_right(d, r.y, r.x + 33, 8, STYLE_COLUMN, SLICE_LIT("GiB"));
     draw_str(d, r.y, r.x + 43, r.cols - 43, STYLE_COLUMN, "ROLE");
+    qsort(sums->classes, sums->n, sizeof *sums->classes, compare_sums);
     for (size_t i = 0; i < sums->n && (int)i + 1 < r.rows; i++) draw_class(s, &sums->classes[i], r.y + 1 + (int)i, r);
 }
 
@@ -256,7 +258,7 @@ static void draw_header(struct state *s, struct rect r) {
     struct buf text = {0};
     size_t total = list_total(s->list);
     bool unknown = total == 0 && section_why(s->ui->world, CLAIMS_SOURCE, &text);
-    const struct sums *n = sum(s);
+    const struct sums *n = &s->sums;
     struct fresh f = ui_fresh(s->ui, section_fresh(s->ui->world, CLAIMS_SOURCE));
     section_title(s->ui, r.y, r.x + 1, r.cols - 2, "STORAGE", (struct slice){NULL, 0}, CLAIMS_SOURCE);
     if (!fresh_usable(f)) r.cols -= draw_fresh_cols(f) + 3; /* it stands at the right */
