@@ -76,7 +76,7 @@ static void print_help(FILE *out) {
           "  --mouse                let the console take the mouse\n"
           "  --log FILE             write a log; it never holds secrets\n"
           "  --version, --help\n\n"
-          "exit status: 0 well; 1 a gate fails; 2 something could not be observed; 64 usage; 65 bad plan or kubeconfig;\n"
+          "exit status: 0 well; 1 a gate fails or waits; 2 something could not be observed; 64 usage; 65 bad plan or kubeconfig;\n"
           "69 nothing answered; 75 locked by another operator; 77 permission. See ferryman(1).\n", out);
 }
 

@@ -87,12 +87,45 @@ struct text_col {
     size_t width;
 };
 
-static void put_table(const struct world *w, enum world_table t, const char *title, const struct text_col *cols, size_t n,
-                      const char *empty) {
+static void put_fresh(struct buf *out, struct fresh f) {
+    char age[32];
+    buf_adds(out, freshness_name(f.state));
+    if (f.age_ms >= 0) buf_printf(out, ", last answer %s ago", clock_format_age(f.age_ms, age, sizeof age));
+}
+
+/* Says which of the sources whose key starts so do not answer: what they would tell is missing, not absent. False: all
+ * that there are answer. */
+static bool put_missing(const struct world *w, const char *prefix, struct buf *out) {
+    const struct row **rows = sorted(w, T_SOURCES);
+    size_t missing = 0, n = world_count(w, T_SOURCES);
+    for (size_t i = 0; i < n; i++) {
+        struct fresh f = world_freshness(w, rows[i]);
+        if (!slice_starts(row_key(rows[i]), prefix) || fresh_usable(f) || f.state == FRESH_OFF) continue;
+        if (missing++ == 0) {
+            buf_printf(out, "%.*s is ", SLICE_FMT(row_key(rows[i])));
+            put_fresh(out, f);
+        }
+    }
+    if (missing > 1) buf_printf(out, "; and %zu more", missing - 1);
+    mem_free(rows);
+    return missing > 0;
+}
+
+/* What is missing from a table, and why it is empty. */
+static void put_title(const struct world *w, enum world_table t, const char *title, const char *prefix, const char *empty) {
+    struct buf why = {0};
+    bool missing = prefix && put_missing(w, prefix, &why);
+    printf("\n%s\n", title);
+    if (missing) printf("  not known%s: %s\n", world_count(w, t) ? " in full" : "", buf_str(&why));
+    else if (world_count(w, t) == 0) printf("  %s\n", empty);
+    buf_free(&why);
+}
+
+static void put_table(const struct world *w, enum world_table t, const char *title, const char *prefix,
+                      const struct text_col *cols, size_t n, const char *empty) {
     struct buf out = {0};
     const struct row **rows = sorted(w, t);
-    printf("\n%s\n", title);
-    if (world_count(w, t) == 0) printf("  %s\n", empty);
+    put_title(w, t, title, prefix, empty);
     for (size_t k = 0; k < world_count(w, t); k++) {
         const struct row *r = rows[k];
         struct fresh f = world_freshness(w, r);
@@ -106,7 +139,10 @@ static void put_table(const struct world *w, enum world_table t, const char *tit
             }
             put_cell(&out, c.type == CELL_NULL ? (struct slice){NULL, 0} : c.s, cols[i].width);
         }
-        if (!fresh_usable(f)) buf_printf(&out, "~ %s", freshness_name(f.state));
+        if (!fresh_usable(f)) {
+            buf_adds(&out, "~ ");
+            put_fresh(&out, f);
+        }
         while (out.len && out.p[out.len - 1] == ' ') out.len--;
         buf_addc(&out, '\n');
     }
@@ -124,25 +160,29 @@ static void print_claims(const struct world *w) {
                 count[i]++;
                 bytes[i] += row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
             }
-    printf("\nclaims: %zu\n", world_count(w, T_CLAIMS));
+    struct buf why = {0};
+    bool missing = put_missing(w, "kube/persistentvolume", &why);
+    if (missing && !world_count(w, T_CLAIMS)) printf("\nclaims: not known: %s\n", buf_str(&why));
+    else printf("\nclaims: %zu%s%s\n", world_count(w, T_CLAIMS), missing ? ", and others may be missing: " : "", buf_str(&why));
+    buf_free(&why);
     for (size_t i = 0; i < ARRAY_LEN(states); i++)
         if (count[i]) printf("  %-12s %6" PRId64 "  %8" PRId64 " GiB\n", states[i], count[i], bytes[i] >> 30);
 }
 
 static void print_text(const struct world *w) {
-    static const struct text_col sources[] = {{SOURCES_SERVER, 10}, {SOURCES_KIND, 26}, {SOURCES_STATE, 8}, {SOURCES_ERROR, 90}};
+    static const struct text_col sources[] = {{SOURCES_SERVER, 10}, {SOURCES_KIND, 40}, {SOURCES_STATE, 8}, {SOURCES_ERROR, 90}};
     static const struct text_col peers[] = {{RAFT_PEERS_NAME, 14}, {RAFT_PEERS_HEALTH, 12}, {RAFT_PEERS_SEAL, 9}, {RAFT_PEERS_ROLE, 10},
                                             {RAFT_PEERS_LAG, 6}, {RAFT_PEERS_VERSION, 12}};
     static const struct text_col extensions[] = {{EXTENSIONS_DATABASE, 14}, {EXTENSIONS_NAME, 16}, {EXTENSIONS_STATE, 12},
                                                  {EXTENSIONS_INSTALLED, 10}, {EXTENSIONS_AVAILABLE, 10}};
     static const struct text_col alerts[] = {{ALERTS_NAME, 30}, {ALERTS_STATE, 11}, {ALERTS_SEVERITY, 9}, {ALERTS_SUMMARY, 70}};
     static const struct text_col gates[] = {{GATES_ANSWER, 9}, {GATES_NAME, 44}, {GATES_WORKLOAD, 18}, {GATES_REASON, 90}};
-    put_table(w, T_SOURCES, "sources", sources, ARRAY_LEN(sources), "none");
+    put_table(w, T_SOURCES, "sources", NULL, sources, ARRAY_LEN(sources), "none");
     print_claims(w);
-    put_table(w, T_RAFT_PEERS, "raft peers", peers, ARRAY_LEN(peers), "no raft-rolling workload in the plan, or not seen yet");
-    put_table(w, T_EXTENSIONS, "extensions", extensions, ARRAY_LEN(extensions), "no postgres-dump-restore workload in the plan, or not seen yet");
-    put_table(w, T_ALERTS, "alerts", alerts, ARRAY_LEN(alerts), "none, or alerts are not in the plan");
-    put_table(w, T_GATES, "gates", gates, ARRAY_LEN(gates), "none");
+    put_table(w, T_RAFT_PEERS, "raft peers", "vault/", peers, ARRAY_LEN(peers), "no raft-rolling workload in the plan, or not seen yet");
+    put_table(w, T_EXTENSIONS, "extensions", "postgres/", extensions, ARRAY_LEN(extensions), "no postgres-dump-restore workload in the plan, or not seen yet");
+    put_table(w, T_ALERTS, "alerts", "alerts/", alerts, ARRAY_LEN(alerts), "no alert fires, or alerts are not in the plan");
+    put_table(w, T_GATES, "gates", NULL, gates, ARRAY_LEN(gates), "none");
 }
 
 /* 0 well, 1 a gate fails or waits, 2 something could not be observed, 69 nothing answered. */
