@@ -64,7 +64,8 @@ static struct err *start(struct sandbox_child *s, const char *program) {
         setsid();
         dup2(in[0], 0);
         dup2(out[1], 1);
-        execl(program, "ferryman-sandbox", "--dir", s->dir, (char *)NULL);
+        /* one of our own making goes with the sandbox, also when we are killed */
+        execl(program, "ferryman-sandbox", "--dir", s->dir, s->temporary ? "--temporary" : (char *)NULL, (char *)NULL);
         fprintf(stderr, "ferryman: cannot run %s: %s; build or install it beside ferryman\n", program, strerror(errno));
         _exit(69);
     }
@@ -101,10 +102,8 @@ struct err *sandbox_child_start(struct cli *cli, struct sandbox_child **ret) {
     s->life = s->out = -1;
     char *program = sandbox_child_program(cli);
     struct err *e = choose_dir(cli, s);
-    if (!e) {
-        fprintf(stderr, "ferryman: starting the sandbox in %s: an API server, three Vault nodes, a real PostgreSQL …\n", s->dir);
-        e = start(s, program);
-    }
+    if (!e) e = start(s, program);
+    if (!e) fprintf(stderr, "ferryman: starting the sandbox in %s: an API server, three Vault nodes, a real PostgreSQL …\n", s->dir);
     if (!e) e = await_ready(s);
     mem_free(program);
     if (e) {

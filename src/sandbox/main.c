@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,10 +19,11 @@
 #include "loop/stream_sock.h"
 #include "sandbox/guard.h"
 #include "sandbox/kubectl.h"
+#include "sandbox/pg_root.h"
 #include "sandbox/sandbox_private.h"
 
 static const char usage_text[] =
-    "usage: ferryman-sandbox --dir DIR [--time-scale N] [--claims N] [--small-db] [--parent-fd FD]\n"
+    "usage: ferryman-sandbox --dir DIR [--time-scale N] [--claims N] [--small-db] [--parent-fd FD] [--temporary]\n"
     "       ferryman-sandbox --control DIR COMMAND...\n"
     "\n"
     "Starts a small cluster on loopback and writes DIR/kubeconfig and DIR/plan.yaml, then prints one line: ready.\n"
@@ -32,6 +34,7 @@ static const char usage_text[] =
     "  --claims N       adds bound claims until there are N\n"
     "  --small-db       the database with a thousandth of the rows\n"
     "  --parent-fd FD   ends when this descriptor reaches its end\n"
+    "  --temporary      DIR is removed at the end\n"
     "  --control DIR    sends COMMAND to a running sandbox: help lists them\n"
     "  --version, --help\n";
 
@@ -39,7 +42,7 @@ struct options {
     const char *dir;
     double time_scale;
     int64_t claims;
-    bool small_db;
+    bool small_db, temporary;
     int parent_fd;
 };
 
@@ -66,6 +69,7 @@ static int read_options(int argc, char **argv, struct options *o)
                                          {"claims", required_argument, NULL, 'c'},
                                          {"small-db", no_argument, NULL, 's'},
                                          {"parent-fd", required_argument, NULL, 'p'},
+                                         {"temporary", no_argument, NULL, 'x'},
                                          {"help", no_argument, NULL, 'h'},
                                          {"version", no_argument, NULL, 'v'},
                                          {0}};
@@ -83,6 +87,8 @@ static int read_options(int argc, char **argv, struct options *o)
             o->dir = optarg;
         else if (c == 's')
             o->small_db = true;
+        else if (c == 'x')
+            o->temporary = true;
         else if (!read_number(optarg, &n))
             return usage_error("not a number", optarg);
         else if (c == 't')
@@ -150,13 +156,33 @@ static char *absolute(const char *dir)
     return path;
 }
 
+/* Two sandboxes in one folder would take each other's files away. The lock ends with us, however we end. */
+static struct err *lock_dir(const char *dir, int *ret_fd)
+{
+    struct err *e = file_mkdirs(dir, 0700);
+
+    if (e)
+        return e;
+    *ret_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*ret_fd < 0)
+        return err_sys(errno, "cannot open %s", dir);
+    if (flock(*ret_fd, LOCK_EX | LOCK_NB) == 0)
+        return NULL;
+    close(*ret_fd);
+    *ret_fd = -1;
+    return err_new(ERR_LOCKED,
+                   "another sandbox runs in %s; end it (ferryman-sandbox --control %s stop) or use another folder", dir,
+                   dir);
+}
+
 static int run(const struct options *o)
 {
     static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
     struct sandbox s = {.time_scale = o->time_scale, .extra_claims = o->claims, .small_db = o->small_db,
                         .dir = absolute(o->dir)};
     struct sock *parent = NULL;
-    struct err *e = file_mkdirs(s.dir, 0700);
+    int lock = -1;
+    struct err *e = lock_dir(s.dir, &lock);
 
     if (e) {
         fprintf(stderr, "ferryman-sandbox: %s\n", err_text(e));
@@ -181,6 +207,9 @@ static int run(const struct options *o)
     sock_free(parent);
     signals_free(signals);
     loop_free(s.loop);
+    if (o->temporary)
+        pg_root_remove(s.dir);
+    close(lock);
     free(s.dir);
     return status;
 }

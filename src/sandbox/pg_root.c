@@ -23,7 +23,7 @@
 #define ROOT_MARK ".ferryman-sandbox" /* in folders of DIR that are ours to remove */
 
 /* rm takes care not to be led astray by links that another user plants meanwhile. */
-static void root_remove(const char *path)
+void pg_root_remove(const char *path)
 {
     struct err *e = pg_run((const char *const[]){"rm", "-rf", "--", path, NULL}, NULL, NULL);
     if (e)
@@ -45,7 +45,7 @@ static void root_sweep(void)
         struct stat st;
         if (pid > 1 && kill((pid_t)pid, 0) != 0 && errno == ESRCH && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
             st.st_uid == geteuid())
-            root_remove(path);
+            pg_root_remove(path);
         mem_free(path);
     }
     closedir(d);
@@ -71,7 +71,7 @@ static struct err *root_clear_way(const char *path)
     mem_free(mark);
     if (!ours)
         return err_new(ERR_USAGE, "%s is there and was not made by a sandbox: choose another folder", path);
-    root_remove(path);
+    pg_root_remove(path);
     return NULL;
 }
 
@@ -186,9 +186,9 @@ struct err *pg_root_volume(const struct pg_root *r, const char *handle, char **r
 void pg_root_clear(struct pg_root *r)
 {
     if (r->temporary)
-        root_remove(r->path);
+        pg_root_remove(r->path);
     if (r->socket_temporary)
-        root_remove(r->socket_dir);
+        pg_root_remove(r->socket_dir);
     mem_free(r->path);
     mem_free(r->socket_dir);
     mem_free(r->password_file);

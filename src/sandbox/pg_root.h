@@ -28,4 +28,7 @@ struct err *pg_root_volume(const struct pg_root *r, const char *handle, char **r
 /* Removes what is temporary. Blocks. */
 void pg_root_clear(struct pg_root *r);
 
+/* Removes a folder of the sandbox's with all that is in it; says on stderr why it cannot. Links are not followed. */
+void pg_root_remove(const char *path);
+
 #endif

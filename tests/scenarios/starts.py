@@ -104,6 +104,23 @@ until(lambda: not engines() and not os.path.exists(path), "the engine ends", 15)
 check(not os.path.exists(path + ".err"), "an engine that ends well leaves no words behind")
 
 
+r = subprocess.run([SANDBOX, "--dir", sandbox.dir], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+check(r.returncode == 75 and "another sandbox runs" in r.stderr, "two sandboxes do not share a folder")
+sandbox.control("status")
+ok("and the first one goes on")
+for signum, when in ((signal.SIGINT, "PostgreSQL"), (signal.SIGKILL, '"t"')):
+    made = folder("tmp")
+    p = subprocess.Popen([FERRYMAN, "--sandbox", "--headless", "--json", "watch"], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, env=env(TMPDIR=made))
+    while when not in p.stdout.readline():
+        if p.poll() is not None:
+            fail("ferryman --sandbox ended by itself")
+    p.send_signal(signum)
+    p.wait(30)
+    until(lambda: not os.listdir(made), "the sandbox's folder is removed", 30)
+    ok(f"{signum.name}: a sandbox that was started along ends and leaves nothing")
+
+
 def stranger():
     """Listens where the engine would, and speaks another version."""
     s = socket.socket(socket.AF_UNIX)
