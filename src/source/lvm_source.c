@@ -15,7 +15,7 @@
 #include "loop/timer.h"
 #include "source/source.h"
 
-enum { POLL_MS = 60000, DEADLINE_MS = 30000, JOIN_MS = 500, STDERR_SHOWN = 300, UUID_NAME = 40 /* pvc-UUID */,
+enum { POLL_MS = 60000, DEADLINE_MS = 30000, JOIN_MS = 100, STDERR_SHOWN = 300, UUID_NAME = 40 /* pvc-UUID */,
        TURN_VOLUMES = 250 };
 enum { POOL_FILLING = 8000, POOL_FULL = 9500 }; /* hundredths of a percent */
 

@@ -1,5 +1,5 @@
 /* No claim of a source class that the plan does not let stay may be one that NFS can hurt. A claim that is on its way
- * out counts until it is gone; one that could not be judged is no good news. */
+ * out, or has lost its volume, counts until it is gone; one that could not be judged is no good news. */
 #include "world/gate_facts.h"
 #include "world/gate_internal.h"
 #include "world/world.h"
@@ -16,7 +16,7 @@ static void judge_claim(const struct row *claim, const struct row *plan, struct 
     if (gate_list_has_claim(row_text(plan, PLAN_REMAINING), ns, name))
         return;
     found->judged++;
-    if (slice_is(state, "HOSTILE") || slice_is(state, "TERMINATING"))
+    if (slice_is(state, "HOSTILE") || slice_is(state, "TERMINATING") || slice_is(state, "LOST"))
         gate_name(&found->left, ns, name);
     else if (!state.p || slice_is(state, "UNKNOWN"))
         gate_name(&found->unknown, ns, name);

@@ -34,12 +34,24 @@ static bool has_snapshot(const struct map *snapshots, struct slice ns, struct sl
 
 struct coverage {
     struct gate_names missing, young;
-    size_t covered;
+    size_t covered, unmatched; /* unmatched: volumes that are there although not one of them could be told a claim's */
 };
+
+static size_t count_unmatched(const struct world *w)
+{
+    size_t n = 0;
+    for (const struct row *r = world_first(w, T_SNAPSHOTS); r; r = world_next(w, r)) {
+        if (row_text(r, SNAPSHOTS_CLAIM).p)
+            return 0;
+        n += !slice_is(row_text(r, SNAPSHOTS_KIND), "pool");
+    }
+    return n;
+}
 
 static void look(const struct world *w, struct slice target, struct coverage *found)
 {
     struct map *snapshots = claims_with_snapshot(w);
+    found->unmatched = count_unmatched(w);
     struct buf scratch = {0};
     for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r)) {
         if (!slice_eq(row_text(r, CLAIMS_CLASS), target) || !slice_is(row_text(r, CLAIMS_PHASE), "Bound"))
@@ -59,6 +71,10 @@ static void look(const struct world *w, struct slice target, struct coverage *fo
 static enum gate_answer answer(const struct row *plan, const struct coverage *found, struct buf *reason)
 {
     struct slice daily = row_text(plan, PLAN_SNAPSHOT_DAILY);
+    if (found->missing.count > 0 && found->unmatched > 0) {
+        buf_printf(reason, "none of %zu logical volumes could be told to be a claim's", found->unmatched);
+        return GATE_NO_DATA;
+    }
     if (found->missing.count > 0) {
         buf_printf(reason, "%zu without a snapshot of the last 26 hours: ", found->missing.count);
         gate_add_names(reason, &found->missing);

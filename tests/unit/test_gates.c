@@ -277,6 +277,10 @@ static void test_hostile_claims(void **state)
     assert_only(w, HOSTILE, "WAIT", "4 left: audit-vault-1, audit-vault-2, +2");
 
     w = good_world();
+    put_claim(w, "vault", "data-vault-2", "nfs-proxmox", "LOST");
+    assert_only(w, HOSTILE, "WAIT", "1 left: data-vault-2");
+
+    w = good_world();
     put_claim(w, "vault", "data-vault-2", "nfs-proxmox", "UNKNOWN");
     assert_only(w, HOSTILE, "NO DATA", "1 cannot be judged: data-vault-2");
 }
@@ -444,6 +448,9 @@ static void test_snapshots(void **state)
     w = good_world();
     PATCH(w, T_SNAPSHOTS, "pve/snap", {SNAPSHOTS_KIND, "volume", 0});
     assert_only(w, SNAPSHOTS, "FAIL", "data-vault-0");
+    w = good_world();
+    unset(w, T_SNAPSHOTS, "pve/snap", SNAPSHOTS_CLAIM); /* volumes that are not matched yet are not missing */
+    assert_only(w, SNAPSHOTS, "NO DATA", "none of 1 logical volumes could be told to be a claim's");
     w = good_world();
     PATCH(w, T_PLAN, "plan", {PLAN_TARGET, "not-yet", 0});
     assert_only(w, SNAPSHOTS, "WAIT", "no claim is on the target class yet");
