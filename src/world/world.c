@@ -236,9 +236,37 @@ bool world_upsert_at(struct world *w, enum world_table t, struct slice key, cons
     return world_store(w, t, key, src_intern(w, src), cells, changed, w->epoch);
 }
 
+#define QUIET(col) (UINT32_C(1) << (col))
+
+/* Measurements that differ at every poll: a row of which nothing else has changed is not marked as changed. */
+static const uint32_t quiet_cols[T_COUNT] = {
+    [T_RAFT_PEERS] = QUIET(RAFT_PEERS_PROBE) | QUIET(RAFT_PEERS_CONTACT) | QUIET(RAFT_PEERS_APPLIED),
+    [T_PROBES] = QUIET(PROBES_LATENCY),
+    [T_ALERTS] = QUIET(ALERTS_UPDATED) | QUIET(ALERTS_ENDS),
+};
+
+static bool cell_equal(struct cell a, struct cell b)
+{
+    return a.type == b.type && (a.type == CELL_NULL || (a.type == CELL_INT ? a.i == b.i : slice_eq(a.s, b.s)));
+}
+
+/* When the row that these cells become was last changed in what it says. */
+static int64_t changed_at(const struct world *w, enum world_table t, struct slice key, const struct cell *cells)
+{
+    const struct row *before = quiet_cols[t] ? world_find(w, t, key) : NULL;
+    struct cell old[WORLD_COLS_MAX];
+    if (!before)
+        return w->now;
+    row_cells(before, old);
+    for (size_t i = 0; i < world_table_info(t)->ncols; i++)
+        if (!(quiet_cols[t] >> i & 1) && !cell_equal(old[i], cells[i]))
+            return w->now;
+    return before->changed;
+}
+
 bool world_upsert(struct world *w, enum world_table t, struct slice key, const char *src, const struct cell *cells)
 {
-    return world_upsert_at(w, t, key, src, cells, w->now);
+    return world_upsert_at(w, t, key, src, cells, changed_at(w, t, key, cells));
 }
 
 bool world_patch(struct world *w, enum world_table t, struct slice key, const int *cols, const struct cell *cells,

@@ -74,7 +74,7 @@ enum world_table row_table(const struct row *r);
 struct slice row_key(const struct row *r);
 const char *row_src(const struct world *w, const struct row *r); /* never NULL; "" if none */
 uint64_t row_seq(const struct row *r);       /* number of its last change */
-int64_t row_changed(const struct row *r);    /* world_now at its last change of content */
+int64_t row_changed(const struct row *r);    /* world_now at its last change of content but for mere measurements */
 /* All cells (WORLD_COLS_MAX of them at most), or one. */
 void row_cells(const struct row *r, struct cell cells[WORLD_COLS_MAX]);
 struct cell row_cell(const struct row *r, int col);

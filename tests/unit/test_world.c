@@ -117,6 +117,23 @@ static void test_long_text_and_keys_are_cut(void **state)
     world_free(w);
 }
 
+static void test_measurements_are_no_change_of_what_a_row_says(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    struct cell cells[RAFT_PEERS_COLS] = {[RAFT_PEERS_HEALTH] = cell_text("OK"), [RAFT_PEERS_PROBE] = cell_int(3)};
+    world_set_now(w, 1000);
+    assert_true(world_upsert(w, T_RAFT_PEERS, key_of("v/v-0"), "vault/v-0", cells));
+    world_set_now(w, 2000);
+    cells[RAFT_PEERS_PROBE] = CELL_NONE;
+    assert_true(world_upsert(w, T_RAFT_PEERS, key_of("v/v-0"), "vault/v-0", cells)); /* readers get it */
+    assert_int_equal(row_changed(world_find(w, T_RAFT_PEERS, key_of("v/v-0"))), 1000);
+    cells[RAFT_PEERS_HEALTH] = cell_text("SEALED");
+    assert_true(world_upsert(w, T_RAFT_PEERS, key_of("v/v-0"), "vault/v-0", cells));
+    assert_int_equal(row_changed(world_find(w, T_RAFT_PEERS, key_of("v/v-0"))), 2000);
+    world_free(w);
+}
+
 static void test_upsert_tells_changes(void **state)
 {
     (void)state;
@@ -345,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_cells_come_back),
         cmocka_unit_test(test_cells_of_another_type_are_null),
         cmocka_unit_test(test_long_text_and_keys_are_cut),
+        cmocka_unit_test(test_measurements_are_no_change_of_what_a_row_says),
         cmocka_unit_test(test_upsert_tells_changes),
         cmocka_unit_test(test_patch),
         cmocka_unit_test(test_find_name),
