@@ -25,6 +25,12 @@ static bool shows_fresh(const struct line *l) {
     return l->table == T_SOURCES || !fresh_usable(l->fresh);
 }
 
+/* Under a title that says how old all is, or that tells of it elsewhere, a line says what was: not how old again. */
+static bool shows_was(const struct board *b, const struct section *s, const struct line *l) {
+    if (l->table == T_SOURCES || fresh_usable(l->fresh) || !l->state || str_eq(l->state, "UNKNOWN")) return false;
+    return b->ui->stale || !s->title || (s->prefix && !fresh_usable(section_fresh(b->ui->world, s->prefix)));
+}
+
 static int text_x(const struct section *s) {
     return (s->state_cols ? s->state_cols + 1 : 0) + (s->label_cols ? s->label_cols + 2 : 0);
 }
@@ -41,7 +47,7 @@ static void measure(const struct board *b, struct section *s, int cols) {
     for (size_t i = 0; i < s->n; i++) {
         const struct line *l = &s->lines[i];
         int fresh = l->fresh.age_ms < 0 ? FRESH_COLS / 2 : FRESH_COLS;
-        int state = shows_fresh(l) ? fresh : l->state ? 2 + columns(l->state) : 0;
+        int state = shows_was(b, s, l) ? 4 + columns(l->state) : shows_fresh(l) ? fresh : l->state ? 2 + columns(l->state) : 0;
         s->state_cols = larger(s->state_cols, state);
         s->label_cols = larger(s->label_cols, columns(l->label));
         s->right_cols = larger(s->right_cols, columns(l->right));
@@ -86,6 +92,10 @@ static bool is_selected(const struct board *b, const struct line *l) {
     return l->id && str_eq(l->id, b->selected);
 }
 
+static int fresh_cols(const struct board *b, const struct section *s, struct fresh f) {
+    return s->prefix ? draw_fresh_cols(ui_fresh(b->ui, f)) + 1 : 0;
+}
+
 static void draw_title(struct board *b, struct section *s, int y, int x, int cols, int hidden) {
     struct draw *d = b->ui->draw;
     struct slice none = {NULL, 0};
@@ -94,9 +104,10 @@ static void draw_title(struct board *b, struct section *s, int y, int x, int col
     struct buf right = {0};
     if (well && s->right && s->rows > 0) buf_adds(&right, s->right);
     int words = columns(s->title) + columns(s->state) + columns(s->detail) + 6;
-    if (well && hidden > 0 && s->rows > 0 && !s->right && words + 13 < cols) buf_printf(&right, "+%d not shown", hidden);
+    if (well && hidden > 0 && s->rows > 0 && !s->right)
+        buf_printf(&right, words + 13 < cols ? "+%d not shown" : "+%d", hidden);
     section_title(b->ui, y, x, cols, s->title, none, s->prefix);
-    int at = x + columns(s->title) + 2, end = x + cols - (!well ? 19 : right.len ? columns(buf_str(&right)) + 1 : 0);
+    int at = x + columns(s->title) + 2, end = x + cols - (!well ? fresh_cols(b, s, f) : right.len ? columns(buf_str(&right)) + 1 : 0);
     if (s->state && well && end > at) at += draw_status(d, y, at, end - at, slice_of(s->state)) + 2;
     bool headings = well && s->right && s->rows > 0; /* the lines say it */
     if (s->detail && !headings && end > at)
@@ -113,7 +124,8 @@ static void draw_line(struct board *b, const struct section *s, struct line *l, 
     enum style text_style = old ? STYLE_DIM : l->style;
     int x = r.x + MARGIN, end = r.x + r.cols, right = columns(l->right);
     if (l->changed) draw_glyph(d, r.y, r.x, STYLE_CHANGED, GLYPH_CHANGED);
-    if (shows_fresh(l)) draw_fresh(d, r.y, x, s->state_cols, l->fresh);
+    if (shows_was(b, s, l)) draw_fmt(d, r.y, x, s->state_cols, STYLE_DIM, "was %s", l->state);
+    else if (shows_fresh(l)) draw_fresh(d, r.y, x, s->state_cols, l->fresh);
     else if (l->state) draw_status(d, r.y, x, s->state_cols, slice_of(l->state));
     if (s->state_cols) x += s->state_cols + 1;
     int bar = x;

@@ -53,6 +53,7 @@ struct list_spec {
      * not fresh. */
     size_t sort;         /* index into cols */
     bool descending;     /* state columns sort by risk, worst first, when not descending */
+    bool old_in_title;   /* the screen's title says how old rows are: where there is no room for both, a row says what was */
     const char *noun;    /* "claims": for counts and empty states */
     /* Rows that belong here; NULL: all. Must depend on the row (and arg) alone. */
     bool (*accepts)(void *arg, const struct row *r);

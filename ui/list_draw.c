@@ -142,8 +142,12 @@ static void draw_cell(const struct list *l, const struct row *r, size_t col, int
 /* How old it is comes first; what it was then, if there is room, says so. */
 static void draw_old_state(const struct list *l, const struct row *r, int y, int x, int width, struct fresh f) {
     struct draw *d = l->ui->draw;
-    int used = draw_fresh(d, y, x, width, f);
     struct slice word = is_state(l, 0) ? row_text(r, l->spec->cols[0].col) : (struct slice){NULL, 0};
+    if (l->spec->old_in_title && word.n && 5 + (int)word.n + draw_fresh_cols(f) > width) {
+        draw_fmt(d, y, x, width, STYLE_DIM, "was %.*s", SLICE_FMT(word));
+        return;
+    }
+    int used = draw_fresh(d, y, x, width, f);
     if (l->spec->table != T_SOURCES && word.n && used + 5 + (int)word.n <= width)
         draw_fmt(d, y, x + used, width - used, STYLE_DIM, " was %.*s", SLICE_FMT(word));
 }

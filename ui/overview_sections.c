@@ -36,17 +36,16 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
     const struct row **rows = rows_sorted(ui->world, T_PLAN_WORKLOADS, -1, false, &n);
     struct buf detail = {0};
     bool begun = rows_count(ui->world, T_PLAN_WORKLOADS, PLAN_WORKLOADS_STATE, SLICE_LIT("NOT STARTED")) < n;
-    buf_printf(&detail, "%.*s, %zu workload%s%s", SLICE_FMT(row_text(plan, PLAN_NAME)), n, n == 1 ? "" : "s",
-               begun ? "" : ", not started");
+    buf_printf(&detail, "%.*s, %zu workload%s", SLICE_FMT(row_text(plan, PLAN_NAME)), n, n == 1 ? "" : "s");
+    if (kinds && !begun) buf_adds(&detail, ", not started");
     board_section(b, &(struct board_section){
         .title = "PLAN", .state = slice_is(state, "OK") ? (struct slice){NULL, 0} : state, .detail = buf_slice(&detail),
         .side = BOARD_LEFT, .row = plan,
     });
     for (size_t i = 0; i < n; i++) {
-        struct slice summary = row_text(rows[i], PLAN_WORKLOADS_SUMMARY);
         board_line(b, &(struct board_line){
             .state = row_text(rows[i], PLAN_WORKLOADS_STATE), .label = row_text(rows[i], PLAN_WORKLOADS_NAME),
-            .text = summary.n || !kinds ? summary : row_text(rows[i], PLAN_WORKLOADS_KIND), .style = STYLE_DIM,
+            .text = kinds ? row_text(rows[i], PLAN_WORKLOADS_KIND) : (struct slice){NULL, 0}, .style = STYLE_DIM,
             .row = rows[i],
         });
     }
@@ -65,6 +64,15 @@ static void gate_label(const struct world *w, const struct row *r, struct buf *o
         buf_printf(out, " · %.*s", SLICE_FMT(workload));
 }
 
+/* Lines may be hidden: how many do not pass is said here. */
+static void count_answers(const struct world *w, struct buf *out) {
+    static const char *const words[] = {"FAIL", "NO DATA", "WAIT"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        size_t n = rows_count(w, T_GATES, GATES_ANSWER, slice_of(words[i]));
+        if (n) buf_printf(out, ", %zu %s", n, words[i]);
+    }
+}
+
 void overview_gates(struct ui *ui, struct board *b, bool wide) {
     size_t n, pass = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("PASS"));
     size_t silent = rows_count(ui->world, T_GATES, GATES_ANSWER, SLICE_LIT("NOT ASKED"));
@@ -72,6 +80,7 @@ void overview_gates(struct ui *ui, struct board *b, bool wide) {
     struct buf detail = {0}, label = {0};
     if (n > silent || (n && ui->plan)) {
         buf_printf(&detail, "%zu of %zu %sOK", pass, n - silent, ui->stale ? "were " : "");
+        count_answers(ui->world, &detail);
         if (silent) buf_printf(&detail, ", %zu not asked", silent);
         board_section(b, &(struct board_section){
             .title = "DONE WHEN", .detail = buf_slice(&detail), .side = BOARD_RIGHT, .min = 4,
@@ -103,9 +112,12 @@ static void count_or_unknown(struct buf *out, const char *before, struct cell c,
 static void raft_summary(const struct world *w, const struct row *r, struct buf *out) {
     struct slice leader = row_text(r, RAFT_CLUSTERS_LEADER);
     int64_t since = row_int(r, RAFT_CLUSTERS_LEADER_SINCE, 0);
-    if (leader.n) buf_printf(out, "leader %.*s", SLICE_FMT(leader));
-    else buf_adds(out, "no leader is known");
-    if (leader.n && since) {
+    if (!leader.n) {
+        section_raft_last(w, r, out);
+        return;
+    }
+    buf_printf(out, "leader %.*s", SLICE_FMT(leader));
+    if (since) {
         buf_adds(out, " since ");
         overview_age(w, since, out);
     }
@@ -121,23 +133,29 @@ static void raft_peer(const struct row *r, struct board *b) {
     struct slice claims = row_text(r, RAFT_PEERS_CLAIMS_STATE), as_leader = row_text(r, RAFT_PEERS_AS_LEADER);
     struct cell lag = row_cell(r, RAFT_PEERS_LAG);
     struct buf text = {0};
-    bool well = slice_is(health, "OK");
+    bool well = slice_is(health, "OK"), leads = slice_is(role, "LEADER");
     if (!well && error.n) buf_printf(&text, "%.*s", SLICE_FMT(error));
-    else if (!well && role.n) buf_printf(&text, "%.*s", SLICE_FMT(role));
-    if (well && lag.type == CELL_INT && lag.i > 0) count_or_unknown(&text, "lag ", lag, " ");
-    if (well && claims.n) buf_printf(&text, "%sclaims %.*s", text.len ? "· " : "", SLICE_FMT(claims));
+    else if (!leads && role.n) buf_printf(&text, "%.*s", SLICE_FMT(role));
+    if (well && lag.type == CELL_INT && lag.i > 0) count_or_unknown(&text, text.len ? " · lag " : "lag ", lag, "");
+    if (well && claims.n) buf_printf(&text, "%sclaims %.*s", text.len ? " · " : "", SLICE_FMT(claims));
     if (well && as_leader.n) buf_printf(&text, "%sas leader %.*s", text.len ? " · " : "", SLICE_FMT(as_leader));
     board_line(b, &(struct board_line){
-        .state = well ? role : health, .label = row_text(r, RAFT_PEERS_NAME), .text = buf_slice(&text),
+        .state = well && leads ? role : health, .label = row_text(r, RAFT_PEERS_NAME), .text = buf_slice(&text),
         .style = STYLE_DIM, .row = r,
     });
     buf_free(&text);
 }
 
+/* First what is not well, then the leader: what is hidden for want of room is well. */
+static int peer_rank(const struct row *r) {
+    if (!slice_is(row_text(r, RAFT_PEERS_HEALTH), "OK")) return 0;
+    return slice_is(row_text(r, RAFT_PEERS_ROLE), "LEADER") ? 1 : 2;
+}
+
 void overview_raft(struct ui *ui, struct board *b) {
     size_t n, peers;
     const struct row **rows = rows_sorted(ui->world, T_RAFT_CLUSTERS, -1, false, &n);
-    const struct row **peer = rows_sorted(ui->world, T_RAFT_PEERS, RAFT_PEERS_ROLE, false, &peers);
+    const struct row **peer = rows_sorted(ui->world, T_RAFT_PEERS, RAFT_PEERS_HEALTH, false, &peers);
     for (size_t i = 0; i < n; i++) {
         struct buf title = {0}, detail = {0};
         buf_adds(&title, "RAFT");
@@ -148,8 +166,10 @@ void overview_raft(struct ui *ui, struct board *b) {
             .state = row_text(rows[i], RAFT_CLUSTERS_STATE), .detail = buf_slice(&detail), .side = BOARD_RIGHT,
             .row = rows[i],
         });
-        for (size_t k = 0; k < peers; k++)
-            if (slice_eq(row_text(peer[k], RAFT_PEERS_WORKLOAD), row_key(rows[i]))) raft_peer(peer[k], b);
+        for (int rank = 0; rank < 3; rank++)
+            for (size_t k = 0; k < peers; k++)
+                if (peer_rank(peer[k]) == rank && slice_eq(row_text(peer[k], RAFT_PEERS_WORKLOAD), row_key(rows[i])))
+                    raft_peer(peer[k], b);
         buf_free(&title);
         buf_free(&detail);
     }

@@ -69,7 +69,7 @@ static void add_up(struct overview_storage *s, const struct ui *ui) {
         struct slice state = row_text(r, CLAIMS_STATE), class = row_text(r, CLAIMS_CLASS);
         struct sum *sum = sum_of(s, state.n ? state : SLICE_LIT("UNKNOWN"), class.n ? class : SLICE_LIT("no class"));
         int64_t bytes = row_int(r, CLAIMS_CAPACITY, row_int(r, CLAIMS_REQUEST, 0));
-        s->lost += slice_is(state, "LOST");
+        s->lost += slice_is(state, "LOST") || slice_is(state, "TERMINATING");
         sum->claims++;
         sum->bytes += bytes;
         s->claims++;

@@ -35,17 +35,18 @@ static bool is_bad(struct slice state) {
     return l == LEVEL_BAD || l == LEVEL_WARN;
 }
 
-static void raft(struct wrong *s) {
+/* What nobody can tell about a cluster comes after the servers that should have told it. */
+static void raft(struct wrong *s, bool known) {
     size_t n;
     const struct row **rows = rows_sorted(s->ui->world, T_RAFT_CLUSTERS, RAFT_CLUSTERS_STATE, false, &n);
     for (size_t i = 0; i < n; i++) {
         struct slice state = row_text(rows[i], RAFT_CLUSTERS_STATE), verdict = row_text(rows[i], RAFT_CLUSTERS_VERDICT);
         struct buf text = {0};
-        if (!verdict.n && !is_bad(state)) continue;
+        s->raft_told |= verdict.n > 0;
+        if ((!verdict.n && !is_bad(state)) || is_bad(state) != known) continue;
         if (verdict.n) buf_add_slice(&text, verdict);
         else buf_adds(&text, "the raft cluster is not well; its nodes say more");
         add(s, rows[i], state, row_key(rows[i]), &text);
-        s->raft_told |= verdict.n > 0;
         buf_free(&text);
     }
     mem_free(rows);
@@ -77,8 +78,8 @@ static void server(struct wrong *s, struct slice name, bool late) {
     if (!worst || (worst_fresh.state == FRESH_STALE) != late) return;
     struct slice error = row_text(worst, SOURCES_ERROR);
     struct buf text = {0};
+    if (failed > 1) buf_printf(&text, "and %zu more of %zu: ", failed - 1, all);
     buf_printf(&text, "%.*s", SLICE_FMT(error.n ? error : SLICE_LIT("no proof of life")));
-    if (failed > 1) buf_printf(&text, " (%zu of %zu sources of %.*s)", failed, all, SLICE_FMT(name));
     int64_t next = row_int(worst, SOURCES_NEXT_TRY, 0), now = world_now(s->ui->world);
     if (next > now) {
         buf_adds(&text, ", next try ");
@@ -136,27 +137,37 @@ static void states(struct wrong *s, enum world_table t, int state_col, int name_
         if (level != LEVEL_BAD && !(warnings && level == LEVEL_WARN)) continue;
         if (since_col >= 0) add_since(s->ui->world, row_int(rows[i], since_col, 0), &text);
         buf_add_slice(&text, row_text(rows[i], text_col));
-        add(s, rows[i], state, name_col >= 0 ? row_text(rows[i], name_col) : row_key(rows[i]), &text);
+        if (t == T_PROBES) buf_printf(&text, ": %.*s", SLICE_FMT(row_text(rows[i], name_col)));
+        add(s, rows[i], state, t == T_PROBES     ? row_text(rows[i], PROBES_WORKLOAD)
+                               : name_col >= 0 ? row_text(rows[i], name_col)
+                                               : row_key(rows[i]), &text);
         buf_free(&text);
     }
     mem_free(rows);
 }
 
 static void lost_claim(struct wrong *s, const struct row *r) {
+    struct slice users = row_text(r, CLAIMS_USED_BY);
     struct buf text = {0};
-    buf_printf(&text, "claim of namespace %.*s: its volume %.*s is gone", SLICE_FMT(row_text(r, CLAIMS_NAMESPACE)),
-               SLICE_FMT(row_text(r, CLAIMS_VOLUME)));
+    buf_printf(&text, "claim of namespace %.*s", SLICE_FMT(row_text(r, CLAIMS_NAMESPACE)));
+    if (slice_is(row_text(r, CLAIMS_STATE), "LOST")) {
+        buf_printf(&text, ": its volume %.*s is gone", SLICE_FMT(row_text(r, CLAIMS_VOLUME)));
+    } else {
+        buf_printf(&text, " is being deleted, reclaim policy %.*s", SLICE_FMT(row_text(r, CLAIMS_RECLAIM)));
+        if (users.n) buf_printf(&text, ", still used by %.*s", SLICE_FMT(users));
+    }
     add(s, r, row_text(r, CLAIMS_STATE), row_text(r, CLAIMS_NAME), &text);
     buf_free(&text);
 }
 
-/* Claims may be very many: they are sorted only if one is lost. */
+/* Claims may be very many: they are sorted only if one is lost or goes. */
 static void lost_claims(struct wrong *s) {
     const struct world *w = s->ui->world;
     size_t n;
     const struct row **rows = rows_sorted(w, T_CLAIMS, -1, false, &n);
     for (size_t i = 0; i < n; i++)
-        if (slice_is(row_text(rows[i], CLAIMS_STATE), "LOST")) lost_claim(s, rows[i]);
+        if (slice_is(row_text(rows[i], CLAIMS_STATE), "LOST") || slice_is(row_text(rows[i], CLAIMS_STATE), "TERMINATING"))
+            lost_claim(s, rows[i]);
     mem_free(rows);
 }
 
@@ -214,8 +225,9 @@ static void well(struct ui *ui, struct board *b) {
 void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost) {
     struct wrong s = {.ui = ui, .b = b, .wide = wide};
     board_section(b, &(struct board_section){.side = BOARD_TOP, .min = 7});
-    raft(&s);
+    raft(&s, true);
     sources(&s, false);
+    raft(&s, false);
     alerts(&s);
     states(&s, T_PG_SERVERS, PG_SERVERS_STATE, -1, PG_SERVERS_ENDPOINT, -1, true);
     states(&s, T_PROBES, PROBES_STATE, PROBES_NAME, PROBES_ERROR, PROBES_SINCE, true);

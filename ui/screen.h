@@ -85,5 +85,7 @@ bool section_why(const struct world *w, const char *prefix, struct buf *out);
 int section_text(struct ui *ui, struct rect r, enum style s, struct slice text);
 /* Whether the row changed within the last three seconds of the stream's time: to be marked. */
 bool section_changed(const struct world *w, const struct row *r);
+/* Of a row of T_RAFT_CLUSTERS without a leader: "no leader known, was vault-2 45s ago · were 3 voters …". */
+void section_raft_last(const struct world *w, const struct row *r, struct buf *out);
 
 #endif

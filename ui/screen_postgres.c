@@ -1,5 +1,6 @@
 /* PostgreSQL: a line or two for each server, then its lists. What has room is shown at once (extensions first, then
  * databases); the others share the rest of the screen behind a bar of tabs. Tab goes through all of them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -118,7 +119,9 @@ static int draw_name(struct postgres *s, int i, int y, int x, int cols, bool sho
     size_t n = list_total(s->lists[i]);
     enum style style = s->focus == i ? STYLE_TITLE : STYLE_DIM;
     const char *open = shown ? "[" : "", *close = shown ? "]" : "";
-    int used = draw_fmt(d, y, x, cols, style, "%s%s %zu%s", open, postgres_lists[i].title, n, close);
+    char count[24] = "?"; /* nothing is not none when nobody answers */
+    if (n || fresh_usable(ui_fresh(s->ui, section_fresh(s->ui->world, "postgres/")))) snprintf(count, sizeof count, "%zu", n);
+    int used = draw_fmt(d, y, x, cols, style, "%s%s %s%s", open, postgres_lists[i].title, count, close);
     if (worst != LEVEL_BAD && worst != LEVEL_WARN && worst != LEVEL_STALE) return used;
     return used + draw_glyph(d, y, x + used, theme_level_style(worst), theme_level_glyph(worst));
 }

@@ -86,7 +86,7 @@ static int fact(const struct page *p, int y, const char *label, struct slice sta
     int x = p->r.x + 2 + LABEL_COLS, end = p->r.x + p->r.cols - 1, rows = 1;
     if (left(p, y) > 0) {
         draw_str(d, y, p->r.x + 2, LABEL_COLS - 1, STYLE_DIM, label);
-        if (state.n && p->old) x += draw_text(d, y, x, end - x, STYLE_DIM, state) + 2;
+        if (state.n && p->old) x += draw_fmt(d, y, x, end - x, STYLE_DIM, "was %.*s", SLICE_FMT(state)) + 2;
         else if (state.n) x += draw_status(d, y, x, end - x, state) + 2;
         rows = section_text(p->s->ui, (struct rect){y, x, left(p, y), end - x}, p->old ? STYLE_DIM : STYLE_NORMAL,
                             buf_slice(text));
@@ -101,17 +101,18 @@ static int index_fact(const struct page *p, int y) {
     struct buf text = {0};
     int samples = spark_add(&text, row_text(p->cluster, RAFT_CLUSTERS_INDEX_HISTORY), SPARK_COLS, &moved);
     if (samples) buf_adds(&text, "  ");
+    struct cell last = row_cell(p->cluster, RAFT_CLUSTERS_LAST_INDEX);
     if (index.type == CELL_INT) format_int(&text, index.i);
-    else buf_adds(&text, "not known");
+    else buf_adds(&text, last.type == CELL_INT ? "not known, was " : "not known");
+    if (index.type != CELL_INT && last.type == CELL_INT) format_int(&text, last.i);
     if (samples > 1) {
         buf_adds(&text, moved >= 0 ? " (+" : " (");
         format_int(&text, moved);
         buf_printf(&text, " over %d samples)", samples);
     }
     if (changed) {
-        buf_adds(&text, ", moved ");
+        buf_adds(&text, ", the same for "); /* as far as it was seen */
         format_age(&text, world_now(p->s->ui->world), changed);
-        buf_adds(&text, " ago");
     }
     return fact(p, y, "index", (struct slice){NULL, 0}, &text);
 }
@@ -121,6 +122,7 @@ static int autopilot_fact(const struct page *p, int y) {
     struct cell tolerance = row_cell(p->cluster, RAFT_CLUSTERS_TOLERANCE);
     struct slice cleanup = row_text(p->cluster, RAFT_CLUSTERS_CLEANUP), state = SLICE_LIT("UNKNOWN");
     struct buf text = {0};
+    if (healthy.type == CELL_NULL && p->old) state = (struct slice){NULL, 0};
     if (healthy.type == CELL_INT) state = healthy.i ? SLICE_LIT("OK") : SLICE_LIT("UNHEALTHY");
     if (tolerance.type == CELL_INT) buf_printf(&text, "%d may be lost", (int)tolerance.i);
     else buf_adds(&text, "tolerance not known");
@@ -251,16 +253,19 @@ static int draw_title(const struct page *p, int y) {
     struct cell voters = row_cell(r, RAFT_CLUSTERS_VOTERS);
     int64_t since = row_int(r, RAFT_CLUSTERS_LEADER_SINCE, 0);
     struct buf text = {0};
-    buf_printf(&text, "%s · %.*s %.*s", p->s->workload, SLICE_FMT(row_text(r, RAFT_CLUSTERS_PRODUCT)),
-               SLICE_FMT(row_text(r, RAFT_CLUSTERS_VERSION)));
+    struct slice product = row_text(r, RAFT_CLUSTERS_PRODUCT);
+    buf_adds(&text, p->s->workload);
+    if (product.n)
+        buf_printf(&text, " · %.*s %.*s", SLICE_FMT(product), SLICE_FMT(row_text(r, RAFT_CLUSTERS_VERSION)));
     if (!p->old && state.n) buf_printf(&text, " · %.*s", SLICE_FMT(state));
-    if (leader.n) buf_printf(&text, " · %s %.*s", p->old ? "last leader known" : "leader", SLICE_FMT(leader));
-    else buf_adds(&text, " · no leader known");
+    buf_adds(&text, " · ");
+    if (leader.n) buf_printf(&text, "%s %.*s", p->old ? "last leader known" : "leader", SLICE_FMT(leader));
+    else section_raft_last(p->s->ui->world, r, &text);
     if (leader.n && since) {
         buf_adds(&text, " since ");
         format_age(&text, world_now(p->s->ui->world), since);
     }
-    if (voters.type == CELL_INT) buf_printf(&text, " · %d voters", (int)voters.i);
+    if (leader.n && voters.type == CELL_INT) buf_printf(&text, " · %d voters", (int)voters.i);
     size_t clusters = world_count(p->s->ui->world, T_RAFT_CLUSTERS);
     if (clusters > 1) buf_printf(&text, " · Tab: another of %zu", clusters);
     y += section_title(p->s->ui, y, p->r.x + 1, p->r.cols - 2, "RAFT", buf_slice(&text), row_src(p->s->ui->world, r));

@@ -155,7 +155,7 @@ static int compare_sums(const void *a, const void *b) {
 
 static const struct list_spec spec = {
     .table = T_CLAIMS, .cols = cols, .ncols = ARRAY_LEN(cols), .sort = 0, .noun = "claims", .accepts = accepts,
-        .count = count_claim, .empty = empty,
+        .count = count_claim, .empty = empty, .old_in_title = true,
 };
 
 static void *open_screen(struct ui *ui, const struct screen_arg *arg) {

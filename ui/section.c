@@ -78,6 +78,21 @@ bool section_why(const struct world *w, const char *prefix, struct buf *out) {
     return true;
 }
 
+void section_raft_last(const struct world *w, const struct row *r, struct buf *out) {
+    struct slice last = row_text(r, RAFT_CLUSTERS_LAST_LEADER);
+    struct cell voters = row_cell(r, RAFT_CLUSTERS_LAST_VOTERS), index = row_cell(r, RAFT_CLUSTERS_LAST_INDEX);
+    int64_t at = row_int(r, RAFT_CLUSTERS_LAST_AT, 0);
+    buf_adds(out, "no leader known");
+    if (!last.n) return;
+    buf_printf(out, ", was %.*s ", SLICE_FMT(last));
+    format_age(out, world_now(w), at);
+    buf_adds(out, " ago");
+    if (voters.type == CELL_INT) buf_printf(out, " · were %d voters", (int)voters.i);
+    if (index.type != CELL_INT) return;
+    buf_adds(out, ", index ");
+    format_int(out, index.i);
+}
+
 struct fresh ui_fresh(const struct ui *ui, struct fresh f) {
     return ui->stale && fresh_usable(f) ? (struct fresh){FRESH_STALE, -1} : f;
 }
@@ -105,11 +120,21 @@ static size_t line_bytes(struct slice text, int cols) {
     return fits.n ? fits.n : 1;
 }
 
+/* Up to the next newline, which no line can hold. */
+static struct slice section_rest(struct slice text) {
+    const char *newline = memchr(text.p, '\n', text.n);
+    return newline ? (struct slice){text.p, (size_t)(newline - text.p)} : text;
+}
+
 int section_text(struct ui *ui, struct rect r, enum style s, struct slice text) {
     int rows = 0;
     if (!text.p || r.cols < 1) return 0;
     while (text.n && rows < r.rows) {
         size_t n = line_bytes(text, r.cols);
+        if (rows + 1 == r.rows && n < text.n) { /* the end does not fit: cut where it is seen to be */
+            draw_text(ui->draw, r.y + rows++, r.x, r.cols, s, section_rest(text));
+            break;
+        }
         draw_text(ui->draw, r.y + rows++, r.x, r.cols, s, (struct slice){text.p, n});
         if (n < text.n && (text.p[n] == ' ' || text.p[n] == '\n')) n++;
         text.p += n;

@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "source/source.h"
 #include "source/vault_source_private.h"
+#include "world/freshness.h"
 
 enum { SLOW_EVERY = 12, FACTS_MAX_POLLS = 4 };
 
@@ -108,11 +109,18 @@ static bool is_fresh(const struct vault_auth *a, enum auth_topic topic)
     return ok > 0 && clock_mono_ms() - ok <= polls * a->source->poll_ms + VAULT_TIMEOUT_MS;
 }
 
+/* Whether the last round was answered: what autopilot says now is known only then. What may be kept for a while is the
+ * configuration, which nobody changes without a leader. */
+static bool is_answered(const struct vault_auth *a)
+{
+    return fresh_usable(world_source_freshness(a->source->world, source_row_key(a->row)));
+}
+
 struct vault_facts vault_auth_facts(const struct vault_auth *a)
 {
     return (struct vault_facts){
         .servers = is_fresh(a, AUTH_SERVERS) ? &a->servers : NULL,
-        .autopilot = is_fresh(a, AUTH_AUTOPILOT) ? &a->autopilot : NULL,
+        .autopilot = is_answered(a) && is_fresh(a, AUTH_AUTOPILOT) ? &a->autopilot : NULL,
         .config = is_fresh(a, AUTH_CONFIG) ? &a->config : NULL,
         .members = is_fresh(a, AUTH_MEMBERS) ? &a->members : NULL,
     };

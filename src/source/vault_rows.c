@@ -405,6 +405,25 @@ static const char *cluster_src(const struct vault_source *s, const struct vault_
     return speaks ? source_row_key(speaks->row) : vault_auth_row_key(s->auth);
 }
 
+/* While nobody is known to lead: who was the last one, and what it said. */
+static void keep_last(const struct row *before, bool leads, int64_t now, struct cell *cells)
+{
+    bool led = before && row_text(before, RAFT_CLUSTERS_LEADER).p;
+    if (leads || !before)
+        return;
+    cells[RAFT_CLUSTERS_LAST_LEADER] = row_cell(before, led ? RAFT_CLUSTERS_LEADER : RAFT_CLUSTERS_LAST_LEADER);
+    cells[RAFT_CLUSTERS_LAST_AT] = led ? cell_int(now) : row_cell(before, RAFT_CLUSTERS_LAST_AT);
+    cells[RAFT_CLUSTERS_LAST_VOTERS] = row_cell(before, led ? RAFT_CLUSTERS_VOTERS : RAFT_CLUSTERS_LAST_VOTERS);
+    cells[RAFT_CLUSTERS_LAST_INDEX] = row_cell(before, led ? RAFT_CLUSTERS_INDEX : RAFT_CLUSTERS_LAST_INDEX);
+}
+
+/* Nodes that answer well are not all of a cluster: without the leader's word on who belongs to it and autopilot's on how
+ * they are, nobody knows. */
+static const char *cluster_state(const struct raft_verdict *v, const struct vault_facts *f)
+{
+    return str_eq(v->state, "OK") && (!f->servers || !f->autopilot) ? "UNKNOWN" : v->state;
+}
+
 static void write_cluster(struct vault_source *s, const struct raft_node *seen, const struct raft_verdict *v,
                           const struct vault_facts *f)
 {
@@ -415,7 +434,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
     note_history(s, leader);
     char *history = history_text(s), *cleanup = cleanup_text(f->config), *views = views_text(s, seen);
     struct cell cells[RAFT_CLUSTERS_COLS] = {
-        [RAFT_CLUSTERS_STATE] = cell_text(v->state),
+        [RAFT_CLUSTERS_STATE] = cell_text(cluster_state(v, f)),
         [RAFT_CLUSTERS_VERDICT] = optional_text(buf_str(&v->text)),
         [RAFT_CLUSTERS_PRODUCT] = h ? cell_text(h->openbao ? "OpenBao" : "Vault") : CELL_NONE,
         [RAFT_CLUSTERS_VERSION] = h ? optional_text(h->version) : CELL_NONE,
@@ -432,6 +451,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
         [RAFT_CLUSTERS_CLUSTER_ID] = h ? optional_text(h->cluster_id) : CELL_NONE,
         [RAFT_CLUSTERS_VIEWS] = cell_text(views),
     };
+    keep_last(world_find(s->world, T_RAFT_CLUSTERS, slice_of(s->workload)), leader != NULL, world_now(s->world), cells);
     world_upsert(s->world, T_RAFT_CLUSTERS, slice_of(s->workload), cluster_src(s, speaks), cells);
     mem_free(history);
     mem_free(cleanup);

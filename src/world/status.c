@@ -86,7 +86,7 @@ static const struct word words[] = {
     {"UNREACHABLE", LEVEL_BAD},
     {"UNSEALED", LEVEL_OK},
     {"UNSTABLE", LEVEL_WARN},
-    {"VOTER", LEVEL_OK},
+    {"VOTER", LEVEL_NONE},
     {"WAIT", LEVEL_WARN},
     {"WARN", LEVEL_WARN},
     {"WARNING", LEVEL_WARN},

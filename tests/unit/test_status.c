@@ -73,7 +73,7 @@ static void test_levels(void **state)
         enum level level;
     } cases[] = {
         {"OK", LEVEL_OK},           {"HOSTILE", LEVEL_BAD},      {"RETIRED", LEVEL_WARN},   {"MOVED", LEVEL_OK},
-        {"FINE", LEVEL_NONE},       {"PENDING", LEVEL_BUSY},     {"LEADER", LEVEL_LEADER},  {"VOTER", LEVEL_OK},
+        {"FINE", LEVEL_NONE},       {"PENDING", LEVEL_BUSY},     {"LEADER", LEVEL_LEADER},  {"VOTER", LEVEL_NONE},
         {"NON-VOTER", LEVEL_WARN},  {"NOT A PEER", LEVEL_BAD},   {"STALE", LEVEL_STALE},    {"OFF", LEVEL_NONE},
         {"DENIED", LEVEL_BAD},      {"NO DATA", LEVEL_UNKNOWN},  {"UNKNOWN", LEVEL_UNKNOWN}, {"PASS", LEVEL_OK},
         {"WAIT", LEVEL_WARN},       {"FAIL", LEVEL_BAD},         {"NOT ASKED", LEVEL_NONE}, {"ATTACHED", LEVEL_OK},
