@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/program.h"
 #include "base/str.h"
 #include "base/utf8.h"
 #include "cli.h"
@@ -230,10 +231,7 @@ struct err *console_link_spawn(const struct cli *cli, const char *path) {
     int words, status;
     struct err *e = open_words(path, &words);
     if (e) return e;
-    char self[4096], *log = cli->log ? str_printf("%s.engine", cli->log) : NULL;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) self[n] = '\0';
-    else str_copy(self, sizeof self, cli->program);
+    char *self = program_again(cli->program), *log = cli->log ? str_printf("%s.engine", cli->log) : NULL;
     engine_argv(cli, path, log, argv);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     long max_fd = sysconf(_SC_OPEN_MAX);
@@ -244,7 +242,8 @@ struct err *console_link_spawn(const struct cli *cli, const char *path) {
     if (null >= 0) close(null);
     close(words);
     mem_free(log);
-    if (pid < 0) return err_sys(saved, "cannot start the engine %s", self);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-    return NULL;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (pid < 0) e = err_sys(saved, "cannot start the engine %s", self);
+    mem_free(self);
+    return e;
 }

@@ -3,11 +3,11 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/program.h"
 #include "base/str.h"
 #include "base/utf8.h"
 #include "base/yaml.h"
@@ -157,12 +157,11 @@ static struct err *read_theme(const struct yaml_doc *doc, int colors, bool ascii
 
 /* The themes of the build folder, beside a program that is not installed. */
 static char *beside_program(void) {
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0) return NULL;
-    path[n] = 0;
+    char *path = program_path();
+    if (!path) return NULL;
     char *dir = file_dirname(path), *themes = str_printf("%s/themes", dir);
     mem_free(dir);
+    mem_free(path);
     return themes;
 }
 

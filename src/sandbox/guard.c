@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -16,9 +15,6 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
-#endif
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
 #endif
 
 #include "base/clock.h"
@@ -255,24 +251,6 @@ int guard_main(int argc, char **argv)
         guard_wait(&g);
     guard_sweep(&g);
     return WIFEXITED(g.wait_status) ? WEXITSTATUS(g.wait_status) : 128 + WTERMSIG(g.wait_status);
-}
-
-char *guard_self(void)
-{
-#ifdef __APPLE__
-    char path[PATH_MAX];
-    uint32_t size = sizeof path;
-    if (_NSGetExecutablePath(path, &size) == 0)
-        return mem_strdup(path);
-    return mem_strdup("ferryman-sandbox");
-#else
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0)
-        return mem_strdup("ferryman-sandbox");
-    path[n] = '\0';
-    return mem_strdup(access(path, X_OK) == 0 ? path : "/proc/self/exe"); /* the file may have been replaced */
-#endif
 }
 
 struct err *guard_user(char **ret_name, uid_t *ret_uid, gid_t *ret_gid)

@@ -25,9 +25,6 @@
 /* The program of `ferryman-sandbox --guard`; argv[0] is "--guard". Returns the exit status. */
 int guard_main(int argc, char **argv);
 
-/* Path of the running program, to start it again (malloc'd). */
-char *guard_self(void) MUST_CHECK;
-
 /* The user that servers run as when we are root: "postgres" if there is one, else "nobody". Name is malloc'd; NULL if
  * we are not root (nothing to change). */
 struct err *guard_user(char **ret_name, uid_t *ret_uid, gid_t *ret_gid) MUST_CHECK;

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/program.h"
 #include "base/str.h"
 #include "sandbox/guard.h"
 #include "sandbox/rest.h"
@@ -82,10 +83,10 @@ static struct err *kubectl_start(struct sandbox *s)
     mem_free(bin);
     if (e)
         return e;
-    char *self = guard_self();
+    char *self = program_path();
     char *text = str_printf("#!/bin/sh\n"
                             "# Stand-in kubectl of the sandbox: it forwards ports; all else goes to the real one.\n"
-                            "exec '%s' --as-kubectl '%s' \"$@\"\n", self, s->dir);
+                            "exec '%s' --as-kubectl '%s' \"$@\"\n", self ? self : "ferryman-sandbox", s->dir);
     e = rest_write(s, "bin/kubectl", text, 0700);
     mem_free(text);
     mem_free(self);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/program.h"
 #include "loop/child.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -472,7 +473,7 @@ static struct err *pg_start(struct sandbox *s)
 {
     struct pg *pg = rest_of(s)->pg = MEM_NEW(struct pg);
     pg->reserved = -1;
-    pg->self = guard_self();
+    pg->self = program_again("ferryman-sandbox");
     pg->hold_timer = timer_new(s->loop, pg_on_hold_over, s);
     struct err *e = pg_install_find(&pg->bin);
     if (!e)
