@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -36,10 +37,10 @@ struct map {
 static uint64_t seed[2];
 static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
 
-/* Chooses the process's hash key; the clock stands in on kernels without getrandom. */
+/* Chooses the process's hash key; the clock stands in where the system gives no random bytes. */
 static void seed_choose(void)
 {
-    if (getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed)
+    if (getentropy(seed, sizeof seed) == 0)
         return;
     seed[0] = (uint64_t)clock_mono_ns();
     seed[1] = (uint64_t)clock_wall_ms() ^ (uint64_t)(uintptr_t)&seed;

@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include <openssl/crypto.h>
 
 #include "base/mem.h"
 
@@ -131,14 +135,14 @@ bool secret_eq(const struct secret *a, const struct secret *b)
 void secret_wipe(void *p, size_t n)
 {
     if (n > 0)
-        explicit_bzero(p, n);
+        OPENSSL_cleanse(p, n);
 }
 
 void secret_no_core(void)
 {
     struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* the leak check at exit must be able to look */
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) /* the leak check at exit must be able to look */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
 }

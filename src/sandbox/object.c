@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -11,17 +12,11 @@
 #include "base/json_writer.h"
 #include "base/mem.h"
 
+/* At most 256. */
 static void random_bytes(void *p, size_t n)
 {
-    char *at = p;
-
-    while (n > 0) {
-        ssize_t got = getrandom(at, n, 0);
-        if (got > 0) {
-            at += got;
-            n -= (size_t)got;
-        }
-    }
+    if (getentropy(p, n) != 0)
+        abort();
 }
 
 char *object_uid(char buf[UID_SIZE])

@@ -200,7 +200,9 @@ static char *shown_url(const char *url)
     const char *host = strstr(url, "://");
     host = host ? host + 3 : url;
     size_t n = strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', n);
+    const char *at = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (host[i] == '@') at = host + i;
     char *text = at ? str_printf("%.*s%s", (int)(host - url), url, at + 1) : mem_strdup(url);
     char *clean = utf8_cleaned(slice_of(text));
     mem_free(text);
