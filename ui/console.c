@@ -168,7 +168,7 @@ bool console_idle(const struct console *c) {
 }
 
 void console_draw_now(struct console *c) {
-    draw_frame(c);
+    if (!c->filling) draw_frame(c);
 }
 
 void console_text(struct console *c, struct buf *out) {

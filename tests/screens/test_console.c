@@ -139,6 +139,29 @@ static void frozen_views_stand_still(void **state) {
     stage_close(s);
 }
 
+/* Half of a snapshot looks like a world in which nothing is wrong. */
+static void a_part_of_a_snapshot_is_not_shown(void **state) {
+    (void)state;
+    struct stage *s = stage_open(30, 120, NULL, NULL);
+    stage_feed_line(s, "{\"t\":\"hello\",\"schema\":1,\"version\":\"0.1.0\",\"plan\":\"p\",\"context\":\"c\",\"now\":1000}");
+    stage_feed_line(s, "{\"t\":\"begin\"}");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"lvm/lvs\",\"seq\":1,\"at\":1000,\"row\":"
+                       "{\"server\":\"lvm\",\"kind\":\"lvs\",\"state\":\"POLLED\",\"last_ok\":1000}}");
+    stage_shows(s, "Waiting for the engine to say what it listens to.");
+    stage_hides(s, "Nothing fails");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"sources\",\"key\":\"kube/pods\",\"seq\":2,\"at\":1000,\"row\":"
+                       "{\"server\":\"kube\",\"kind\":\"pods\",\"state\":\"DOWN\",\"error\":\"refused\"}}");
+    stage_feed_line(s, "{\"t\":\"end\",\"seq\":2}");
+    stage_feed_line(s, "{\"t\":\"commit\",\"seq\":2}");
+    stage_hides(s, "to say what it listens to");
+    stage_shows(s, "DOWN");
+    stage_hides(s, "Nothing fails");
+    console_engine(stage_console(s), true, NULL); /* again, and the line goes before the snapshot is whole */
+    console_engine(stage_console(s), false, "it was killed");
+    stage_shows(s, "ENGINE GONE");
+    stage_close(s);
+}
+
 static void the_engine_goes_and_comes(void **state) {
     (void)state;
     struct stage *s = stage_open(30, 120, "cluster.ndjson", NULL);
@@ -149,6 +172,7 @@ static void the_engine_goes_and_comes(void **state) {
     stage_hides(s, "✓ MOVED");
     stage_golden(s, "engine-gone");
     console_engine(stage_console(s), true, NULL);
+    stage_feed_line(s, "{\"t\":\"commit\",\"seq\":901}");
     stage_shows(s, "connected to the engine again");
     stage_shows(s, "✓ MOVED");
     stage_close(s);
@@ -292,6 +316,7 @@ int main(void) {
         cmocka_unit_test(palette_finds_and_completes),
         cmocka_unit_test(editing_a_line),
         cmocka_unit_test(frozen_views_stand_still),
+        cmocka_unit_test(a_part_of_a_snapshot_is_not_shown),
         cmocka_unit_test(the_engine_goes_and_comes),
         cmocka_unit_test(banners_for_what_must_not_be_overlooked),
         cmocka_unit_test(unknown_keys_say_so),
