@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/program.h"
 #include "base/str.h"
 #include "cli.h"
 
@@ -31,12 +32,10 @@ struct sandbox_child {
 };
 
 char *sandbox_child_program(const struct cli *cli) {
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) self[n] = '\0';
-    char *dir = file_dirname(n > 0 ? self : cli->program);
+    char *self = program_path(), *dir = file_dirname(self ? self : cli->program);
     char *beside = str_printf("%s/ferryman-sandbox", dir);
     mem_free(dir);
+    mem_free(self);
     if (file_exists(beside)) return beside;
     mem_free(beside);
     return mem_strdup(FERRYMAN_BINDIR "/ferryman-sandbox");
