@@ -250,7 +250,7 @@ static void write_peer(struct vault_source *s, struct vault_node *n, const struc
     const struct vault_server *server = vault_server_of(n, f->servers, f->members), *pilot = pilot_of(f, server);
     const struct row *pod = vault_pod_of(s, n);
     bool answers = seen->reach == RAFT_ANSWERS;
-    bool silent = seen->reach == RAFT_SILENT || seen->reach == RAFT_NO_ANSWER;
+    bool silent = seen->reach == RAFT_SILENT; /* known to accept TCP */
     struct claims_seen claims;
     see_claims(s, pod, &claims);
     char *pod_words = pod_text(pod), *key = str_printf("%s/%s", s->workload, n->name);
