@@ -27,6 +27,10 @@ const char *claim_judge(const struct claim_facts *f, struct buf *why) {
     if (slice_is(f->phase, "Lost")) return "LOST";
     if (f->backend == STORAGE_NFS && !f->may_remain && is_hostile(f, why)) return "HOSTILE";
     if (!bound) return "PENDING";
+    if (f->volume_missing) {
+        buf_adds(why, "its volume was not found");
+        return "UNKNOWN";
+    }
     if (f->backend == STORAGE_UNKNOWN) return "UNKNOWN";
     if (f->backend == STORAGE_NFS) {
         if (!f->may_remain && is_retired(f, why)) return "RETIRED";

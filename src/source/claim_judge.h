@@ -12,6 +12,7 @@ struct claim_facts {
     struct slice phase;
     bool deleting;
     enum storage_backend backend;
+    bool volume_missing;   /* it names a volume that is not there, so its backend is what its class promises */
     bool on_target;        /* its class is the plan's target */
     bool may_remain;       /* the plan lets it stay */
     bool has_plan;

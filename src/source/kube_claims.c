@@ -9,6 +9,7 @@
 #include "source/claim_judge.h"
 #include "source/kube_source_private.h"
 #include "source/storage_judge.h"
+#include "world/freshness.h"
 
 /* Evidence that starts so holds the provisioner: the annotation is kept nowhere else. */
 #define BY_ANNOTATION "annotation storage-provisioner "
@@ -162,6 +163,13 @@ static void judge_past(struct kube_source *s, const struct claim *c, struct clai
 
 /* ---- The judgement ----------------------------------------------------------------------------------------------- */
 
+/* Where volumes may not be listed, what the class promises has to do. */
+static bool is_missing(const struct kube_source *s, const struct claim *c, const struct row *volume) {
+    if (volume || !c->volume.n) return false;
+    struct fresh f = world_source_freshness(s->o.world, "kube/persistentvolumes");
+    return fresh_usable(f) || f.state == FRESH_STARTING;
+}
+
 static const int judged_cols[] = {CLAIMS_STATE,      CLAIMS_RECLAIM, CLAIMS_STORAGE, CLAIMS_BACKEND,
                                   CLAIMS_ENCRYPTION, CLAIMS_USED_BY, CLAIMS_EVIDENCE};
 
@@ -178,6 +186,7 @@ static void judge(struct kube_source *s, const struct claim *c, struct cell *cel
                                   : c->provisioner;
     storage_text(&b[STORAGE_TEXT], v, driver, volume ? row_text(volume, VOLUMES_SERVER) : (struct slice){NULL, 0});
     f.backend = v.backend;
+    f.volume_missing = is_missing(s, c, volume);
     f.on_target = s->o.target_class && slice_is(c->class, s->o.target_class);
     judge_users(s, c, &f, &b[USERS_TEXT]);
     judge_past(s, c, &f);

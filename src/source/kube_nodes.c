@@ -13,8 +13,9 @@ static struct cell drivers_of(const struct kube_source *s, struct slice node) {
     return d && d->text[0] ? cell_text(d->text) : CELL_NONE;
 }
 
+/* "Unknown" is what the control plane writes when a kubelet has fallen silent: the node is down or cut off. */
 static const char *state_of(const struct kube_node *n) {
-    if (!n->ready.n || slice_is(n->ready, "Unknown")) return "UNKNOWN";
+    if (!n->ready.n) return "UNKNOWN";
     if (!slice_is(n->ready, "True")) return "NOT READY";
     return n->unschedulable ? "CORDONED" : "READY";
 }

@@ -29,8 +29,13 @@ static enum gate_answer ready(const struct world *w, const struct row *workload,
         buf_adds(reason, "no plan says which storage classes must end");
         return GATE_NOT_ASKED;
     }
-    enum gate_answer facts = gate_source(w, "kube/persistentvolumeclaims", reason);
-    return facts == GATE_PASS ? gate_source(w, "kube/persistentvolumes", reason) : facts;
+    /* What NFS can hurt depends on who mounts it. */
+    static const char *const needed[] = {"kube/persistentvolumeclaims", "kube/persistentvolumes", "kube/pods",
+                                         "kube/statefulsets", "kube/deployments"};
+    enum gate_answer facts = GATE_PASS;
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0] && facts == GATE_PASS; i++)
+        facts = gate_source(w, needed[i], reason);
+    return facts;
 }
 
 static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)

@@ -114,6 +114,9 @@ static struct world *good_world(void)
     put_plan(w);
     put_source(w, "kube", "persistentvolumeclaims", "LIVE");
     put_source(w, "kube", "persistentvolumes", "LIVE");
+    put_source(w, "kube", "pods", "LIVE");
+    put_source(w, "kube", "statefulsets", "LIVE");
+    put_source(w, "kube", "deployments", "LIVE");
     put_source(w, "kube", "cronjobs", "LIVE");
     put_source(w, "postgres", "immich-postgres", "POLLED");
     put_source(w, "alerts", "alerts", "POLLED");
@@ -275,6 +278,10 @@ static void test_hostile_claims(void **state)
     put_claim(w, "vault", "audit-vault-1", "nfs-truenas", "TERMINATING");
     put_claim(w, "vault", "audit-vault-2", "nfs-proxmox", "HOSTILE");
     assert_only(w, HOSTILE, "WAIT", "4 left: audit-vault-1, audit-vault-2, +2");
+
+    w = good_world();
+    put_source(w, "kube", "pods", "DENIED"); /* nobody knows who mounts what */
+    assert_only(w, HOSTILE, "NO DATA", "kube/pods is DENIED");
 
     w = good_world();
     put_claim(w, "vault", "data-vault-2", "nfs-proxmox", "LOST");

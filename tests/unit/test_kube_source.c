@@ -473,7 +473,7 @@ static void test_nodes(void **state) {
     feed(f, "Node", false, NODE, "'unschedulable':true", "True");
     assert_cell(f, T_NODES, "n1", NODES_STATE, "CORDONED");
     feed(f, "Node", false, NODE, "", "Unknown");
-    assert_cell(f, T_NODES, "n1", NODES_STATE, "UNKNOWN");
+    assert_cell(f, T_NODES, "n1", NODES_STATE, "NOT READY");
     list(f, "{'kind':'CSINodeList','items':[]}");
     assert_cell(f, T_NODES, "n1", NODES_DRIVERS, NULL);
     assert_int_equal(kube_feed_listener(f, SLICE_LIT("CSINode"))->objects, 0);

@@ -201,6 +201,8 @@ static void test_claims(void **state) {
         (struct claim_facts){
             .backend = NFS, .has_plan = true, .stateful_mounts = true, .database = image, .others_mount = true},
         "FINE");
+    assert_state((struct claim_facts){.backend = BLOCK, .volume_missing = true}, "UNKNOWN");
+    assert_state((struct claim_facts){.backend = NFS, .volume_missing = true, .stateful_mounts = true}, "HOSTILE");
     assert_state((struct claim_facts){.backend = NFS, .stateful_mounts = true}, "HOSTILE");
     assert_state((struct claim_facts){.backend = NFS, .database = image}, "HOSTILE");
     assert_state((struct claim_facts){.backend = BLOCK, .stateful_mounts = true}, "FINE");
