@@ -104,10 +104,6 @@ void ui_open_row(struct ui *ui, const struct row *r) {
     ui_open(ui, &screen_detail, row_table(r), row_key(r));
 }
 
-void ui_redraw(struct ui *ui) {
-    console_changed(console_of(ui));
-}
-
 void ui_send(struct ui *ui, const char *json_line) {
     struct console *c = console_of(ui);
     if (c->o.send) c->o.send(c->o.arg, json_line);
@@ -161,10 +157,6 @@ void console_resize(struct console *c) {
 void console_resume(struct console *c) {
     term_repaint(c->o.term);
     console_resize(c);
-}
-
-bool console_idle(const struct console *c) {
-    return !c->dirty;
 }
 
 void console_draw_now(struct console *c) {

@@ -48,7 +48,6 @@ void console_resume(struct console *c);
 /* For tests. */
 struct key;
 void console_key(struct console *c, struct key key);
-bool console_idle(const struct console *c); /* nothing is waiting to be drawn */
 void console_draw_now(struct console *c);
 void console_text(struct console *c, struct buf *out); /* the screen as UTF-8 lines */
 

@@ -82,7 +82,6 @@ bool message_shown(const struct console *c);
 
 /* prompt.c */
 void prompt_open(struct console *c, enum prompt_kind kind);
-void prompt_close(struct console *c);
 void prompt_free(struct prompt *p);
 void prompt_key(struct console *c, struct key key);
 void prompt_draw(struct console *c, int y);

@@ -34,14 +34,6 @@ static void choose(struct list *l, size_t i) {
     l->offset += (long)i - (long)before; /* the window stays where it is; drawing keeps the offset within it */
 }
 
-bool list_select(struct list *l, struct slice key) {
-    list_settle(l);
-    struct entry *e = map_get(l->entries, key);
-    if (!e || !e->ordered) return false;
-    choose(l, list_index(l, e));
-    return true;
-}
-
 void list_move(struct list *l, long rows) {
     list_settle(l);
     if (!l->n) return;

@@ -84,8 +84,6 @@ size_t list_shown(struct list *l);   /* after the filter */
 /* The i-th row shown, from 0; NULL beyond. Valid until the world changes. */
 const struct row *list_row(struct list *l, size_t i);
 const struct row *list_selected(struct list *l); /* NULL: nothing is shown */
-/* Selects the row of that key if it is there. */
-bool list_select(struct list *l, struct slice key);
 
 void list_move(struct list *l, long rows);    /* the selection, up (negative) or down */
 void list_home(struct list *l);

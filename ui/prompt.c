@@ -41,7 +41,7 @@ void prompt_open(struct console *c, enum prompt_kind kind) {
     str_set(&p->before, kind == PROMPT_FILTER ? list_filter_text(l) : NULL);
 }
 
-void prompt_close(struct console *c) {
+static void prompt_close(struct console *c) {
     c->prompt.kind = PROMPT_NONE;
 }
 

@@ -64,8 +64,6 @@ void ui_open(struct ui *ui, const struct screen_ops *ops, enum world_table t, st
 void ui_open_row(struct ui *ui, const struct row *r);
 /* One line above the footer for a few seconds (of the stream's time). */
 void ui_message(struct ui *ui, enum style s, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Something changed that the world does not know of: draw again. */
-void ui_redraw(struct ui *ui);
 /* One JSON line to the engine. */
 void ui_send(struct ui *ui, const char *json_line);
 

@@ -48,10 +48,6 @@ int term_cols(const struct term *t) {
     return t->cols;
 }
 
-bool term_headless(const struct term *t) {
-    return t->headless;
-}
-
 int term_colors(const struct term *t) {
     (void)t;
     return has_colors() ? COLORS : 0;
@@ -325,10 +321,6 @@ void term_flush(struct term *t) {
 
 void term_repaint(struct term *t) {
     if (t->open) clearok(stdscr, TRUE);
-}
-
-void term_beep(struct term *t) {
-    if (!t->headless && t->open) beep();
 }
 
 void term_raw(struct term *t, const char *p, size_t n) {

@@ -58,11 +58,9 @@ int term_colors(const struct term *t); /* 0, 8, 16, 256 */
 /* Puts what was drawn on the terminal (one doupdate). */
 void term_flush(struct term *t);
 void term_repaint(struct term *t); /* ^L: everything anew at the next flush */
-void term_beep(struct term *t);
 /* Raw bytes to the terminal past curses: OSC 52. */
 void term_raw(struct term *t, const char *p, size_t n);
 /* The screen as text, one line a row, trailing blanks cut. */
 void term_text(const struct term *t, struct buf *out);
-bool term_headless(const struct term *t);
 
 #endif

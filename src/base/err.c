@@ -14,14 +14,11 @@ struct err {
     char *text; /* cleaned: one line, valid UTF-8, no control characters */
 };
 
-static const struct {
-    const char *name;
-    int exit_status; /* sysexits.h where it has one */
-} kinds[] = {
-    [ERR_FAILED] = {"failed", 2},       [ERR_UNKNOWN] = {"unknown", 2},    [ERR_USAGE] = {"usage", 64},
-    [ERR_DATA] = {"data", 65},          [ERR_UNAVAILABLE] = {"unavailable", 69}, [ERR_LOCKED] = {"locked", 75},
-    [ERR_DENIED] = {"denied", 77},      [ERR_AUTH] = {"auth", 77},         [ERR_PROTOCOL] = {"protocol", 69},
-    [ERR_CANCELLED] = {"cancelled", 2}, [ERR_SYSTEM] = {"system", 2},
+/* As in sysexits.h where it has one. */
+static const int exit_statuses[] = {
+    [ERR_FAILED] = 2,       [ERR_UNKNOWN] = 2, [ERR_USAGE] = 64, [ERR_DATA] = 65,     [ERR_UNAVAILABLE] = 69,
+    [ERR_LOCKED] = 75,      [ERR_DENIED] = 77, [ERR_AUTH] = 77,  [ERR_PROTOCOL] = 69, [ERR_CANCELLED] = 2,
+    [ERR_SYSTEM] = 2,
 };
 
 /* A new error around `text`, which it takes over and cleans. */
@@ -109,12 +106,7 @@ const char *err_text(const struct err *e)
 
 int err_exit_status(const struct err *e)
 {
-    return e ? kinds[e->kind].exit_status : 0;
-}
-
-const char *err_kind_name(enum err_kind kind)
-{
-    return kinds[kind].name;
+    return e ? exit_statuses[e->kind] : 0;
 }
 
 void err_free(struct err *e)

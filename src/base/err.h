@@ -46,8 +46,6 @@ void err_set_kind(struct err *e, enum err_kind kind);
  * or wrapped. */
 const char *err_text(const struct err *e);
 int err_exit_status(const struct err *e);
-/* "failed", "unknown", "usage", … as it stands in --json. */
-const char *err_kind_name(enum err_kind kind);
 /* Frees the chain; NULL is allowed. */
 void err_free(struct err *e);
 /* Drops an error on purpose; the reason documents why that is right at this place. */

@@ -149,11 +149,6 @@ bool jd_is_string(const struct json_t *d)
     return json_is_string(d);
 }
 
-bool jd_is_int(const struct json_t *d)
-{
-    return json_is_integer(d);
-}
-
 bool jd_is_null(const struct json_t *d)
 {
     return json_is_null(d);

@@ -34,7 +34,6 @@ struct json_t *jd_null(void) MUST_CHECK;
 bool jd_is_object(const struct json_t *d);
 bool jd_is_array(const struct json_t *d);
 bool jd_is_string(const struct json_t *d);
-bool jd_is_int(const struct json_t *d);
 bool jd_is_null(const struct json_t *d); /* JSON null; false for an absent value */
 /* Walks keys, e.g. jd_get(d, "metadata.name"); a path element that is a number indexes an array. NULL if absent. */
 struct json_t *jd_get(const struct json_t *d, const char *dotted);

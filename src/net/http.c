@@ -116,12 +116,6 @@ void http_after_curl(struct http *h, CURLMcode code) {
     }
 }
 
-unsigned http_take_count(struct http *h) {
-    unsigned n = h->count;
-    h->count = 0;
-    return n;
-}
-
 void http_escape(struct buf *out, const char *text) {
     for (const char *p = text; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;

@@ -44,8 +44,6 @@ struct http *http_new(struct loop *l, const struct http_options *o);
 void http_free(struct http *h);
 /* Throws all connections away and fails what runs on them (ERR_UNAVAILABLE "connection given up: REASON"). */
 void http_reset(struct http *h, const char *reason);
-/* Requests started since the last call (for "requests/min"). */
-unsigned http_take_count(struct http *h);
 
 struct http_head {
     int status;                 /* HTTP status */

@@ -34,7 +34,6 @@ struct http {
     int in_curl;                  /* callbacks of libcurl may be on the stack */
     bool dead;                    /* http_free was called there */
     char *reset_reason;           /* http_reset was called there */
-    unsigned count;
 };
 
 /* The head as it comes line by line. */

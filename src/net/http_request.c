@@ -214,7 +214,6 @@ struct http_request *http_start(struct http *h, const struct http_call *call) {
     r->lines.head.retry_after_s = -1;
     r->connect_us = r->first_byte_us = r->total_us = -1;
     r->error = http_headers_make(r, call);
-    h->count++;
     http_request_link(h, r);
     loop_defer(r->loop, http_request_begin, r);
     return r;

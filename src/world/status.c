@@ -116,12 +116,3 @@ int level_rank(enum level l)
     };
     return ranks[l];
 }
-
-const char *level_name(enum level l)
-{
-    static const char *const names[] = {
-        [LEVEL_OK] = "ok",   [LEVEL_NONE] = "none",       [LEVEL_BUSY] = "busy",   [LEVEL_WARN] = "warn",
-        [LEVEL_BAD] = "bad", [LEVEL_UNKNOWN] = "unknown", [LEVEL_STALE] = "stale", [LEVEL_LEADER] = "leader",
-    };
-    return names[l];
-}

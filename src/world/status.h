@@ -11,6 +11,5 @@ enum level { LEVEL_OK, LEVEL_NONE, LEVEL_BUSY, LEVEL_WARN, LEVEL_BAD, LEVEL_UNKN
 enum level status_level(struct slice word);
 /* For sorting by risk: worst first (bad, warn, unknown, stale, busy, none, ok). Smaller is worse. */
 int level_rank(enum level l);
-const char *level_name(enum level l); /* "ok", "warn", … */
 
 #endif

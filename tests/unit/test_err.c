@@ -67,19 +67,16 @@ static void test_kinds(void **state)
     (void)state;
     static const struct {
         enum err_kind kind;
-        const char *name;
         int status;
     } cases[] = {
-        {ERR_FAILED, "failed", 2},       {ERR_UNKNOWN, "unknown", 2}, {ERR_USAGE, "usage", 64},
-        {ERR_DATA, "data", 65},          {ERR_UNAVAILABLE, "unavailable", 69}, {ERR_LOCKED, "locked", 75},
-        {ERR_DENIED, "denied", 77},      {ERR_AUTH, "auth", 77},      {ERR_PROTOCOL, "protocol", 69},
-        {ERR_CANCELLED, "cancelled", 2}, {ERR_SYSTEM, "system", 2},
+        {ERR_FAILED, 2},       {ERR_UNKNOWN, 2}, {ERR_USAGE, 64}, {ERR_DATA, 65},     {ERR_UNAVAILABLE, 69},
+        {ERR_LOCKED, 75},      {ERR_DENIED, 77}, {ERR_AUTH, 77},  {ERR_PROTOCOL, 69}, {ERR_CANCELLED, 2},
+        {ERR_SYSTEM, 2},
     };
     struct err *e = err_new(ERR_FAILED, "x");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         err_set_kind(e, cases[i].kind);
         assert_int_equal(err_exit_status(e), cases[i].status);
-        assert_string_equal(err_kind_name(cases[i].kind), cases[i].name);
     }
     err_ignore(e, "the test is over");
     assert_int_equal(err_exit_status(NULL), 0);

@@ -129,9 +129,6 @@ static void selection_follows_its_row_and_falls_to_the_neighbour(void **state) {
     check_selected(l, "a");
     list_home(l);
     check_selected(l, "0");
-    assert_true(list_select(l, slice_of("b")));
-    check_selected(l, "b");
-    assert_false(list_select(l, slice_of("nobody")));
     list_move(l, 1000);
     check_selected(l, "a");
     list_move(l, -1000);

@@ -81,7 +81,7 @@ static void test_levels(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (status_level(slice_of(cases[i].word)) != cases[i].level)
-            fail_msg("%s is not %s", cases[i].word, level_name(cases[i].level));
+            fail_msg("%s does not have level %d", cases[i].word, (int)cases[i].level);
 }
 
 static void test_what_is_not_listed_is_unknown(void **state)
@@ -103,15 +103,13 @@ static void test_freshness_and_answers_have_levels(void **state)
         assert_listed(gate_answer_word((enum gate_answer)a));
 }
 
-static void test_rank_and_names(void **state)
+static void test_ranks(void **state)
 {
     (void)state;
     static const enum level order[] = {LEVEL_BAD,  LEVEL_WARN,   LEVEL_UNKNOWN, LEVEL_STALE,
                                        LEVEL_BUSY, LEVEL_LEADER, LEVEL_NONE,    LEVEL_OK};
     for (size_t i = 1; i < ARRAY_LEN(order); i++)
         assert_true(level_rank(order[i - 1]) < level_rank(order[i]));
-    assert_string_equal(level_name(LEVEL_OK), "ok");
-    assert_string_equal(level_name(LEVEL_LEADER), "leader");
 }
 
 int main(void)
@@ -121,7 +119,7 @@ int main(void)
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_what_is_not_listed_is_unknown),
         cmocka_unit_test(test_freshness_and_answers_have_levels),
-        cmocka_unit_test(test_rank_and_names),
+        cmocka_unit_test(test_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
