@@ -112,7 +112,13 @@ static void draw_title(struct board *b, struct section *s, int y, int x, int col
     bool headings = well && s->right && s->rows > 0; /* the lines say it */
     if (s->detail && !headings && end > at)
         draw_text(d, y, at, end - at, well ? STYLE_NORMAL : STYLE_DIM, slice_of(s->detail));
-    draw_right(d, y, x, cols, STYLE_DIM, buf_slice(&right));
+    if (!well && hidden > 0 && s->rows > 0 && s->prefix) {
+        int place = cols - fresh_cols(b, s, f) - 1; /* before how old it all is */
+        buf_printf(&right, " +%d", hidden);
+        draw_right(d, y, x, place, STYLE_DIM, buf_slice(&right));
+    } else {
+        draw_right(d, y, x, cols, STYLE_DIM, buf_slice(&right));
+    }
     buf_free(&right);
     remember(b, &s->head);
     if (is_selected(b, &s->head)) draw_overlay(d, y, x, cols, STYLE_SELECTED);

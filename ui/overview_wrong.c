@@ -135,6 +135,7 @@ static void states(struct wrong *s, enum world_table t, int state_col, int name_
         enum level level = status_level(state);
         struct buf text = {0};
         if (level != LEVEL_BAD && !(warnings && level == LEVEL_WARN)) continue;
+        if (t == T_PG_SERVERS && !fresh_usable(world_freshness(s->ui->world, rows[i]))) continue; /* its source says it */
         if (since_col >= 0) add_since(s->ui->world, row_int(rows[i], since_col, 0), &text);
         buf_add_slice(&text, row_text(rows[i], text_col));
         if (t == T_PROBES) buf_printf(&text, ": %.*s", SLICE_FMT(row_text(rows[i], name_col)));

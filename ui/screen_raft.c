@@ -191,8 +191,12 @@ static int views_fact(const struct page *p, int y) {
 static int probe_fact(const struct page *p, int y) {
     struct slice state = row_text(p->cluster, RAFT_CLUSTERS_WRITE_PROBE);
     struct buf text = {0};
-    if (slice_is(state, "NOT RUN")) buf_adds(&text, "it writes, so it runs in phases and windows only");
-    return fact(p, y, "write probe", state.n ? state : SLICE_LIT("UNKNOWN"), &text);
+    struct page own = *p;
+    if (slice_is(state, "NOT RUN")) {
+        buf_adds(&text, "it writes, so it runs in phases and windows only");
+        own.old = false; /* it is we who have not run it */
+    }
+    return fact(&own, y, "write probe", state.n ? state : SLICE_LIT("UNKNOWN"), &text);
 }
 
 /* ---- Lately ------------------------------------------------------------------------------------------------------ */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "source/source.h"
 #include "source/vault_source_private.h"
+#include "world/freshness.h"
 #include "world/status.h"
 
 /* ---- Who is who -------------------------------------------------------------------------------------------------- */
@@ -406,13 +407,14 @@ static const char *cluster_src(const struct vault_source *s, const struct vault_
 }
 
 /* While nobody is known to lead: who was the last one, and what it said. */
-static void keep_last(const struct row *before, bool leads, int64_t now, struct cell *cells)
+static void keep_last(const struct world *w, const struct row *before, bool leads, struct cell *cells)
 {
     bool led = before && row_text(before, RAFT_CLUSTERS_LEADER).p;
     if (leads || !before)
         return;
     cells[RAFT_CLUSTERS_LAST_LEADER] = row_cell(before, led ? RAFT_CLUSTERS_LEADER : RAFT_CLUSTERS_LAST_LEADER);
-    cells[RAFT_CLUSTERS_LAST_AT] = led ? cell_int(now) : row_cell(before, RAFT_CLUSTERS_LAST_AT);
+    struct fresh f = world_freshness(w, before);
+    cells[RAFT_CLUSTERS_LAST_AT] = led ? cell_int(world_now(w) - (f.age_ms > 0 ? f.age_ms : 0)) : row_cell(before, RAFT_CLUSTERS_LAST_AT);
     cells[RAFT_CLUSTERS_LAST_VOTERS] = row_cell(before, led ? RAFT_CLUSTERS_VOTERS : RAFT_CLUSTERS_LAST_VOTERS);
     cells[RAFT_CLUSTERS_LAST_INDEX] = row_cell(before, led ? RAFT_CLUSTERS_INDEX : RAFT_CLUSTERS_LAST_INDEX);
 }
@@ -451,7 +453,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
         [RAFT_CLUSTERS_CLUSTER_ID] = h ? optional_text(h->cluster_id) : CELL_NONE,
         [RAFT_CLUSTERS_VIEWS] = cell_text(views),
     };
-    keep_last(world_find(s->world, T_RAFT_CLUSTERS, slice_of(s->workload)), leader != NULL, world_now(s->world), cells);
+    keep_last(s->world, world_find(s->world, T_RAFT_CLUSTERS, slice_of(s->workload)), leader != NULL, cells);
     world_upsert(s->world, T_RAFT_CLUSTERS, slice_of(s->workload), cluster_src(s, speaks), cells);
     mem_free(history);
     mem_free(cleanup);
