@@ -61,13 +61,13 @@ other.end_well()
 t = Terminal([FERRYMAN, *sandbox.args], 120, 40)
 t.keys("2")
 t.wait("data-vault-0", 30)
-engine = [p for p in processes(sandbox.dir) if b"engine" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0")]
+engine = engines(sandbox.dir)
 check(len(engine) == 1, "one engine runs")
 a = Terminal([FERRYMAN, *sandbox.args, "attach"], 100, 30)
 a.wait("vault", 30)
-check(len([p for p in processes(sandbox.dir) if b"engine" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0")]) == 1, "attach shares it")
+check(len(engines(sandbox.dir)) == 1, "attach shares it")
 os.kill(engine[0], signal.SIGKILL)
-until(lambda: [p for p in processes(sandbox.dir) if b"engine" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0") and p != engine[0]], "another engine is started", 20)
+until(lambda: [p for p in engines(sandbox.dir) if p != engine[0]], "another engine is started", 20)
 sandbox.kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps({
     "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "after-the-kill", "namespace": "immich"},
     "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "nfs-proxmox", "resources": {"requests": {"storage": "1Gi"}}}}))

@@ -272,8 +272,22 @@ class Terminal:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def command_line(pid):
+    """The arguments of a process; [] if it has gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def engines(marker):
+    """Pids of the engines among processes(marker)."""
+    return [p for p in processes(marker) if "engine" in command_line(p)]
+
+
 def processes(marker):
-    """Pids of live processes (no zombies) that have `marker` in their command line or environment."""
+    """Pids of live processes (no zombies) that have `marker` in their command line."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -14,7 +14,7 @@ from ferry import *
 
 sandbox = Sandbox("--small-db")
 command = [FERRYMAN, *sandbox.args]
-engines = lambda: [p for p in processes(sandbox.dir) if b"engine" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0")]
+engines_here = lambda: engines(sandbox.dir)
 
 for cols, rows in ((80, 24), (120, 40), (200, 50)):
     t = Terminal(command, cols, rows)
@@ -32,7 +32,7 @@ for cols, rows in ((80, 24), (120, 40), (200, 50)):
     until(lambda: t.dead() or t.keys("q") or t.dead(), "q goes back, and ends the console in the end", 10)
     check(t.status() == "0", f"{cols}x{rows}: every screen, and q ends it well")
     t.stop()
-until(lambda: not engines(), "the engine ends when its last reader has gone", 15)
+until(lambda: not engines_here(), "the engine ends when its last reader has gone", 15)
 ok("the engine ends with its last reader")
 
 t = Terminal(command, 100, 30)
@@ -43,7 +43,7 @@ ok("a terminal that is too small says both sizes")
 t.resize(140, 45)
 t.wait("vault")
 t.stop()
-until(lambda: not engines(), "its engine ends", 15)
+until(lambda: not engines_here(), "its engine ends", 15)
 
 # Under a shell with job control, as an operator has it.
 t = Terminal(["bash", "--norc", "--noprofile", "-i"], 110, 32)
@@ -51,7 +51,7 @@ t.type(" ".join(command) + "\n")
 t.wait("DONE WHEN", 30)
 t.keys("C-z")
 t.wait("Stopped")
-check(engines(), "^Z stops the console; the engine goes on meanwhile")
+check(engines_here(), "^Z stops the console; the engine goes on meanwhile")
 t.type("echo $((6*7)) && stty -a | grep -o ' echo '\n")
 t.wait("42")
 t.wait(" echo ")
@@ -62,7 +62,7 @@ t.keys("2")
 t.wait("data-vault-0")
 ok("fg: the screen comes back whole")
 t.stop()
-until(lambda: not engines(), "its engine ends too", 15)
+until(lambda: not engines_here(), "its engine ends too", 15)
 
 t = Terminal(command, 100, 30)
 t.wait("vault", 30)
@@ -75,13 +75,13 @@ for signum, name in ((signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")):
     until(t.dead, f"{name} ends the console")
     check(t.status() == "0", f"{name} ends the console well")
 t.stop()
-until(lambda: not engines(), "no engine stays behind", 15)
+until(lambda: not engines_here(), "no engine stays behind", 15)
 ok("no process stays behind after signals")
 
 t = Terminal(command, 100, 30)
 t.wait("vault", 30)
 t.stop()  # kills the terminal under it
-until(lambda: not [p for p in processes(sandbox.dir) if b"ferryman-sandbox" not in open(f"/proc/{p}/cmdline", "rb").read() and b"postgres" not in open(f"/proc/{p}/cmdline", "rb").read()],
+until(lambda: not [p for p in processes(sandbox.dir) if not any("ferryman-sandbox" in a or "postgres" in a for a in command_line(p))],
       "no console and no engine stay behind when the terminal is killed", 20)
 ok("a killed terminal leaves no process behind")
 
