@@ -26,6 +26,7 @@ struct json_splitter;
 typedef struct err *(*json_piece_fn)(void *arg, enum json_piece kind, const char *p, size_t n);
 
 struct json_splitter *json_splitter_new(enum json_split_mode mode, size_t max_piece, json_piece_fn fn, void *arg);
+/* The next bytes, however they are cut; what is complete goes to fn before it returns. */
 struct err *json_splitter_feed(struct json_splitter *s, const char *p, size_t n) MUST_CHECK;
 /* The body has ended (nothing can be fed any more): ERR_PROTOCOL if it was cut in the middle of a piece (or of the list). */
 struct err *json_splitter_finish(struct json_splitter *s) MUST_CHECK;

@@ -16,6 +16,7 @@ struct pg_forward_options {
     void *arg;
 };
 
+/* The options' strings are used during the call only. An error means that it was not started: no callback comes then. */
 struct err *pg_forward_start(struct loop *l, const struct pg_forward_options *o, struct pg_forward **ret) MUST_CHECK;
 void pg_forward_free(struct pg_forward *f);
 

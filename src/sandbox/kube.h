@@ -76,6 +76,7 @@ struct api_call {
     enum { AS_OBJECT, AS_TABLE, AS_PARTIAL } as;
 };
 
+/* The server's handler (arg: struct kube): who calls, what is asked, and on to the verb. */
 void api_handle(void *arg, struct http_request *r);
 /* Answers with a JSON text (compact); pretty-printed where the client is a human's. */
 void api_reply_json(const struct api_call *c, unsigned code, const char *p, size_t n);
@@ -87,6 +88,7 @@ bool api_dry_run(const struct api_call *c, const struct json_t *options, struct 
 /* Name of the field manager: ?fieldManager, else the user agent's first word. malloc'd. */
 char *api_manager(const struct api_call *c);
 
+/* One verb each: answer the call, or refuse it. */
 void api_list(struct api_call *c);
 void api_get(struct api_call *c);
 void api_watch(struct api_call *c);

@@ -38,6 +38,7 @@ struct store *store_new(void);
 void store_free(struct store *st);
 uint64_t store_rv(const struct store *st);
 
+/* A version never changes and lives while it is referred to: the store holds one reference, a watcher takes its own. */
 const char *version_key(const struct version *v);
 struct slice version_namespace(const struct version *v); /* empty if cluster-wide */
 const char *version_name(const struct version *v);

@@ -20,6 +20,7 @@ struct pg_facts {
     char *loaded;               /* shared_preload_libraries; NULL: not known (yet, or to a role like ours) */
 };
 
+/* Of the server: each answer replaces what the one before had said. */
 void pg_facts_settings(const struct pg_facts *f, const struct pg_rows *rows);
 void pg_facts_activity(const struct pg_facts *f, const struct pg_rows *rows);
 void pg_facts_progress(const struct pg_facts *f, const struct pg_rows *rows);

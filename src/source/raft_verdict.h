@@ -76,6 +76,8 @@ struct raft_verdict {
     struct buf text;   /* one line; empty when well. The caller's: buf_free */
 };
 
+/* Judges this moment's view. `m` is the caller's, zero before the first call: what earlier calls have seen. ret is filled
+ * anew. */
 void raft_judge(const struct raft_view *v, struct raft_memory *m, struct raft_verdict *ret);
 
 /* "7m 03s", "12s", "5h 07m", "9d 4h": appended. */

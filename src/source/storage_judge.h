@@ -31,6 +31,7 @@ struct storage_verdict storage_judge_provisioner(struct slice provisioner);
 
 const char *storage_backend_name(enum storage_backend b);       /* "nfs", "block", "unknown" */
 const char *storage_encryption_name(enum storage_encryption e); /* "declared", "plain", "unknown" */
+/* The reverse of the names above; what they do not name is unknown. */
 enum storage_backend storage_backend_by_name(struct slice s);
 enum storage_encryption storage_encryption_by_name(struct slice s);
 /* "NFS 10.0.0.5", "LUKS declared", "block plain", "block unknown", "unknown": driver says what kind of encryption it
