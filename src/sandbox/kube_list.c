@@ -432,7 +432,9 @@ static struct refusal *read_query(struct api_call *c, struct query *q, char **re
         err_free(e);
         return f;
     }
-    if (limit && slice_to_i64(slice_of(limit), &n) && n > 0)
+    if (limit && *limit && !slice_to_i64(slice_of(limit), &n))
+        return refuse_bad_request("strconv.ParseInt: parsing \"%s\": invalid syntax", limit);
+    if (n > 0)
         q->limit = (size_t)n;
     q->ns = c->ns;
     struct refusal *f = read_version(c, q);

@@ -134,14 +134,30 @@ static struct slice tail(struct slice log, int64_t lines)
     return (struct slice){log.p + at, log.n - at};
 }
 
+static bool has_container(const struct json_t *pod, const char *name)
+{
+    const struct json_t *containers = jd_get(pod, "spec.containers");
+    for (size_t i = 0; i < jd_len(containers); i++)
+        if (str_eq(jd_str(jd_at(containers, i), "name"), name))
+            return true;
+    return false;
+}
+
 static void pod_log(struct api_call *c)
 {
-    const char *lines = http_request_query(c->r, "tailLines");
+    const char *lines = http_request_query(c->r, "tailLines"), *container = http_request_query(c->r, "container");
     struct slice log = kubelet_log(c->k->kubelet, c->ns, c->name);
     int64_t n;
 
     if (!store_get(c->k->store, KIND_POD, c->ns, c->name)) {
         api_refuse(c, refuse_not_found(c->kind, c->name));
+        return;
+    }
+    struct json_t *pod = kube_get(c->k, KIND_POD, c->ns, c->name);
+    bool known = !container || has_container(pod, container);
+    jd_free(pod);
+    if (!known) {
+        api_refuse(c, refuse_bad_request("container %s is not valid for pod %s", container, c->name));
         return;
     }
     if (!log.p)
@@ -187,10 +203,9 @@ static void pod_proxy(struct api_call *c)
         api_refuse(c, refuse_not_found(c->kind, name));
     else if (!ip)
         api_refuse(c, refusal_new(500, "InternalError", jd_object(), "address not allowed"));
-    else if (!b || !b->proxy || !str_eq(jd_str(pod, "status.phase"), "Running"))
+    else if (!b || !b->proxy || !str_eq(jd_str(pod, "status.phase"), "Running") ||
+             !b->proxy(c->k->sb, c->ns, name, port, c->rest ? c->rest : "/", c->r))
         proxy_failed(c, why);
-    else
-        b->proxy(c->k->sb, c->ns, name, port, c->rest ? c->rest : "/", c->r);
     free(why);
     free(name);
     jd_free(pod);

@@ -104,7 +104,8 @@ struct pod_backend {
     void (*stop)(struct sandbox *s, const struct pod_info *info);
     /* GET/PUT/… through …/pods/[http:]NAME[:port]/proxy/REST. `path` is "/REST" (decoded); query, headers and body are
      * the request's. Takes the request over and answers it now or later. NULL: 503 as a pod without that port. */
-    void (*proxy)(struct sandbox *s, const char *ns, const char *pod, unsigned port, const char *path,
+    /* False if nothing listens on that port: then it has not answered. */
+    bool (*proxy)(struct sandbox *s, const char *ns, const char *pod, unsigned port, const char *path,
                   struct http_request *r);
 };
 

@@ -100,6 +100,9 @@ static struct err *parse_labels(struct selector *s, const char *text)
     while (next_part(&rest, &part)) {
         if (part.n == 0)
             continue;
+        if (part.p[0] == '=')
+            return err_new(ERR_DATA, "found '%s', expected: !, identifier, or 'end of string'",
+                           part.n > 1 && part.p[1] == '=' ? "==" : "=");
         if (parse_set(s, part, " notin ", OP_NOT_IN) || parse_set(s, part, " in ", OP_IN) ||
             parse_equal(s, part, false))
             continue;

@@ -257,15 +257,15 @@ static void vault_pod_stop(struct sandbox *s, const struct pod_info *info)
     v->pod[i].stop_at = clock_mono_ms() + (wait > 0 ? wait : 1);
 }
 
-static void vault_proxy(struct sandbox *s, const char *ns, const char *pod, unsigned port, const char *path,
+static bool vault_proxy(struct sandbox *s, const char *ns, const char *pod, unsigned port, const char *path,
                         struct http_request *r)
 {
     (void)ns;
     int i = pod_ordinal(pod);
     if (i == VAULT_NONE || port != VAULT_PORT)
-        http_reply_str(r, 503, "text/plain; charset=utf-8", "error trying to reach service: connection refused\n");
-    else
-        vault_node_handle(s, i, path, r);
+        return false;
+    vault_node_handle(s, i, path, r);
+    return true;
 }
 
 static const struct pod_backend vault_backend = {.ns = VAULT_NAMESPACE,
