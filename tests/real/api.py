@@ -1,4 +1,5 @@
 """A small Kubernetes client for the test's own acts and its stand-ins: JSON over TLS with a client certificate."""
+
 import http.client
 import json
 import ssl
@@ -22,7 +23,12 @@ class Api:
             c = reused or http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=60)
             self.local.connection = c
             try:
-                c.request(method, path, None if body is None else json.dumps(body), {"Content-Type": kind, "User-Agent": "real-test"})
+                c.request(
+                    method,
+                    path,
+                    None if body is None else json.dumps(body),
+                    {"Content-Type": kind, "User-Agent": "real-test"},
+                )
                 r = c.getresponse()
                 text = r.read()
                 break
@@ -62,7 +68,9 @@ class Api:
         for item in doc["items"] or []:
             on_event("ADDED", item)
         c = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=90)
-        c.request("GET", f"{path}?watch=1&allowWatchBookmarks=true&resourceVersion={doc['metadata']['resourceVersion']}")
+        c.request(
+            "GET", f"{path}?watch=1&allowWatchBookmarks=true&resourceVersion={doc['metadata']['resourceVersion']}"
+        )
         r = c.getresponse()
         while r.status == 200 and (line := r.readline()):
             event = json.loads(line)

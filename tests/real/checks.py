@@ -2,6 +2,7 @@
 forwarder that can be cut, with OpenBao behind the API server's pod proxy; `d` by client certificate, with OpenBao reached directly.
 
     tests/real/run [GROUP…]    kube, raft, postgres, console, faults; all of them by default"""
+
 import sys
 import time
 
@@ -13,21 +14,36 @@ import checks_raft
 from ferry import Stream, done, ok, until
 from world import World
 
-GROUPS = {"kube": checks_kube, "raft": checks_raft, "postgres": checks_postgres, "console": checks_console, "faults": checks_faults}
+GROUPS = {
+    "kube": checks_kube,
+    "raft": checks_raft,
+    "postgres": checks_postgres,
+    "console": checks_console,
+    "faults": checks_faults,
+}
 
 
 def main():
     began = time.monotonic()
     w = World()
-    ok(f"servers: Kubernetes {w.kube.version()}, OpenBao {w.raft.version()}, PostgreSQL {w.database.version()}, up in {w.seconds:.0f} s")
+    ok(
+        f"servers: Kubernetes {w.kube.version()}, OpenBao {w.raft.version()}, PostgreSQL {w.database.version()}, up in {w.seconds:.0f} s"
+    )
     s, d = Stream(w.args("through")), Stream(w.args("certificate", w.plan_direct))
     until(w.raft.calm, "autopilot is content", 40)
     for stream in (s, d):
-        stream.wait(lambda: checks_kube.live(stream) and checks_raft.well(w, stream) and checks_postgres.well(stream), "everything is shown and well", 60)
+        stream.wait(
+            lambda: checks_kube.live(stream) and checks_raft.well(w, stream) and checks_postgres.well(stream),
+            "everything is shown and well",
+            60,
+        )
     wanted = sys.argv[1:] or GROUPS
     for name in wanted:
         GROUPS[name].run(w, s, d)
     s.end_well()
     d.end_well()
-    print(f"{time.monotonic() - began:.0f} s; skipped: {', '.join(g for g in GROUPS if g not in wanted) or 'nothing'}", flush=True)
+    print(
+        f"{time.monotonic() - began:.0f} s; skipped: {', '.join(g for g in GROUPS if g not in wanted) or 'nothing'}",
+        flush=True,
+    )
     done()

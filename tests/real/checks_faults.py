@@ -1,4 +1,5 @@
 """What goes wrong with a real API server: killed, ended, forgetful, cut off, out of its store, too busy. Rows turn, say why, and come back."""
+
 import time
 
 import objects
@@ -38,7 +39,11 @@ def shown(w, name, uid, *streams):
     """The controllers need their time after a restart, ferryman none after the controllers."""
     for stream in streams:
         stream.wait(lambda: stream.row("claims", _key=uid), f"claim {name}")
-    until(lambda: w.kube.api.get(f"{MEDIA}/{name}")["status"]["phase"] == "Bound", f"the controllers bind claim {name}", 90)
+    until(
+        lambda: w.kube.api.get(f"{MEDIA}/{name}")["status"]["phase"] == "Bound",
+        f"the controllers bind claim {name}",
+        90,
+    )
     for stream in streams:
         stream.wait(lambda: stream.row("claims", _key=uid, phase="Bound"), f"claim {name} is bound", 10)
 
@@ -49,11 +54,22 @@ def killed(w, s, d):
     began = time.monotonic()
     for stream in (s, d):
         stream.wait(lambda: state(stream) in ("STALE", "DOWN"), "claims are DOWN when the API server is killed", 45)
-    ok(f"API server killed: claims {state(s)} after {time.monotonic() - began:.1f} s: {(s.source(CLAIMS)[1] or '')[:100]}")
+    ok(
+        f"API server killed: claims {state(s)} after {time.monotonic() - began:.1f} s: {(s.source(CLAIMS)[1] or '')[:100]}"
+    )
     check(len(s.rows("claims")) == n, "the rows stay, with their age")
-    check(state(d, "postgres/immich-postgres") == "POLLED" and (d.row("raft_clusters") or {}).get("state") == "OK", "PostgreSQL and the nodes that are reached directly go on")
-    s.wait(lambda: (s.row("raft_clusters") or {}).get("state") != "OK", "what is reached through it is not shown as well")
-    s.wait(lambda: not s.row("gates", name="no hostile claim on NFS", answer="PASS") and s.row("gates", name="no hostile claim on NFS", answer="NO DATA"), "gates have no data")
+    check(
+        state(d, "postgres/immich-postgres") == "POLLED" and (d.row("raft_clusters") or {}).get("state") == "OK",
+        "PostgreSQL and the nodes that are reached directly go on",
+    )
+    s.wait(
+        lambda: (s.row("raft_clusters") or {}).get("state") != "OK", "what is reached through it is not shown as well"
+    )
+    s.wait(
+        lambda: not s.row("gates", name="no hostile claim on NFS", answer="PASS")
+        and s.row("gates", name="no hostile claim on NFS", answer="NO DATA"),
+        "gates have no data",
+    )
     ok("raft through the proxy is not OK, gates have NO DATA")
     w.kube.start_apiserver()
     began = time.monotonic()
@@ -87,7 +103,10 @@ def forgetful(w, s, d):
     w.kube.start_apiserver()
     w.forwarder.restore()
     s.wait(lambda: live(s) and same_claims(w, s), "listed anew after 410", 90)
-    check(not s.row("claims", _key=gone) and s.row("claims", _key=uid), "compaction and restart (410): listed anew; what vanished meanwhile has vanished")
+    check(
+        not s.row("claims", _key=gone) and s.row("claims", _key=uid),
+        "compaction and restart (410): listed anew; what vanished meanwhile has vanished",
+    )
     both_live(w, s, d, "both live")
 
 
@@ -104,9 +123,16 @@ def silent(w, s, d):
     w.forwarder.drop()
     began = time.monotonic()
     uid = new_claim(w, "unseen")
-    s.wait(lambda: state(s) in ("STALE", "DOWN") and state(s, "kube/pods") in ("STALE", "DOWN"), "a silent cut is noticed", CUT_NOTICED_S)
+    s.wait(
+        lambda: state(s) in ("STALE", "DOWN") and state(s, "kube/pods") in ("STALE", "DOWN"),
+        "a silent cut is noticed",
+        CUT_NOTICED_S,
+    )
     took = time.monotonic() - began
-    check(took <= CUT_NOTICED_S, f"a connection cut silently is noticed after {took:.0f} s: {(s.source(CLAIMS)[1] or '')[:90]}")
+    check(
+        took <= CUT_NOTICED_S,
+        f"a connection cut silently is noticed after {took:.0f} s: {(s.source(CLAIMS)[1] or '')[:90]}",
+    )
     s.wait(lambda: all(v in ("STALE", "DOWN") for v in s.sources("kube").values()), "every kind", 30)
     d.wait(lambda: live(d) and d.row("claims", _key=uid), "who is not behind the cut sees everything", 5)
     w.forwarder.restore()
@@ -134,13 +160,55 @@ def without_store(w, s, d):
 def too_busy(w):
     """Priority and fairness lets one request of ours through at a time and rejects the others: 429 with Retry-After."""
     api = w.kube.api
-    api.must("POST", FLOW + "/prioritylevelconfigurations", {**objects.named("none"), "spec": {"type": "Limited", "limited": {
-        "nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}}})
-    api.must("POST", FLOW + "/flowschemas", {**objects.named("none"), "spec": {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": "none"}, "rules": [{
-        "subjects": [{"kind": "User", "user": {"name": "certified"}}],
-        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}]}]}})
-    until(lambda: any(c["type"] == "Dangling" and c["status"] == "False" for c in (api.get(FLOW + "/flowschemas/none")["status"].get("conditions") or [])),
-          "the API server has taken the rule", 30)
+    api.must(
+        "POST",
+        FLOW + "/prioritylevelconfigurations",
+        {
+            **objects.named("none"),
+            "spec": {
+                "type": "Limited",
+                "limited": {
+                    "nominalConcurrencyShares": 0,
+                    "lendablePercent": 0,
+                    "borrowingLimitPercent": 0,
+                    "limitResponse": {"type": "Reject"},
+                },
+            },
+        },
+    )
+    api.must(
+        "POST",
+        FLOW + "/flowschemas",
+        {
+            **objects.named("none"),
+            "spec": {
+                "matchingPrecedence": 2,
+                "priorityLevelConfiguration": {"name": "none"},
+                "rules": [
+                    {
+                        "subjects": [{"kind": "User", "user": {"name": "certified"}}],
+                        "resourceRules": [
+                            {
+                                "verbs": ["*"],
+                                "apiGroups": ["*"],
+                                "resources": ["*"],
+                                "clusterScope": True,
+                                "namespaces": ["*"],
+                            }
+                        ],
+                    }
+                ],
+            },
+        },
+    )
+    until(
+        lambda: any(
+            c["type"] == "Dangling" and c["status"] == "False"
+            for c in (api.get(FLOW + "/flowschemas/none")["status"].get("conditions") or [])
+        ),
+        "the API server has taken the rule",
+        30,
+    )
     b = Stream(w.args("certificate"))
     told = b.wait(lambda: [e for _, e in map(b.source, b.sources("kube")) if e and "429" in e], "429 is told", 30)
     ok(f"too busy for {len(told)} of {len(b.sources('kube'))} lists at once: {told[0][:110]}")

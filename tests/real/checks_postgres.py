@@ -1,4 +1,5 @@
 """PostgreSQL: what is in it, what changes in it, and a server that comes and goes."""
+
 import subprocess
 import time
 
@@ -30,22 +31,47 @@ def run(w, s, d):
 
 def shown(w, s):
     s.wait(lambda: well(s), "the server is polled")
-    check(server(s)["version"] == w.database.version() and server(s)["identifier"] == w.database.sql("SELECT system_identifier FROM pg_control_system()"),
-          f"PostgreSQL {server(s)['version']}, system identifier {server(s)['identifier']}")
+    check(
+        server(s)["version"] == w.database.version()
+        and server(s)["identifier"] == w.database.sql("SELECT system_identifier FROM pg_control_system()"),
+        f"PostgreSQL {server(s)['version']}, system identifier {server(s)['identifier']}",
+    )
     there = set(w.database.sql("SELECT datname FROM pg_database WHERE datallowconn").split())
-    s.wait(lambda: there <= {r["name"] for r in s.rows("databases")} and s.row("databases", name="immich")["extensions"] == len(EXTENSIONS) + 1, "databases with their extensions")
+    s.wait(
+        lambda: there <= {r["name"] for r in s.rows("databases")}
+        and s.row("databases", name="immich")["extensions"] == len(EXTENSIONS) + 1,
+        "databases with their extensions",
+    )
     size = int(w.database.sql("SELECT pg_database_size('immich')"))
-    check(abs(s.row("databases", name="immich")["size"] - size) < 1 << 20, f"databases with sizes: immich has {size} bytes")
-    installed = {line.split("|")[0]: line.split("|")[1] for line in w.database.sql("SELECT extname, extversion FROM pg_extension", "immich").splitlines()}
-    check({n: v for n, (v, _) in extensions(s, "immich").items()} == installed, f"the {len(installed)} extensions of immich with versions, as in pg_extension")
-    check(extensions(s, "paperless")["pg_trgm"] == ("1.5", "DRIFT"), "an old version in paperless is DRIFT: a restore would give another")
+    check(
+        abs(s.row("databases", name="immich")["size"] - size) < 1 << 20,
+        f"databases with sizes: immich has {size} bytes",
+    )
+    installed = {
+        line.split("|")[0]: line.split("|")[1]
+        for line in w.database.sql("SELECT extname, extversion FROM pg_extension", "immich").splitlines()
+    }
+    check(
+        {n: v for n, (v, _) in extensions(s, "immich").items()} == installed,
+        f"the {len(installed)} extensions of immich with versions, as in pg_extension",
+    )
+    check(
+        extensions(s, "paperless")["pg_trgm"] == ("1.5", "DRIFT"),
+        "an old version in paperless is DRIFT: a restore would give another",
+    )
     check("pg_stat_statements" in server(s)["preload"], "shared_preload_libraries: " + server(s)["preload"])
     s.wait(lambda: s.row("settings", name="work_mem"), "settings that differ")
     setting = s.row("settings", name="work_mem")
-    check((setting["value"], setting["source"]) == ("7168 kB", "command line"), f"settings that differ from their default: work_mem {setting['value']}, {setting['source']}")
+    check(
+        (setting["value"], setting["source"]) == ("7168 kB", "command line"),
+        f"settings that differ from their default: work_mem {setting['value']}, {setting['source']}",
+    )
     check(s.row("credentials", _key=SOURCE)["user"] == "watcher", "asked as a role that may only look")
     s.wait(lambda: s.row("activity", user="watcher"), "activity")
-    check(not any("select" in str(v).lower() for r in s.rows("activity") for v in r.values()), "activity without query text")
+    check(
+        not any("select" in str(v).lower() for r in s.rows("activity") for v in r.values()),
+        "activity without query text",
+    )
 
 
 def extension_created(w, s, d):
@@ -57,14 +83,23 @@ def extension_created(w, s, d):
     w.database.sql("DROP EXTENSION btree_gin", "immich")
     w.database.sql("ALTER EXTENSION pg_trgm UPDATE", "paperless")
     for stream in (s, d):
-        stream.wait(lambda: "btree_gin" not in extensions(stream, "immich") and extensions(stream, "paperless")["pg_trgm"][1] == "OK", "its end, and an update", 60)
+        stream.wait(
+            lambda: "btree_gin" not in extensions(stream, "immich")
+            and extensions(stream, "paperless")["pg_trgm"][1] == "OK",
+            "its end, and an update",
+            60,
+        )
     ok("DROP EXTENSION and ALTER EXTENSION UPDATE, too")
 
 
 def long_work(w, s):
     """A COPY that is held open: it shows in the progress views as long as it runs."""
-    copy = subprocess.Popen(["psql", "-Xq", "-h", w.database.ip, "-U", "postgres", "-d", "immich", "-c", "COPY asset FROM STDIN"], stdin=subprocess.PIPE,
-                            env=dict(clean_env(), PGPASSWORD=w.database.password), text=True)
+    copy = subprocess.Popen(
+        ["psql", "-Xq", "-h", w.database.ip, "-U", "postgres", "-d", "immich", "-c", "COPY asset FROM STDIN"],
+        stdin=subprocess.PIPE,
+        env=dict(clean_env(), PGPASSWORD=w.database.password),
+        text=True,
+    )
     copy.stdin.write("30001\tone\n" * 20000)
     copy.stdin.flush()
     running = lambda: s.row("progress", command="COPY FROM")
@@ -91,7 +126,10 @@ def restarts(w, s, d):
     w.database.server.stop()
     for stream in (s, d):
         stream.wait(lambda: stream.source(SOURCE)[0] == "DOWN", "the server is DOWN", 30)
-    check(len(s.rows("databases")) == databases, "stopped: DOWN, what was known stays: " + (s.source(SOURCE)[1] or "")[:100])
+    check(
+        len(s.rows("databases")) == databases,
+        "stopped: DOWN, what was known stays: " + (s.source(SOURCE)[1] or "")[:100],
+    )
     kube = set(s.sources("kube").values())
     check(kube == {"LIVE"}, "Kubernetes is not frozen by it")
     w.database.start()
@@ -104,7 +142,11 @@ def restarts(w, s, d):
     until(lambda: not postmasters(w), "its backends are gone")
     w.database.start()
     for stream in (s, d):
-        stream.wait(lambda: stream.source(SOURCE)[0] == "POLLED" and server(stream).get("started", 0) > started, "found again after a crash", 60)
+        stream.wait(
+            lambda: stream.source(SOURCE)[0] == "POLLED" and server(stream).get("started", 0) > started,
+            "found again after a crash",
+            60,
+        )
     check(server(s)["identifier"] == identifier, "killed and recovered: found again, the same system identifier")
 
 

@@ -1,5 +1,6 @@
 """A server of the test: started with a log of its own, stopped, killed, paused and resumed. Everything lives in one folder (ROOT), which is
 a tmpfs of the test's own mount namespace and vanishes with it."""
+
 import os
 import pwd
 import signal
@@ -59,8 +60,16 @@ class Program:
     def start(self):
         folder("log")
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=self.user, env=self.env,
-                                            start_new_session=True, cwd=ROOT)
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=self.user,
+                env=self.env,
+                start_new_session=True,
+                cwd=ROOT,
+            )
         return self
 
     def runs(self):
@@ -94,10 +103,12 @@ class Program:
 
     def ready(self, condition, seconds=60):
         """Waits for condition; says what the program wrote last when it ends or does not get there."""
+
         def look():
             if not self.runs():
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}: {self.tail()}")
             return condition()
+
         try:
             reached(look, f"{self.name} is ready", seconds)
         except TimeoutError as e:

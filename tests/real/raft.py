@@ -1,4 +1,5 @@
 """Three real OpenBao (or Vault) servers with raft storage, one key share, on the addresses of the pods vault-0, vault-1, vault-2."""
+
 import concurrent.futures
 import http.client
 import json
@@ -7,8 +8,15 @@ from program import Program, folder, path, reached, write
 
 NAMES = ("vault-0", "vault-1", "vault-2")
 PORT = 8200
-POLICY = "".join(f'path "{p}" {{ capabilities = ["read"] }}\n' for p in (
-    "sys/ha-status", "sys/storage/raft/configuration", "sys/storage/raft/autopilot/state", "sys/storage/raft/autopilot/configuration"))
+POLICY = "".join(
+    f'path "{p}" {{ capabilities = ["read"] }}\n'
+    for p in (
+        "sys/ha-status",
+        "sys/storage/raft/configuration",
+        "sys/storage/raft/autopilot/state",
+        "sys/storage/raft/autopilot/configuration",
+    )
+)
 
 
 class Node:
@@ -16,7 +24,9 @@ class Node:
         self.name, self.ip = name, ip
         self.url = f"http://{ip}:{PORT}"
         joins = "".join(f'  retry_join {{ leader_api_addr = "http://{other}:{PORT}" }}\n' for other in others)
-        config = write(path("raft", name + ".hcl"), f"""
+        config = write(
+            path("raft", name + ".hcl"),
+            f"""
 api_addr = "{self.url}"
 cluster_addr = "https://{ip}:{PORT + 1}"
 disable_mlock = true
@@ -31,14 +41,20 @@ storage "raft" {{
   performance_multiplier = 1
   autopilot_reconcile_interval = "2s"
 {joins}}}
-""")
+""",
+        )
         self.server = Program(name, [binary, "server", "-config=" + config])
 
     def call(self, method, what, body=None, token=None, timeout=5):
         """Returns (status, document); an OSError when nothing answers."""
         c = http.client.HTTPConnection(self.ip, PORT, timeout=timeout)
         try:
-            c.request(method, "/v1/" + what, None if body is None else json.dumps(body), {"X-Vault-Token": token} if token else {})
+            c.request(
+                method,
+                "/v1/" + what,
+                None if body is None else json.dumps(body),
+                {"X-Vault-Token": token} if token else {},
+            )
             r = c.getresponse()
             text = r.read()
             return r.status, json.loads(text) if text.strip() else {}
@@ -59,7 +75,9 @@ storage "raft" {{
 
 class Raft:
     def __init__(self, binary, addresses):
-        self.nodes = [Node(binary, name, ip, [other for other in addresses if other != ip]) for name, ip in zip(NAMES, addresses)]
+        self.nodes = [
+            Node(binary, name, ip, [other for other in addresses if other != ip]) for name, ip in zip(NAMES, addresses)
+        ]
         self.key = self.root = self.token = None
 
     def start(self):
@@ -76,11 +94,19 @@ class Raft:
         reached(lambda: self.voters() == 3, "three voters", 40)
         reached(lambda: self.configure("10s"), "autopilot takes its configuration", 20)
         first.call("PUT", "sys/policies/acl/ferryman", {"policy": POLICY}, self.root)
-        _, made = first.call("POST", "auth/token/create", {"policies": ["ferryman"], "ttl": "12h", "no_default_policy": False}, self.root)
+        _, made = first.call(
+            "POST", "auth/token/create", {"policies": ["ferryman"], "ttl": "12h", "no_default_policy": False}, self.root
+        )
         self.token = write(path("vault-token"), made["auth"]["client_token"])
 
     def configure(self, calm):
-        return self.active() and self.active().call("POST", "sys/storage/raft/autopilot/configuration", {"server_stabilization_time": calm}, self.root)[0] == 204
+        return (
+            self.active()
+            and self.active().call(
+                "POST", "sys/storage/raft/autopilot/configuration", {"server_stabilization_time": calm}, self.root
+            )[0]
+            == 204
+        )
 
     def join(self, node):
         node.start()
@@ -97,13 +123,16 @@ class Raft:
                 sent = True
                 node.call("PUT", "sys/unseal", {"key": self.key}, timeout=30)
             return status.get("initialized") and not status.get("sealed")
+
         reached(unsealed, f"{node.name} is unsealed", 40)
 
     def active(self):
         return next((n for n in self.nodes if n.is_active()), None)
 
     def wait_active(self, but=None, seconds=40):
-        return reached(lambda: next((n for n in self.nodes if n is not but and n.is_active()), None), "a node is active", seconds)
+        return reached(
+            lambda: next((n for n in self.nodes if n is not but and n.is_active()), None), "a node is active", seconds
+        )
 
     def servers(self):
         a = self.active()

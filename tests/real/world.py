@@ -1,4 +1,5 @@
 """All real servers together, started side by side."""
+
 import atexit
 import concurrent.futures
 import os
@@ -27,7 +28,9 @@ class World:
             subprocess.run(["ip", "addr", "add", ip + "/32", "dev", "lo"], check=True)
         addresses = {f"vault/vault-{i}": ip for i, ip in enumerate(PODS)}
         addresses["immich/immich-postgresql"] = DATABASE
-        self.kube = ControlPlane(os.environ["FERRYMAN_REAL_KUBE"], os.environ.get("FERRYMAN_REAL_ETCD", "etcd"), addresses)
+        self.kube = ControlPlane(
+            os.environ["FERRYMAN_REAL_KUBE"], os.environ.get("FERRYMAN_REAL_ETCD", "etcd"), addresses
+        )
         self.raft = Raft(os.environ["FERRYMAN_REAL_BAO"], PODS)
         self.database = Database(DATABASE)
         with concurrent.futures.ThreadPoolExecutor() as pool:
