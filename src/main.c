@@ -152,8 +152,35 @@ static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
         *ret_done = true;
         break;
     case 'h': cli->help = true; break;
-    default: return err_new(ERR_USAGE, "see ferryman --help");
+    default: break;
     }
+    return NULL;
+}
+
+/* What getopt would print itself, as one error with the remedy. */
+static struct err *bad_option(int id, char **argv) {
+    const char *word = argv[optind - 1];
+    if (id == ':') return err_new(ERR_USAGE, "option %s needs a value; see ferryman --help", word);
+    if (str_starts(word, "--")) {
+        const char *names[ARRAY_LEN(options)];
+        char name[64];
+        for (size_t i = 0; i < ARRAY_LEN(options); i++) names[i] = options[i].name;
+        str_copy(name, sizeof name, word + 2);
+        name[strcspn(name, "=")] = '\0';
+        const char *near = str_nearest(name, names);
+        if (near) return err_new(ERR_USAGE, "unknown option '%s'; did you mean '--%s'?", word, near);
+        return err_new(ERR_USAGE, "unknown option '%s'; see ferryman --help", word);
+    }
+    return err_new(ERR_USAGE, "unknown option '-%c'; see ferryman --help", optopt);
+}
+
+/* An empty file name would be taken for the current folder by some calls and for nothing by others. */
+static struct err *check_names(const struct cli *cli) {
+    const struct {
+        const char *option, *value;
+    } names[] = {{"--plan", cli->plan}, {"--kubeconfig", cli->kubeconfig}, {"--context", cli->context}, {"--log", cli->log}, {"--dir", cli->dir}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (names[i].value && !*names[i].value) return err_new(ERR_USAGE, "%s: the value is empty", names[i].option);
     return NULL;
 }
 
@@ -193,8 +220,9 @@ int main(int argc, char **argv) {
     open_standard_descriptors();
     secret_no_core();
     setlocale(LC_CTYPE, ""); /* LC_CTYPE alone: the decimal point stays a point */
-    while ((id = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
-        struct err *e = set_option(&cli, id, &done);
+    opterr = 0;
+    while ((id = getopt_long(argc, argv, ":n:h", options, NULL)) != -1) {
+        struct err *e = id == '?' || id == ':' ? bad_option(id, argv) : set_option(&cli, id, &done);
         if (e || done) return e ? cli_report(e) : flush_output(0);
     }
     const char *name = optind < argc ? argv[optind++] : "console";
@@ -204,6 +232,8 @@ int main(int argc, char **argv) {
         return flush_output(0);
     }
     if (!command) return cli_report(unknown_command(name));
+    struct err *e = check_names(&cli);
+    if (e) return cli_report(e);
     cli.args = argv + optind;
     cli.nargs = argc - optind;
     int status = flush_output(run(&cli, command));

@@ -9,6 +9,7 @@ static int run(struct cli *cli) {
     struct plan *plan = NULL;
     if (cli->nargs < 1 || !str_eq(cli->args[0], "check"))
         return cli_report(err_new(ERR_USAGE, "plan: what to do with it is missing: ferryman plan check [FILE]"));
+    if (cli->nargs > 2) return cli_report(err_new(ERR_USAGE, "plan check: unexpected argument '%s'; one plan at a time", cli->args[2]));
     const char *file = cli->nargs > 1 ? cli->args[1] : cli->plan;
     if (!file) return cli_report(err_new(ERR_USAGE, "plan check: no plan given; name the file or use --plan FILE"));
     struct err *e = plan_load(file, &plan);

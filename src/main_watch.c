@@ -96,7 +96,8 @@ static struct err *watch(const struct setup *setup) {
 static int run(struct cli *cli) {
     struct setup setup = {0};
     struct err *e = NULL;
-    if (!cli->headless || !cli->json)
+    if (cli->nargs) e = err_new(ERR_USAGE, "watch takes no argument '%s'", cli->args[0]);
+    else if (!cli->headless || !cli->json)
         e = err_new(ERR_USAGE, "watch: the only form so far is: ferryman watch --headless --json");
     if (!e) e = setup_load(cli, &setup);
     if (!e) e = watch(&setup);

@@ -20,7 +20,7 @@ struct timer;
 
 enum {
     REFLECTOR_SLACK_S = 10, /* after timeoutSeconds the server should have ended a watch */
-    REFLECTOR_PIECE_MAX = 8 * 1024 * 1024, /* etcd stores 1.5 MiB an object; in JSON that is two or three times more */
+    REFLECTOR_PIECE_MAX = 5 * 1024 * 1024, /* etcd stores 1.5 MiB an object; in JSON that is two or three times more */
     REFLECTOR_RV_SIZE = 64,
     REFLECTOR_LOGGED_MAX = 5, /* unreadable objects named in the log for each list or watch */
 };

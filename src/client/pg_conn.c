@@ -78,6 +78,7 @@ static void tell_down(struct pg_conn *c, struct err *e) {
 static struct err *connection_error(const struct pg_conn *c, enum err_kind kind, const char *what) {
     struct buf text = {0};
     struct slice message = slice_trim(slice_of(c->pg ? PQerrorMessage(c->pg) : ""));
+    if (message.n && message.p[message.n - 1] == ':') message.n--; /* "… failed:", before it knows why */
     utf8_clean(&text, message);
     const char *state = strstr(buf_str(&text), "password authentication failed") || strstr(buf_str(&text), "no pg_hba.conf entry") ||
                                 strstr(buf_str(&text), "no password supplied")

@@ -232,7 +232,9 @@ static void take(struct vault_question *q, const struct vault_reply *r)
 {
     struct vault_node *n = q->node;
     struct err *e = NULL;
-    if (q->topic == TOPIC_HEALTH) {
+    if (r->status >= 300 && r->status < 400) {
+        e = err_new(ERR_PROTOCOL, "it answers with a redirect (%d), which is not followed: is this the node's own address?", r->status);
+    } else if (q->topic == TOPIC_HEALTH) {
         e = vault_parse_health(r->body, &n->new_health);
         n->got.health = !e;
         n->got.code = r->status;
