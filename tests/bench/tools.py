@@ -256,9 +256,10 @@ def list_once(kubeconfig, only, expected):
 
 
 def read_claims(s, expected):
-    """Until the claims' source is LIVE and all of them have come. Bytes are searched, not parsed: the reader must not be what is measured."""
-    claims, rest, live = 0, b"", False
-    while data := s.recv(1 << 18):
+    """Until the claims' source is LIVE and all of them have come. Bytes are searched, not parsed: the reader must not be what
+    is measured."""
+    claims, rest, live, end = 0, b"", False, time.monotonic() + 60
+    while (data := s.recv(1 << 18)) and time.monotonic() < end:
         data = rest + data
         cut = data.rfind(b"\n") + 1
         lines, rest = data[:cut], data[cut:]
@@ -268,7 +269,7 @@ def read_claims(s, expected):
             live = b'"LIVE"' in lines[at:lines.find(b"\n", at)]
         if live and claims >= expected:
             return
-    raise Failed("the engine ended before it had listed the claims")
+    raise Failed(f"the engine ended, or listed only {claims} of {expected} claims within 60 s")
 
 
 # ---- The API ----------------------------------------------------------------------------------------------------------
