@@ -59,9 +59,9 @@ const struct option *cli_options(void) {
 
 static void print_help(FILE *out) {
     fputs("usage: ferryman [COMMAND] [OPTION…]\n\n"
-          "Moves stateful workloads off storage that cannot keep its promises. Read-only until armed.\n\ncommands:\n", out);
+          "Shows stateful workloads, and the storage that cannot keep its promises under them. Read-only.\n\ncommands:\n", out);
     for (size_t i = 0; subcommands[i]; i++)
-        if (subcommands[i]->summary) fprintf(out, "  %-22s %s\n", subcommands[i]->usage, subcommands[i]->summary);
+        if (subcommands[i]->summary) fprintf(out, "  %-24s %s\n", subcommands[i]->usage, subcommands[i]->summary);
     fputs("\noptions:\n"
           "  --plan FILE            the plan (doc/plan.md); without one, storage works from the kubeconfig alone\n"
           "  --kubeconfig FILE      instead of $KUBECONFIG or ~/.kube/config\n"
@@ -77,7 +77,7 @@ static void print_help(FILE *out) {
           "  --log FILE             write a log; it never holds secrets\n"
           "  --version, --help\n\n"
           "exit status: 0 well; 1 a gate fails or waits; 2 something could not be observed; 64 usage; 65 bad plan or kubeconfig;\n"
-          "69 nothing answered; 75 locked by another operator; 77 permission. See ferryman(1).\n", out);
+          "69 nothing answered; 75 another holds the lock; 77 permission. See ferryman(1).\n", out);
 }
 
 int cli_report(struct err *e) {
