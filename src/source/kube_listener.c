@@ -1,5 +1,9 @@
 /* One kind, its reflector and its row of T_SOURCES. A listener that is denied the whole cluster stays DENIED in its own
- * row and tries on, while listeners of the plan's namespaces do what they can; they go when it comes through. */
+ * row and tries on, while listeners of the plan's namespaces do what they can; they go when it comes through.
+ *
+ * While its list comes in, single ones may answer, too (a server that has just begun denies everybody for a moment, and
+ * all ask again together). From its beginning on they are not heard any more, or the rows that they claim last would go
+ * with them. If the list fails after all, they begin anew. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -54,14 +58,21 @@ struct kube_listener *kube_listener_of(const struct kube_source *s, const struct
 
 /* ---- Objects ----------------------------------------------------------------------------------------------------- */
 
+static bool is_taken_over(const struct kube_listener *l) {
+    return l->whole && l->whole->takes_over;
+}
+
 void kube_listener_begin(void *arg) {
     struct kube_listener *l = arg;
+    if (is_taken_over(l)) return;
+    l->takes_over = l->single;
     l->sweep = world_sweep_begin(l->source->o.world);
     if (l->kind->begin) l->kind->begin(l);
 }
 
 struct err *kube_listener_object(void *arg, struct slice json, bool deleted) {
     struct kube_listener *l = arg;
+    if (is_taken_over(l)) return NULL;
     struct err *e = l->kind->apply(l, json, deleted);
     kube_arena_reset(&l->source->arena);
     return e;
@@ -85,13 +96,34 @@ static void drop_singles(void *arg) {
     struct kube_listener *l = arg;
     struct kube_source *s = l->source;
     for (size_t i = s->nlisteners; i-- > 0;)
-        if (s->listeners[i] != l && s->listeners[i]->kind == l->kind && s->listeners[i]->ns)
-            kube_listener_free(s->listeners[i], true);
+        if (s->listeners[i]->whole == l) kube_listener_free(s->listeners[i], true);
+    l->takes_over = false;
+}
+
+/* The whole list has failed: the single ones list again, since they were not heard meanwhile. */
+static void restart_singles(void *arg) {
+    struct kube_listener *l = arg;
+    struct kube_source *s = l->source;
+    if (!l->takes_over) return;
+    l->takes_over = false;
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct kube_listener *single = s->listeners[i];
+        if (single->whole != l) continue;
+        kube_reflector_free(single->reflector);
+        single->reflector = NULL;
+        kube_listener_start(single);
+    }
+}
+
+static void later(struct kube_listener *l, void (*what)(void *arg)) {
+    if (l->source->o.loop) loop_defer(l->source->o.loop, what, l);
+    else what(l);
 }
 
 void kube_listener_end(void *arg) {
     struct kube_listener *l = arg;
     struct kube_source *s = l->source;
+    if (is_taken_over(l)) return;
     if (l->kind->table != T_COUNT) world_sweep_end(s->o.world, l->kind->table, source_row_key(l->row), l->sweep);
     if (l->kind->end) l->kind->end(l);
     kube_arena_reset(&s->arena);
@@ -100,8 +132,7 @@ void kube_listener_end(void *arg) {
     source_row_objects(l->row, l->objects);
     if (!l->single) return;
     l->single = false;
-    if (s->o.loop) loop_defer(s->o.loop, drop_singles, l);
-    else drop_singles(l);
+    later(l, drop_singles);
 }
 
 /* ---- State ------------------------------------------------------------------------------------------------------- */
@@ -109,7 +140,11 @@ void kube_listener_end(void *arg) {
 static void listen_singly(struct kube_listener *l) {
     struct kube_source *s = l->source;
     l->single = true;
-    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_start(kube_listener_new(s, l->kind, *ns));
+    for (const char *const *ns = s->o.namespaces; *ns; ns++) {
+        struct kube_listener *single = kube_listener_new(s, l->kind, *ns);
+        single->whole = l;
+        kube_listener_start(single);
+    }
 }
 
 /* When a server goes, all its kinds go, and kube/api says so once: a kind by itself is news only if it stays away while
@@ -145,6 +180,7 @@ void kube_listener_status(void *arg, const struct kube_reflector_status *st) {
     answered(l);
     if (!l->failed_ms) l->failed_ms = clock_mono_ms();
     source_row_failed(l->row, st->error, st->next_try_ms);
+    if (l->takes_over && l->single) later(l, restart_singles);
     if (st->state == KUBE_DENIED && err_kind(st->error) == ERR_DENIED && !l->ns && l->kind->scope == KUBE_ALL &&
         !l->single && *s->o.namespaces)
         listen_singly(l);

@@ -55,6 +55,8 @@ struct kube_listener {
     bool listed;                 /* a whole list has been seen: from now on changes are news */
     bool answered;               /* listed, or failed at least once */
     bool single;                 /* denied as a whole: the namespaces of the plan are listened to one by one */
+    bool takes_over;             /* the whole is being listed after all: what single ones say no longer counts */
+    struct kube_listener *whole; /* of a single one: the listener that was denied */
     int64_t objects;
     int64_t last_ok_ms;
     int64_t failed_ms;           /* mono, since when it fails; 0: it does not */

@@ -403,6 +403,49 @@ static void test_denied_cluster(void **state) {
     kube_feed_free(f);
 }
 
+static void say(struct kube_listener *l, const char *object) {
+    char *json = str_printf("%s", object);
+    for (char *p = json; *p; p++)
+        if (*p == '\'') *p = '"';
+    assert_null(kube_listener_object(l, slice_of(json), false));
+    mem_free(json);
+}
+
+/* Denied for a moment: the whole list and a single one come in together. Nothing that is there may get lost. */
+static void test_denied_for_a_moment(void **state) {
+    (void)state;
+    struct kube_feed *f = with_plan();
+    struct kube_listener *all = kube_feed_listener(f, SLICE_LIT(PVC));
+    struct err *e = err_new(ERR_DENIED, "no"), *down = err_new(ERR_UNAVAILABLE, "down");
+    status(all, KUBE_DENIED, e);
+    struct kube_listener *vault = map_gets(f->source->by_key, "kube/persistentvolumeclaims@vault");
+    /* A list that begins and fails: the single ones are heard again. */
+    kube_listener_begin(all);
+    status(all, KUBE_BACKOFF, down);
+    kube_listener_begin(vault);
+    say(vault, CLAIM("u1", "vault", "c", "x", "Bound", "p", ""));
+    kube_listener_end(vault);
+    row_of(f, T_CLAIMS, "u1");
+    /* And one that comes through, while a single one is listed in the middle of it. */
+    kube_listener_begin(all);
+    say(all, CLAIM("u1", "vault", "c", "x", "Bound", "p", ""));
+    say(all, CLAIM("u2", "vault", "d", "x", "Bound", "p", ""));
+    kube_listener_begin(vault);
+    say(vault, CLAIM("u1", "vault", "c", "x", "Bound", "p", ""));
+    say(vault, CLAIM("u2", "vault", "d", "x", "Bound", "p", ""));
+    say(vault, CLAIM("u3", "vault", "e", "x", "Bound", "p", ""));
+    kube_listener_end(vault);
+    kube_listener_end(all);
+    status(all, KUBE_LIVE, NULL);
+    assert_int_equal(world_count(f->world, T_CLAIMS), 2);
+    world_set_now(f->world, clock_wall_ms());
+    assert_int_equal(world_freshness(f->world, row_of(f, T_CLAIMS, "u1")).state, FRESH_LIVE);
+    assert_int_equal(world_freshness(f->world, row_of(f, T_CLAIMS, "u2")).state, FRESH_LIVE);
+    err_free(down);
+    err_free(e);
+    kube_feed_free(f);
+}
+
 /* One kind that stays away is news after a while, and so is its return; but not while most of them do. */
 static void test_failure_is_told(void **state) {
     (void)state;
@@ -658,6 +701,7 @@ int main(void) {
         cmocka_unit_test(test_list_replaces),
         cmocka_unit_test(test_swept_users),
         cmocka_unit_test(test_denied_cluster),
+        cmocka_unit_test(test_denied_for_a_moment),
         cmocka_unit_test(test_failure_is_told),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_nodes),
