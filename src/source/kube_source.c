@@ -165,19 +165,29 @@ static bool wanted(const struct kube_source *s, const struct kube_kind *k) {
     return true;
 }
 
-static void start_kind(struct kube_source *s, const struct kube_kind *k) {
+static void add_kind(struct kube_source *s, const struct kube_kind *k) {
     if (!wanted(s, k)) return;
     if (k->scope != KUBE_PLAN) {
-        struct kube_listener *l = kube_listener_new(s, k, NULL);
-        if (!k->waits) kube_listener_start(l);
+        kube_listener_new(s, k, NULL);
         return;
     }
-    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_start(kube_listener_new(s, k, *ns));
+    for (const char *const *ns = s->o.namespaces; *ns; ns++) kube_listener_new(s, k, *ns);
     if (*s->o.namespaces) return;
     struct source_row *row = source_row_new(s->o.world, "kube", k->resource, 0);
     source_row_off(row, "no plan names a namespace");
     s->off = mem_reallocarray(s->off, s->noff + 1, sizeof *s->off);
     s->off[s->noff++] = row;
+}
+
+/* One a turn: where each has a connection of its own, so many handshakes at once would hold the loop up. */
+static void start_next(void *arg) {
+    struct kube_source *s = arg;
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        if (s->listeners[i]->reflector || s->listeners[i]->kind->waits) continue;
+        kube_listener_start(s->listeners[i]);
+        loop_defer(s->o.loop, start_next, s);
+        return;
+    }
 }
 
 /* Claims come after what they are judged by, so that each is judged once; but they do not wait for long. */
@@ -237,7 +247,8 @@ struct kube_source *kube_source_new(const struct kube_source_options *o) {
     s->client = kube_client_new(o->loop, o->config, &events, s);
     s->account = kube_account_new(s);
     s->log = kube_log_new(s);
-    for (const struct kube_kind *const *k = kube_kinds; *k; k++) start_kind(s, *k);
+    for (const struct kube_kind *const *k = kube_kinds; *k; k++) add_kind(s, *k);
+    start_next(s);
     s->tick = timer_new(o->loop, on_tick, s);
     timer_start(s->tick, 0, TICK_MS);
     return s;
