@@ -481,6 +481,21 @@ static void test_pool(void **state)
     assert_only(w, POOL, "NO DATA", "no thin pool was reported");
 }
 
+/* Gates that look through large tables remember their answer; a snapshot ages although nothing changes. */
+static void test_time_passes(void **state)
+{
+    (void)state;
+    struct world *w = good_world();
+    gates_update(w);
+    assert_gate(w, SNAPSHOTS, "PASS", "present");
+    world_set_now(w, NOW + 14 * HOUR);
+    PATCH(w, T_SOURCES, "lvm/lvs", {SOURCES_LAST_OK, NULL, NOW + 14 * HOUR});
+    PATCH(w, T_SOURCES, "kube/persistentvolumeclaims", {SOURCES_LAST_OK, NULL, NOW + 14 * HOUR});
+    gates_update(w);
+    assert_gate(w, SNAPSHOTS, "FAIL", "data-vault-0");
+    world_free(w);
+}
+
 static void test_rows_of_gates(void **state)
 {
     (void)state;
@@ -536,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_backups),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_time_passes),
         cmocka_unit_test(test_rows_of_gates),
         cmocka_unit_test(test_every_gate_is_described),
     };

@@ -260,6 +260,58 @@ static void order_is_the_same_however_it_came(void **state) {
     world_free(ui.world);
 }
 
+struct tally {
+    int64_t rows, gib;
+    int resets;
+};
+
+static void tally(void *arg, const struct row *r, int sign) {
+    struct tally *t = arg;
+    if (!r) *t = (struct tally){.resets = t->resets + 1};
+    else if (slice_is(row_text(r, CLAIMS_NAMESPACE), "shown")) {
+        t->rows += sign;
+        t->gib += sign * (row_int(r, CLAIMS_REQUEST, 0) >> 30);
+    }
+}
+
+static bool is_shown(void *arg, const struct row *r) {
+    (void)arg;
+    return slice_is(row_text(r, CLAIMS_NAMESPACE), "shown");
+}
+
+/* Whatever happens to the rows, what was told of them adds up to what is there. */
+static void counts_what_belongs(void **state) {
+    struct list_spec counting = spec;
+    struct tally t = {0};
+    struct world *w = world_new();
+    struct ui ui = {.world = w};
+    (void)state;
+    counting.accepts = is_shown;
+    counting.count = tally;
+    put(w, "k0", "shown", "first", "FINE", "lvm", 7);
+    struct list *l = list_new(&ui, &counting, &t);
+    assert_int_equal(t.gib, 7);
+    for (unsigned i = 0, random = 1; i < 5000; i++) {
+        char key[8];
+        random = random * 1103515245u + 12345u;
+        snprintf(key, sizeof key, "k%u", random >> 16 & 63);
+        if (random >> 24 & 3) put(w, key, random >> 26 & 1 ? "shown" : "other", key, "FINE", "lvm", random >> 27 & 15);
+        else cut(w, key);
+    }
+    int64_t gib = 0;
+    for (const struct row *r = world_first(w, T_CLAIMS); r; r = world_next(w, r))
+        if (is_shown(NULL, r)) gib += row_int(r, CLAIMS_REQUEST, 0) >> 30;
+    assert_true(t.rows > 0);
+    assert_int_equal(t.rows, list_total(l));
+    assert_int_equal(t.gib, gib);
+    struct tally before = t;
+    list_refresh(l);
+    assert_int_equal(t.resets, before.resets + 1);
+    assert_int_equal(t.gib, before.gib);
+    list_free(l);
+    world_free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(worst_first_then_by_name),
@@ -270,6 +322,7 @@ int main(void) {
         cmocka_unit_test(rows_that_do_not_belong),
         cmocka_unit_test(another_world),
         cmocka_unit_test(order_is_the_same_however_it_came),
+        cmocka_unit_test(counts_what_belongs),
     };
     return cmocka_run_group_tests_name("list", tests, NULL, NULL);
 }

@@ -206,6 +206,34 @@ static void test_free_while_it_runs(void **state)
 
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static bool all_joined(struct stage *s)
+{
+    return polled(s) && world_count(s->world, T_SNAPSHOTS) == 1000 &&
+           slice_is(lv(s, "pve/vm-1-disk-999", SNAPSHOTS_CLAIM), "media/library");
+}
+
+static bool none_joined(struct stage *s)
+{
+    return !lv(s, "pve/vm-1-disk-999", SNAPSHOTS_CLAIM).p;
+}
+
+/* More volumes than are read in one turn, and one whose name on the hypervisor only its handle knows. */
+static void test_many_volumes(void **state)
+{
+    struct stage *s = *state;
+    write_script(s, "echo '{\"report\":[{\"lv\":['\n"
+                    "i=0; while [ $i -lt 1000 ]; do [ $i = 0 ] || echo ,\n"
+                    "echo \"{\\\"lv_name\\\":\\\"vm-1-disk-$i\\\",\\\"vg_name\\\":\\\"pve\\\"}\"; i=$((i+1)); done\n"
+                    "echo ']}]}'");
+    put_volume(s, "library", "home/pve/local-lvm/vm-1-disk-999", "media/library");
+    start(s, s->script);
+    await(s, all_joined);
+    world_remove(s->world, T_VOLUMES, SLICE_LIT("library"));
+    await(s, none_joined);
+    put_volume(s, "library", "home/pve/local-lvm/vm-1-disk-999", "media/library");
+    await(s, all_joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +241,7 @@ int main(void)
         STAGED(test_failure_keeps_rows_and_says_why),
         STAGED(test_no_such_program),
         STAGED(test_free_while_it_runs),
+        STAGED(test_many_volumes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
