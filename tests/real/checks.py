@@ -1,5 +1,6 @@
-"""The checks in their order. Two programs of the kind that an operator leaves open follow everything at once: `s` by token, through a
-forwarder that can be cut, with OpenBao behind the API server's pod proxy; `d` by client certificate, with OpenBao reached directly.
+"""The checks in their order. Two programs of the kind that an operator leaves open follow everything at once: `s` by
+token, through a forwarder that can be cut, with OpenBao behind the API server's pod proxy; `d` by client
+certificate, with OpenBao reached directly.
 
     tests/real/run [GROUP…]    kube, raft, postgres, console, faults; all of them by default"""
 

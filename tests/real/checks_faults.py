@@ -1,9 +1,10 @@
-"""What goes wrong with a real API server: killed, ended, forgetful, cut off, out of its store, too busy. Rows turn, say why, and come back."""
+"""What goes wrong with a real API server: killed, ended, forgetful, cut off, out of its store, too busy. Rows turn,
+say why, and come back."""
 
 import time
 
 import objects
-from checks_kube import CLAIMS, MEDIA, live, same_claims
+from checks_kube import CLAIMS, MEDIA, live, same
 from control_plane import ETCD_PORT
 from ferry import *
 from program import listens
@@ -18,7 +19,7 @@ def state(stream, key=CLAIMS):
 
 def both_live(w, s, d, what, seconds=90):
     for stream in (s, d):
-        stream.wait(lambda: live(stream) and same_claims(w, stream), what, seconds)
+        stream.wait(lambda: live(stream) and same(w, stream), what, seconds)
 
 
 def run(w, s, d):
@@ -89,7 +90,8 @@ def ended(w, s, d):
 
 
 def forgetful(w, s, d):
-    """While we cannot reach it the world changes, etcd drops what was, the API server loses its memory: our resourceVersion is gone (410)."""
+    """While we cannot reach it the world changes, etcd drops what was, the API server loses its memory: our
+    resourceVersion is gone (410)."""
     gone = s.row("claims", name="after-restart")["_key"]
     w.forwarder.refuse()
     s.wait(lambda: state(s) in ("STALE", "DOWN"), "cut off", 45)
@@ -102,7 +104,7 @@ def forgetful(w, s, d):
     w.kube.apiserver.kill()
     w.kube.start_apiserver()
     w.forwarder.restore()
-    s.wait(lambda: live(s) and same_claims(w, s), "listed anew after 410", 90)
+    s.wait(lambda: live(s) and same(w, s), "listed anew after 410", 90)
     check(
         not s.row("claims", _key=gone) and s.row("claims", _key=uid),
         "compaction and restart (410): listed anew; what vanished meanwhile has vanished",
@@ -149,7 +151,7 @@ def without_store(w, s, d):
     ok("etcd killed: " + new.source(CLAIMS)[1][:140])
     w.kube.etcd.start().ready(lambda: listens("127.0.0.1", ETCD_PORT))
     until(lambda: w.kube.api.call("GET", "/readyz")[1] == "ok", "the API server is ready", 60)
-    new.wait(lambda: live(new) and same_claims(w, new), "live", 90)
+    new.wait(lambda: live(new) and same(w, new), "live", 90)
     uid = new_claim(w, "after-etcd")
     shown(w, "after-etcd", uid, s, d, new)
     both_live(w, s, d, "all live")
@@ -212,7 +214,7 @@ def too_busy(w):
     b = Stream(w.args("certificate"))
     told = b.wait(lambda: [e for _, e in map(b.source, b.sources("kube")) if e and "429" in e], "429 is told", 30)
     ok(f"too busy for {len(told)} of {len(b.sources('kube'))} lists at once: {told[0][:110]}")
-    b.wait(lambda: live(b) and same_claims(w, b), "one after the other they get through", 90)
+    b.wait(lambda: live(b) and same(w, b), "one after the other they get through", 90)
     api.must("DELETE", FLOW + "/flowschemas/none")
     ok("asked again after the time that the server named, all are live")
     b.end_well()

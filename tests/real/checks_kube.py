@@ -35,16 +35,27 @@ def live(stream):
     return len(states) > 15 and set(states.values()) == {"LIVE"}
 
 
-def same_claims(w, stream):
-    """Whether the stream has the server's claims, by uid, and no others."""
-    there = {c["metadata"]["uid"] for c in w.kube.api.get("/api/v1/persistentvolumeclaims")["items"]}
-    return there == {r["_key"] for r in stream.rows("claims")}
+TABLES = {
+    "claims": "/api/v1/persistentvolumeclaims",
+    "volumes": "/api/v1/persistentvolumes",
+    "pods": "/api/v1/pods",
+    "jobs": "/apis/batch/v1/jobs",
+}
+
+
+def uids(w, where):
+    return {o["metadata"]["uid"] for o in w.kube.api.get(where)["items"]}
+
+
+def same(w, stream):
+    """Whether the stream has the server's objects, by uid, and no others."""
+    return all(uids(w, where) == {r["_key"] for r in stream.rows(table)} for table, where in TABLES.items())
 
 
 def run(w, s, d):
     for stream, how in ((s, "token, through the forwarder"), (d, "client certificate")):
         stream.wait(lambda: live(stream), f"every kind is LIVE ({how})", 30)
-        stream.wait(lambda: same_claims(w, stream), f"the same claims as the server's ({how})")
+        stream.wait(lambda: same(w, stream), f"the same objects as the server's ({how})")
         ok(f"{how}: {len(stream.sources('kube'))} kinds LIVE, {len(stream.rows('claims'))} claims as on the server")
     judged(s, d)
     everything_else(w, s)

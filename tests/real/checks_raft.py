@@ -1,4 +1,5 @@
-"""The raft cluster as it is, and as it changes: a step-down, a node that ends and comes back sealed, a leader that hangs, no quorum."""
+"""The raft cluster as it is, and as it changes: a step-down, a node that ends and comes back sealed, a leader that
+hangs, no quorum."""
 
 import time
 

@@ -1,4 +1,5 @@
-"""A real control plane on loopback: keys and users, etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and the stand-ins."""
+"""A real control plane on loopback: keys and users, etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
+and the stand-ins."""
 
 import json
 import os
@@ -226,7 +227,8 @@ class ControlPlane:
         self.apiserver.start().ready(lambda: self.api.call("GET", "/readyz")[1] == "ok", 90)
 
     def compact(self):
-        """Drops every old revision of etcd: a watch from before is too old once the API server has lost its memory, too."""
+        """Drops every old revision of etcd: a watch from before is too old once the API server has lost its memory,
+        too."""
 
         def ask(what, body):
             r = urllib.request.Request(f"http://127.0.0.1:{ETCD_PORT}/v3/kv/{what}", json.dumps(body).encode())

@@ -1,4 +1,5 @@
-"""What the test's cluster holds: classes, claims, the two workloads of the plan, who may do what; and the plan and kubeconfig."""
+"""What the test's cluster holds: classes, claims, the two workloads of the plan, who may do what; and the plan and
+kubeconfig."""
 
 import json
 
@@ -233,7 +234,8 @@ def create(api):
 
 
 def grant(put):
-    """Viewers read everything that ferryman asks for and nothing else; the narrow user may do so in the plan's namespaces only."""
+    """Viewers read everything that ferryman asks for and nothing else; the narrow user may do so in the plan's
+    namespaces only."""
     put(
         RBAC + "/clusterroles",
         {**named("ferryman-viewer"), "rules": NAMESPACED + CLUSTERWIDE},
@@ -270,7 +272,7 @@ def settled(api):
     reached(look, "the cluster's pods run", 40)
 
 
-# ---- What the operator has ------------------------------------------------------------------------------------------------------------
+# ---- What the operator has -------------------------------------------------------------------------------------------
 
 
 def kubeconfig(through_port):

@@ -1,5 +1,5 @@
-"""A server of the test: started with a log of its own, stopped, killed, paused and resumed. Everything lives in one folder (ROOT), which is
-a tmpfs of the test's own mount namespace and vanishes with it."""
+"""A server of the test: started with a log of its own, stopped, killed, paused and resumed. Everything lives in one
+folder (ROOT), which is a tmpfs of the test's own mount namespace and vanishes with it."""
 
 import os
 import pwd
@@ -32,7 +32,8 @@ def write(name, text, mode=0o600):
 
 
 def reached(condition, what, seconds):
-    """Waits until condition() is true (an OSError counts as not yet) and returns its value; raises when the deadline passes."""
+    """Waits until condition() is true (an OSError counts as not yet) and returns its value; raises when the deadline
+    passes."""
     gate = threading.Event()
     last = None
     for _ in range(int(seconds / TICK)):

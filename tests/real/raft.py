@@ -1,4 +1,5 @@
-"""Three real OpenBao (or Vault) servers with raft storage, one key share, on the addresses of the pods vault-0, vault-1, vault-2."""
+"""Three real OpenBao (or Vault) servers with raft storage, one key share, on the addresses of the pods vault-0,
+vault-1, vault-2."""
 
 import concurrent.futures
 import http.client
@@ -113,7 +114,8 @@ class Raft:
         self.unseal(node)
 
     def unseal(self, node):
-        """The key is sent once: a joining node answers "sealed" until it has joined, and a second key in that time confuses it."""
+        """The key is sent once: a joining node answers "sealed" until it has joined, and a second key in that time
+        confuses it."""
         sent = False
 
         def unsealed():

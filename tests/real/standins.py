@@ -1,8 +1,10 @@
-"""Stand-ins for what a machine without containers lacks: the kubelet of three nodes and a CSI driver's provisioner and attacher. Both are
-level-triggered: they look at an object and do the next thing, so that any restart of the API server is survived.
+"""Stand-ins for what a machine without containers lacks: the kubelet of three nodes and a CSI driver's provisioner
+and attacher. Both are level-triggered: they look at an object and do the next thing, so that any restart of the API
+server is survived.
 
-The kubelet obeys two rules of the real one: a pod starts only on claims that are bound, and an object goes only after its containers.
-A pod's address comes from `addresses` ("namespace/name": ip), so that a server that runs there is the pod."""
+The kubelet obeys two rules of the real one: a pod starts only on claims that are bound, and an object goes only
+after its containers. A pod's address comes from `addresses` ("namespace/name": ip), so that a server that runs there
+is the pod."""
 
 import datetime
 import queue
@@ -25,7 +27,8 @@ def stamp(micro=False):
 
 
 class Worker:
-    """One thread that does work for keys, one after the other, and again after a while for those that are not finished."""
+    """One thread that does work for keys, one after the other, and again after a while for those that are not
+    finished."""
 
     def __init__(self, work):
         self.work, self.queue, self.objects, self.lock = work, queue.Queue(), {}, threading.Lock()

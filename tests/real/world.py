@@ -23,7 +23,8 @@ class World:
         began = time.monotonic()
         if os.environ.get("FERRYMAN_REAL_LOGS"):
             atexit.register(lambda: shutil.copytree(path("log"), os.environ["FERRYMAN_REAL_LOGS"], dirs_exist_ok=True))
-        # Not loopback addresses, because the API server's pod proxy refuses those; they lie on the loopback device all the same.
+        # Not loopback addresses, because the API server's pod proxy refuses those; they lie on the loopback device
+        # all the same.
         for ip in (*PODS, DATABASE):
             subprocess.run(["ip", "addr", "add", ip + "/32", "dev", "lo"], check=True)
         addresses = {f"vault/vault-{i}": ip for i, ip in enumerate(PODS)}
