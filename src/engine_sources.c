@@ -107,6 +107,7 @@ static void start_kube(struct engine_sources *s, const struct plan *p) {
         .namespaces = namespaces ? namespaces : none,
         .source_classes = classes ? classes : none,
         .target_class = p ? p->target_class : NULL,
+        .target_encrypted = p && p->target_encrypted,
         .cluster_uid = p ? p->cluster : NULL,
         .objects = objects, .nobjects = p ? p->nworkloads : 0, .remaining = remaining,
         .extent = extent(),

@@ -37,5 +37,10 @@ const char *claim_judge(const struct claim_facts *f, struct buf *why) {
         if (f->may_remain) buf_adds(why, "the plan lets it stay");
         return "FINE";
     }
-    return f->on_target && f->plan_mounts ? "MOVED" : "FINE";
+    if (!f->on_target || !f->plan_mounts) return "FINE";
+    if (f->unproved) {
+        buf_adds(why, "it is on the target class, but the plan requires encryption and nothing declares it");
+        return "UNKNOWN";
+    }
+    return "MOVED";
 }

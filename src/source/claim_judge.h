@@ -14,6 +14,7 @@ struct claim_facts {
     enum storage_backend backend;
     bool volume_missing;   /* it names a volume that is not there, so its backend is what its class promises */
     bool on_target;        /* its class is the plan's target */
+    bool unproved;         /* the plan requires encryption, and the evidence does not declare it */
     bool may_remain;       /* the plan lets it stay */
     bool has_plan;
     /* Who uses it (pods that are not finished, templates), by what they are. */

@@ -188,6 +188,7 @@ static void judge(struct kube_source *s, const struct claim *c, struct cell *cel
     f.backend = v.backend;
     f.volume_missing = is_missing(s, c, volume);
     f.on_target = s->o.target_class && slice_is(c->class, s->o.target_class);
+    f.unproved = s->o.target_encrypted && v.encryption != ENCRYPTION_DECLARED;
     judge_users(s, c, &f, &b[USERS_TEXT]);
     judge_past(s, c, &f);
     cells[CLAIMS_STATE] = cell_text(claim_judge(&f, &b[WHY_TEXT]));

@@ -34,6 +34,7 @@ struct kube_source_options {
     const char *const *namespaces;
     const char *const *source_classes; /* of the plan: the role of storage classes; NULL-terminated, copied */
     const char *target_class;          /* NULL: none */
+    bool target_encrypted;             /* the plan requires it: a claim counts as MOVED only when encryption is declared */
     const char *cluster_uid;           /* pinned uid of kube-system; NULL: not pinned. on_cluster tells of a mismatch */
     /* Of the plan; copied. Whose claims can be HOSTILE, RETIRED, MOVED, whatever NFS they are on. None and no namespaces:
      * there is no plan, and NFS under what looks like a database is HOSTILE. */

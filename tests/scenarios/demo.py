@@ -13,7 +13,9 @@ s = Stream(sandbox.args)
 
 # ---- what there is
 s.wait(lambda: len(s.rows("claims")) >= 110, "about 120 claims")
-s.wait(lambda: any(r.get("backend") == "nfs" for r in s.rows("claims")), "claims are judged")
+kube_live = lambda: s.sources("kube") and set(s.sources("kube").values()) == {"LIVE"}
+s.wait(kube_live, "every kind is listed")
+s.wait(lambda: len([r for r in s.rows("claims") if r.get("backend") == "nfs"]) >= 47, "claims are judged by their volumes")
 nfs = [r for r in s.rows("claims") if r.get("backend") == "nfs"]
 check(len(nfs) == 47, f"47 claims rest on NFS ({len(nfs)})")
 gib = sum(r.get("capacity", r.get("request", 0)) for r in nfs) / 2**30

@@ -187,6 +187,12 @@ static void test_claims(void **state) {
         (struct claim_facts){
             .phase = pending, .backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true},
         "PENDING");
+    assert_state((struct claim_facts){.backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true}, "MOVED");
+    /* A class's name proves nothing: the plan requires encryption, and nothing shows it. */
+    assert_state(
+        (struct claim_facts){
+            .backend = BLOCK, .has_plan = true, .plan_mounts = true, .on_target = true, .unproved = true},
+        "UNKNOWN");
     assert_state((struct claim_facts){.phase = pending, .backend = UNKNOWN}, "PENDING");
     assert_state((struct claim_facts){.backend = UNKNOWN, .has_plan = true, .plan_mounts = true, .on_target = true},
                  "UNKNOWN");
