@@ -115,17 +115,17 @@ class Console:
         self.process = subprocess.Popen([FERRYMAN, *args], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
                                         preexec_fn=own_terminal, env=clean_env(TERM="xterm-256color", LC_ALL="C.UTF-8", TMPDIR=DIR, **env))
         os.close(slave)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.over = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
         Console.running.append(self)
 
     def _read(self):
         poll = select.poll()
         poll.register(self.master, select.POLLIN)
-        while True:
+        while not self.over:
             self.reading.wait()
-            if not poll.poll(100):
-                continue
-            if not self.reading.is_set():
+            if not poll.poll(100) or not self.reading.is_set():
                 continue
             try:
                 data = os.read(self.master, 65536)
@@ -174,6 +174,8 @@ class Console:
                 self.process.wait()
                 raise Failed("the console did not end on SIGTERM within 10 s") from None
         Console.running.remove(self)
+        self.over = True
+        self.thread.join()  # before the descriptor's number can be another console's
         os.close(self.master)
 
 
