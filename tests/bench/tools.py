@@ -108,13 +108,18 @@ class Console:
         self.reading = threading.Event()
         self.reading.set()
 
+        r, w = os.pipe()
+
         def own_terminal():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            os.write(w, struct.pack("d", time.monotonic()))  # what comes before is Python's
 
-        self.started = time.monotonic()
         self.process = subprocess.Popen([FERRYMAN, *args], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
                                         preexec_fn=own_terminal, env=clean_env(TERM="xterm-256color", LC_ALL="C.UTF-8", TMPDIR=DIR, **env))
         os.close(slave)
+        self.started = struct.unpack("d", os.read(r, 8))[0]
+        os.close(r)
+        os.close(w)
         self.over = False
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
