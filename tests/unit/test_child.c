@@ -173,8 +173,9 @@ static void test_inherits_no_descriptor(void **state) {
     struct ended e = {0};
     int fd = dup(STDERR_FILENO); /* as a library opens one: not closed on exec */
     assert_true(fd > STDERR_FILENO);
-    run_shell(*state, "ls /proc/$$/fd | grep -cvE '^(0|1|2)$'", (struct child_options){0}, &e);
-    assert_string_equal(buf_str(&e.out), "0\n");
+    /* The fourth is the folder that ls reads. A pipeline would not do: its shell may still hold the pipe when ls looks. */
+    run_shell(*state, "exec ls /proc/self/fd", (struct child_options){0}, &e);
+    assert_string_equal(buf_str(&e.out), "0\n1\n2\n3\n");
     close(fd);
     ended_clear(&e);
 }
