@@ -7,13 +7,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json_reader.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/kube_config.h"
 #include "engine_sources.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
+#include "migrate/intent.h"
 #include "migrate/plan.h"
 #include "setup.h"
 #include "world/gate.h"
@@ -130,11 +130,12 @@ struct world *engine_world(struct engine *e) {
     return e->world;
 }
 
-struct stream_hello engine_hello(const struct engine *e) {
+struct stream_hello engine_hello(const struct engine *e, unsigned peer) {
     return (struct stream_hello){
         .version = FERRYMAN_VERSION,
         .plan = e->setup->plan ? e->setup->plan->name : NULL,
         .context = e->setup->kube->context,
+        .peer = peer,
     };
 }
 
@@ -154,41 +155,24 @@ void engine_on_turn(struct engine *e, void (*fn)(void *arg), void *arg) {
     e->turn_arg = arg;
 }
 
-struct intent {
-    char *verb, *ns, *pod, *container;
-};
-
-static struct err *read_intent(struct slice line, struct intent *ret) {
-    struct json_reader r;
-    struct slice key;
-    json_reader_init(&r, line.p, line.n);
-    if (json_enter_object(&r)) {
-        while (json_next_key(&r, &key)) {
-            char **at = slice_is(key, "verb") ? &ret->verb : slice_is(key, "ns") ? &ret->ns : slice_is(key, "pod") ? &ret->pod
-                        : slice_is(key, "container") ? &ret->container : NULL;
-            if (!at) {
-                json_skip(&r);
-                continue;
-            }
-            mem_free(*at);
-            *at = slice_dup(json_string(&r));
-        }
-    }
-    struct err *e = json_finish(&r, "an intent");
-    json_reader_free(&r);
-    return e;
-}
-
-void engine_intent(struct engine *e, struct slice line) {
+void engine_intent(struct engine *e, unsigned peer, struct slice line) {
     struct intent in = {0};
-    struct err *err = read_intent(line, &in);
+    struct err *err = intent_parse(line, &in);
+    (void)peer;
     if (err) log_warn("%s", err_text(err));
     else if (str_eq(in.verb, "refresh")) engine_sources_poke(e->sources);
     else if (str_eq(in.verb, "log") && in.ns && in.pod) engine_sources_log(e->sources, in.ns, in.pod, in.container);
     else log_warn("an intent with the unknown verb '%s' was passed over", in.verb ? in.verb : "");
     err_free(err);
-    mem_free(in.verb);
-    mem_free(in.ns);
-    mem_free(in.pod);
-    mem_free(in.container);
+    intent_clear(&in);
+}
+
+void engine_peer_gone(struct engine *e, unsigned peer) {
+    (void)e;
+    (void)peer;
+}
+
+bool engine_busy(const struct engine *e) {
+    (void)e;
+    return false;
 }

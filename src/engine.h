@@ -18,13 +18,17 @@ struct engine *engine_new(struct loop *l, const struct setup *setup);
 void engine_free(struct engine *e);
 struct world *engine_world(struct engine *e);
 /* What a hello says. Borrowed from setup. */
-struct stream_hello engine_hello(const struct engine *e);
+struct stream_hello engine_hello(const struct engine *e, unsigned peer);
 /* Whether every source has given a first answer or failure. */
 bool engine_settled(const struct engine *e);
 /* Called once a second and at each end of a turn in which the world may have changed. */
 void engine_on_tick(struct engine *e, void (*fn)(void *arg), void *arg);
 void engine_on_turn(struct engine *e, void (*fn)(void *arg), void *arg);
-/* A line from a console. Unknown verbs are ignored with a log line; nothing here acts on a cluster. */
-void engine_intent(struct engine *e, struct slice line);
+/* A line from a console. Unknown verbs are ignored with a log line. peer: the reader's number. */
+void engine_intent(struct engine *e, unsigned peer, struct slice line);
+/* That reader has gone: what it had armed is disarmed. */
+void engine_peer_gone(struct engine *e, unsigned peer);
+/* A phase is under way: the engine must outlive its readers. */
+bool engine_busy(const struct engine *e);
 
 #endif

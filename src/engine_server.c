@@ -21,6 +21,7 @@ struct peer {
     struct stream_writer *writer;
     struct buf in;
     bool again; /* pump_again is deferred */
+    unsigned number;
     struct peer *next;
 };
 
@@ -29,6 +30,7 @@ struct engine_server {
     struct engine *engine;
     struct sock_listener *listener;
     struct peer *peers;
+    unsigned last_number;
     void (*on_readers)(void *arg, size_t readers);
     void *arg;
 };
@@ -90,6 +92,7 @@ static void on_peer_end(void *arg, const struct err *e) {
     struct peer *p = arg;
     struct engine_server *s = p->server;
     if (e) log_info("a reader has gone: %s", err_text(e));
+    engine_peer_gone(s->engine, p->number);
     peer_free(p);
     s->on_readers(s->arg, count(s));
 }
@@ -102,7 +105,7 @@ static void on_peer_data(void *arg, const char *bytes, size_t n) {
     rest = buf_slice(&p->in);
     for (const char *nl; rest.n && (nl = memchr(rest.p, '\n', rest.n));) {
         line = (struct slice){rest.p, (size_t)(nl - rest.p)};
-        if (line.n) engine_intent(p->server->engine, line);
+        if (line.n) engine_intent(p->server->engine, p->number, line);
         used += line.n + 1;
         rest = (struct slice){nl + 1, rest.n - line.n - 1};
     }
@@ -127,8 +130,8 @@ static void on_peer(void *arg, struct sock *sock) {
         return;
     }
     struct peer *p = MEM_NEW(struct peer);
-    struct stream_hello hello = engine_hello(s->engine);
-    *p = (struct peer){.server = s, .sock = sock, .next = s->peers};
+    *p = (struct peer){.server = s, .sock = sock, .next = s->peers, .number = ++s->last_number};
+    struct stream_hello hello = engine_hello(s->engine, p->number);
     p->writer = stream_writer_new(engine_world(s->engine), &hello);
     s->peers = p;
     sock_set_events(sock, &events, p);

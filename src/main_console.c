@@ -36,10 +36,10 @@ static void on_tick(void *arg) {
     console_tick(p->console);
 }
 
-static void on_hello(void *arg, const char *version, const char *plan, const char *context) {
+static void on_hello(void *arg, const char *version, const char *plan, const char *context, unsigned peer) {
     struct process *p = arg;
     (void)version;
-    console_hello(p->console, plan, context);
+    console_hello(p->console, plan, context, peer);
 }
 
 static void on_lagged(void *arg, int64_t ms) {

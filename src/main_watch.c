@@ -75,7 +75,7 @@ static struct err *watch(const struct setup *setup) {
     static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
     struct watch w = {.loop = loop_new()};
     struct engine *engine = engine_new(w.loop, setup);
-    struct stream_hello hello = engine_hello(engine);
+    struct stream_hello hello = engine_hello(engine, 0);
     struct signals *signals = signals_new(w.loop, signums, 3, on_signal, &w);
     w.writer = stream_writer_new(engine_world(engine), &hello);
     struct err *e = sock_from_fd(w.loop, dup(STDOUT_FILENO), &events, &w, &w.out);

@@ -126,7 +126,8 @@ void console_tick(struct console *c) {
     console_changed(c);
 }
 
-void console_hello(struct console *c, const char *plan, const char *context) {
+void console_hello(struct console *c, const char *plan, const char *context, unsigned peer) {
+    c->ui.peer = peer;
     str_set(&c->plan, plan);
     str_set(&c->context, context);
     c->ui.plan = c->plan;

@@ -36,7 +36,8 @@ void console_free(struct console *c);
 /* What the reader of the stream tells. */
 void console_commit(struct console *c);   /* the world is consistent and may have changed */
 void console_tick(struct console *c);     /* world_now moved on */
-void console_hello(struct console *c, const char *plan, const char *context);
+/* peer: our number at the engine; 0: none (a recording). */
+void console_hello(struct console *c, const char *plan, const char *context, unsigned peer);
 void console_lagged(struct console *c, int64_t ms);
 /* The line to the engine is up, or down and why: while it is down every fact is shown as old. */
 void console_engine(struct console *c, bool connected, const char *why);

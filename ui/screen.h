@@ -24,6 +24,7 @@ struct ui {
     struct draw *draw;
     const char *ns;      /* namespace the console was asked for; NULL: all */
     const char *plan;    /* name of the plan; NULL: none */
+    unsigned peer;       /* our number at the engine: whose arming and dialogs are ours; 0: none */
     bool stale;          /* the line to the engine is down: everything in the world is old */
     struct list *lists;  /* all that are open; list.c's own */
 };

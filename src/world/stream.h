@@ -1,6 +1,6 @@
 /* The stream: the world as newline-delimited JSON, for consoles, attach, watch --json and tests (doc/stream.md).
  *
- *   {"t":"hello","schema":1,"version":"0.1.0","plan":"nfs-hostile","context":"home","pid":123,"now":…}
+ *   {"t":"hello","schema":1,"version":"0.1.0","plan":"nfs-hostile","context":"home","peer":1,"pid":123,"now":…}
  *   {"t":"begin"} … {"t":"end","seq":N}                       the snapshot
  *   {"t":"upsert","table":"claims","key":"…","src":"kube/persistentvolumeclaims","seq":N,"at":…,"row":{…}}
  *   {"t":"remove","table":"claims","key":"…","seq":N}
@@ -33,6 +33,7 @@ struct stream_writer;
 
 struct stream_hello {
     const char *version, *plan, *context;
+    unsigned peer; /* number of this reader: whose arming and dialogs are its own; 0: none (watch --json) */
 };
 
 struct stream_writer *stream_writer_new(struct world *w, const struct stream_hello *hello);
@@ -54,8 +55,8 @@ struct stream_reader;
 struct stream_reader_events {
     void (*on_commit)(void *arg);              /* a consistent state: time to draw */
     void (*on_tick)(void *arg);
-    /* plan and context may be NULL */
-    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context);
+    /* plan and context may be NULL; peer 0: none */
+    void (*on_hello)(void *arg, const char *version, const char *plan, const char *context, unsigned peer);
     void (*on_lagged)(void *arg, int64_t ms);
     void (*on_bye)(void *arg, const char *reason);
 };

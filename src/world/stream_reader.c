@@ -29,7 +29,7 @@ struct stream_reader {
 struct record {
     char type[12];
     enum world_table table;
-    int64_t at, now, ms, schema;
+    int64_t at, now, ms, schema, peer;
     struct slice row; /* {…}, of an upsert whose table came after it */
     bool have_row, have_key;
     struct cell cells[WORLD_COLS_MAX];
@@ -169,7 +169,7 @@ static void read_other_member(struct json_reader *r, struct slice name, struct r
         {"now", &rec->now, NULL},          {"ms", &rec->ms, NULL},
         {"schema", &rec->schema, NULL},    {"version", NULL, &rec->version},
         {"plan", NULL, &rec->plan},        {"context", NULL, &rec->context},
-        {"reason", NULL, &rec->reason},
+        {"reason", NULL, &rec->reason},    {"peer", &rec->peer, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (!slice_is(name, members[i].name))
@@ -224,7 +224,8 @@ static struct err *apply_hello(struct stream_reader *s, const struct record *rec
     if (rec->now >= 0)
         world_set_now(s->w, rec->now);
     if (s->ev.on_hello)
-        s->ev.on_hello(s->arg, rec->version ? rec->version : "", rec->plan, rec->context);
+        s->ev.on_hello(s->arg, rec->version ? rec->version : "", rec->plan, rec->context,
+                       rec->peer > 0 ? (unsigned)rec->peer : 0);
     return NULL;
 }
 
@@ -293,7 +294,7 @@ static struct err *read_line(void *arg, enum json_piece kind, const char *p, siz
     (void)kind;
     struct stream_reader *s = arg;
     struct json_reader r;
-    struct record rec = {.table = T_COUNT, .at = -1, .now = -1, .ms = -1, .schema = -1};
+    struct record rec = {.table = T_COUNT, .at = -1, .now = -1, .ms = -1, .schema = -1, .peer = -1};
     struct slice name;
     buf_clear(&s->key);
     buf_clear(&s->src);

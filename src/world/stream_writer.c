@@ -16,6 +16,7 @@ struct stream_writer {
     struct world *w;
     struct world_reader *reader;
     char *version, *plan, *context; /* of the hello */
+    unsigned peer;
     bool greeted;
     bool in_snapshot;
     uint64_t committed;   /* seq of the last commit */
@@ -30,6 +31,7 @@ struct stream_writer *stream_writer_new(struct world *w, const struct stream_hel
     s->version = mem_strdup(hello->version);
     s->plan = mem_strdup(hello->plan);
     s->context = mem_strdup(hello->context);
+    s->peer = hello->peer;
     return s;
 }
 
@@ -82,6 +84,10 @@ static void write_hello(struct stream_writer *s, struct buf *out)
     jw_str(&jw, s->plan);
     jw_key(&jw, "context");
     jw_str(&jw, s->context);
+    if (s->peer) {
+        jw_key(&jw, "peer");
+        jw_int(&jw, s->peer);
+    }
     jw_key(&jw, "pid");
     jw_int(&jw, getpid());
     jw_key(&jw, "now");

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ok != feed(pieces, (const char *)data, size, 1 + size % 7))
         abort();
     compare(whole, pieces);
-    struct stream_writer *s = stream_writer_new(whole, &(struct stream_hello){"0", NULL, NULL});
+    struct stream_writer *s = stream_writer_new(whole, &(struct stream_hello){"0", NULL, NULL, 0});
     struct buf out = {0};
     stream_writer_fill(s, &out, SIZE_MAX);
     if (!feed(again, buf_str(&out), out.len, 4096))

@@ -53,11 +53,11 @@ static void on_tick(void *arg) {
     console_tick(s->console);
 }
 
-static void on_hello(void *arg, const char *version, const char *plan, const char *context) {
+static void on_hello(void *arg, const char *version, const char *plan, const char *context, unsigned peer) {
     struct stage *s = arg;
     (void)version;
     console_engine(s->console, true, NULL);
-    console_hello(s->console, plan, context);
+    console_hello(s->console, plan, context, peer);
 }
 
 static void on_lagged(void *arg, int64_t ms) {

@@ -13,7 +13,7 @@
 #include "world/stream.h"
 #include "world/world.h"
 
-static const struct stream_hello hello = {"0.1.0", "nfs-hostile", "home"};
+static const struct stream_hello hello = {"0.1.0", "nfs-hostile", "home", 0};
 
 /* What the events said. */
 struct told {
@@ -32,9 +32,10 @@ static void on_tick(void *arg)
     ((struct told *)arg)->ticks++;
 }
 
-static void on_hello(void *arg, const char *version, const char *plan, const char *context)
+static void on_hello(void *arg, const char *version, const char *plan, const char *context, unsigned peer)
 {
     struct told *t = arg;
+    assert_int_equal(peer, 0);
     t->hellos++;
     snprintf(t->text, sizeof t->text, "%s %s %s", version, plan ? plan : "-", context ? context : "-");
 }

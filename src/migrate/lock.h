@@ -1,0 +1,56 @@
+/* The lock on one workload: a Lease in its namespace, and the recovery state in a Secret beside it (safety.md 25, 26).
+ *
+ * Both are called ferryman-NAME (a hash is appended when that is too long). The holder's identity is
+ * OPERATOR@HOST/JOURNAL-ID: a flock on the journal proves that no other process has that id, so the same journal takes its own
+ * Lease up again at once; anybody else waits until the record has not changed for the whole duration by the local clock.
+ * Duration 120 s, renewed every 15 s, given up 90 s after the last renewal was sent (CLOCK_BOOTTIME: suspend counts). */
+#ifndef FERRYMAN_MIGRATE_LOCK_H
+#define FERRYMAN_MIGRATE_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct json_t;
+struct kube_client;
+struct lock;
+struct loop;
+
+#define LOCK_DURATION_S 120
+#define LOCK_RENEW_MS INT64_C(15000)
+#define LOCK_DEADLINE_MS INT64_C(90000)
+
+enum lock_state { LOCK_FREE, LOCK_ASKING, LOCK_OURS, LOCK_OTHERS, LOCK_LOST };
+
+struct lock_options {
+    struct loop *loop;
+    struct kube_client *kube;
+    const char *ns, *workload;
+    const char *operator_name, *host, *journal_id;
+    /* State changed: OURS (acquired), OTHERS (somebody else holds it: lock_holder says who and since when), LOST (it was ours: whatever
+     * is in flight must be ended now). e, borrowed, says why where there is a reason. */
+    void (*on_state)(void *arg, enum lock_state s, const struct err *e);
+    void *arg;
+};
+
+struct lock *lock_new(const struct lock_options *o);
+void lock_free(struct lock *l);                 /* without releasing: after a crash or a loss */
+void lock_acquire(struct lock *l);              /* on_state follows; may be called again after OTHERS, LOST or FREE */
+/* holderIdentity "" (with the resourceVersion that we know); fn comes in any case. */
+void lock_release(struct lock *l, void (*fn)(void *arg), void *arg);
+enum lock_state lock_state(const struct lock *l);
+const char *lock_holder(const struct lock *l);  /* "ana@bastion/1f2e…, renewed 40 s ago" or "" */
+/* The fence, asked inside each act right before the request: NULL if the lock is ours and was confirmed by the server less than
+ * LOCK_DEADLINE_MS ago. */
+struct err *lock_fence(const struct lock *l) MUST_CHECK;
+/* The same with a round trip: reads the Lease again; fn gets NULL if it names us still. For irreversible acts. One at a time. */
+void lock_confirm(struct lock *l, void (*fn)(void *arg, const struct err *e), void *arg);
+
+/* The recovery Secret. It is written with the uid/resourceVersion that was read; `state` (borrowed object) is the whole content:
+ * each member becomes one key of data (strings as they are, others as JSON). fn gets NULL when the server has it. */
+void lock_save(struct lock *l, const struct json_t *state, void (*fn)(void *arg, const struct err *e), void *arg);
+/* Reads it: state NULL if there is none. Borrowed in the callback. */
+void lock_load(struct lock *l, void (*fn)(void *arg, const struct json_t *state, const struct err *e), void *arg);
+
+#endif
