@@ -43,7 +43,7 @@ struct phase {
 
 struct phase_table {
     const struct plan_kind *kind;
-    const struct phase *phases;     /* in order; ends with {NULL} */
+    const struct phase *const *phases; /* in order; ends with NULL */
     const struct phase *rollback;   /* its steps look at the facts and take back what was done */
 };
 
