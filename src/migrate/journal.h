@@ -2,7 +2,8 @@
  *
  * A record is durable when its callback comes: the bytes are written and fsync'd by a thread of the journal's own, so the
  * loop never waits for a disk, and a record that is not durable yet is never acted on. Room is preallocated without
- * changing the length (FALLOC_FL_KEEP_SIZE). A flock on the file proves that no other process of ours writes it.
+ * changing the length (FALLOC_FL_KEEP_SIZE). The thread is a POSIX one (journal_writer.c); an eventfd that the loop watches
+ * tells that something is durable. A flock on the file proves that no other process of ours writes it.
  *
  *   {"seq":7,"at":"2026-04-25T16:18:03.123Z","t":"act","workload":"immich-postgres","phase":"swap","step":"claim",…,
  *    "prev":"<64 hex>","hash":"<64 hex>"}
@@ -47,6 +48,8 @@ void journal_append(struct journal *j, const struct json_t *fields, void (*fn)(v
 void journal_forget(struct journal *j, void *arg);
 /* Whether everything that was appended is durable. */
 bool journal_settled(const struct journal *j);
+/* How often the disk was asked to sync since it was opened. */
+int64_t journal_syncs(const struct journal *j);
 
 /* Without a loop, for `ferryman journal`: reads and verifies a file. ret_torn: the last record is torn (that alone is no
  * error). `each` may be NULL. */
