@@ -33,6 +33,9 @@ struct migration_options {
 struct migration *migration_new(const struct migration_options *o);
 /* Phases under way are given up as by a crash (they can be resumed); locks are released only where no phase is under way. */
 void migration_free(struct migration *m);
+/* Before the end of the process: releases the locks of workloads with nothing under way. True: fn follows when that is done; false:
+ * there is nothing to wait for. */
+bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg);
 /* A phase or window is under way: the engine must outlive its readers. */
 bool migration_busy(const struct migration *m);
 void migration_turn(struct migration *m);  /* end of a loop turn in which the world may have changed */

@@ -127,6 +127,8 @@ const char *script_fmt(struct script *s, const char *fmt, ...) PRINTF_LIKE(2, 3)
 struct script *script_new(void);
 void script_free(struct script *s);
 const struct op *script_first(const struct script *s);
+/* For previews and dialogs: carries out every OP_CALL at once, so that all operations are there to be read. */
+void script_expand(struct run *r, struct script *s);
 /* One act or read as text for preview and dialog: "PATCH /apis/apps/v1/… test uid=…, replicas=2; replace replicas=0". */
 void op_text(const struct op *op, struct buf *out);
 /* A body with the values of Secrets, environment variables and annotations like passwords masked. */

@@ -35,12 +35,15 @@ struct run {
     const char *dir;         /* the plan's state folder */
     const char *id;          /* of the journal: names scratch objects, application_name, annotations */
     const char *operator_name;
+    /* Writes the recovery state into the cluster (safety 26) before an irreversible act; NULL: there is none to write. */
+    void (*save_state)(void *arg, void (*fn)(void *fn_arg, const struct err *e), void *fn_arg);
+    void *save_arg;
+    void (*on_progress)(void *arg, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
+    void *progress_arg;
     bool preview;            /* nothing is carried out: facts that are not known yet read as "‹name›" */
     struct map *facts;       /* private from here on */
     struct run_pg *pg;
     struct op_runner *runner;
-    void (*on_progress)(void *arg, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
-    void *progress_arg;
 };
 
 /* NULL if it is not noted; in a preview a placeholder, unless it is noted. Valid until it is set again. */

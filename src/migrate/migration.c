@@ -1,0 +1,412 @@
+/* See migration.h. This file is the life of it: what it is made of, and the intents. A phase at work is migration_phase.c, what
+ * happened before is folded in migration_fold.c, confirmations are migration_dialog.c, rows migration_rows.c. */
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "client/kube_config.h"
+#include "loop/loop.h"
+#include "migrate/foreign.h"
+#include "migrate/migration_private.h"
+#include "source/source.h"
+#include "world/world.h"
+
+#define ARMED_MS INT64_C(900000)
+
+/* ---- What others ask for ---- */
+
+struct mover *migration_mover(struct migration *m, const char *workload) {
+    for (size_t i = 0; workload && i < m->nmovers; i++)
+        if (str_eq(m->movers[i].w->name, workload)) return &m->movers[i];
+    return NULL;
+}
+
+struct phase_now *mover_phase(struct mover *v, const char *id) {
+    for (size_t i = 0; id && i < v->nphases; i++)
+        if (str_eq(v->phases[i].phase->id, id)) return &v->phases[i];
+    return NULL;
+}
+
+bool phase_wanted(const struct mover *v, const struct phase_now *p) {
+    return !p->phase->wanted || p->phase->wanted(v->run);
+}
+
+struct phase_now *mover_next(const struct mover *v) {
+    if (v->rolled_back) return &v->phases[0];
+    for (size_t i = 0; i < v->nphases; i++) {
+        struct phase_now *p = &v->phases[i];
+        if (p->phase == v->table->rollback) {
+            if (p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED) return p;
+        } else if (p->state != PHASE_DONE && p->state != PHASE_SKIPPED && phase_wanted(v, p)) {
+            struct phase_now *back = &v->phases[v->nphases - 1];
+            return back->state == PHASE_INTERRUPTED || back->state == PHASE_FAILED ? back : p;
+        }
+    }
+    return NULL;
+}
+
+/* "immich-postgresql" of "Deployment/immich-postgresql". */
+static const char *object_name(const struct mover *v) {
+    static char name[300];
+    const char *object = v->w->kind->object(v->w, name, sizeof name), *slash = strchr(object, '/');
+    return slash ? slash + 1 : object;
+}
+
+const char *phase_typed(const struct mover *v, const struct phase *p) {
+    if (p->stake == STAKE_REVERSIBLE) return "y";
+    if (p->stake == STAKE_PURGE) return v->run->config && v->run->config->context ? v->run->config->context : v->m ? v->m->plan->context : "";
+    return p->object ? p->object(v->run) : object_name(v);
+}
+
+struct json_t *migration_record(const struct mover *v, const char *t, const struct phase_now *p) {
+    struct json_t *d = jd_object();
+    jd_set(d, "t", jd_string(t));
+    if (v) jd_set(d, "workload", jd_string(v->w->name));
+    if (p) jd_set(d, "phase", jd_string(p->phase->id));
+    return d;
+}
+
+void migration_write(struct migration *m, struct json_t *record, void (*fn)(void *arg, const struct err *e), void *arg) {
+    if (m->journal) journal_append(m->journal, record, fn, arg);
+    jd_free(record);
+}
+
+/* ---- Life ---- */
+
+static char *user_name(void) {
+    const struct passwd *pw = getpwuid(geteuid());
+    const char *sudo = getenv("SUDO_USER"), *name = sudo && *sudo ? sudo : pw ? pw->pw_name : "unknown";
+    struct buf b = {0};
+    utf8_clean(&b, slice_of(name));
+    return buf_steal(&b);
+}
+
+static char *host_name(void) {
+    char name[256] = "";
+    struct buf b = {0};
+    if (gethostname(name, sizeof name - 1) != 0) str_copy(name, sizeof name, "localhost");
+    utf8_clean(&b, slice_of(name));
+    return buf_steal(&b);
+}
+
+static size_t count_steps(const struct phase *p) {
+    size_t n = 0;
+    while (p->steps[n].id) n++;
+    return n;
+}
+
+static void phase_now_init(struct phase_now *now, const struct phase *p) {
+    *now = (struct phase_now){.phase = p, .nsteps = count_steps(p)};
+    now->steps = mem_calloc(now->nsteps + 1, sizeof *now->steps);
+    for (size_t i = 0; i < now->nsteps; i++) now->steps[i].done = -1;
+}
+
+static void mover_init(struct migration *m, struct mover *v, const struct plan_workload *w, const struct phase_table *t) {
+    size_t n = 0;
+    while (t->phases[n]) n++;
+    *v = (struct mover){.m = m, .w = w, .table = t, .nphases = n + 1};
+    v->phases = mem_calloc(v->nphases, sizeof *v->phases);
+    for (size_t i = 0; i < n; i++) phase_now_init(&v->phases[i], t->phases[i]);
+    phase_now_init(&v->phases[n], t->rollback);
+    v->run = run_new(&(struct run){.loop = m->loop, .world = m->world, .plan = m->plan, .workload = w, .kube = m->kube, .config = m->config,
+                                   .dir = m->dir, .operator_name = m->operator_name, .on_progress = mover_progress, .progress_arg = v});
+}
+
+static void on_foreign(void *arg, const char *label, const char *expected, const char *found, const char *manager) {
+    struct mover *v = arg;
+    char *why = str_printf("%s is %s, not %s: changed by %s", label, found, expected, manager && *manager ? manager : "an unknown manager");
+    run_note(v->run, "BAD", "%s", why);
+    if (mover_busy(v)) mover_pause(v, true, why);
+    mem_free(why);
+}
+
+static void save_state(void *arg, void (*fn)(void *arg, const struct err *e), void *fn_arg);
+
+static void mover_connect(struct mover *v) {
+    struct migration *m = v->m;
+    v->run->journal = m->journal;
+    v->run->id = m->journal ? journal_id(m->journal) : "none";
+    if (!m->journal) {
+        v->read_only = mem_strdup(m->broken);
+        return;
+    }
+    v->lock = lock_new(&(struct lock_options){.loop = m->loop, .kube = m->kube, .ns = v->w->ns, .workload = v->w->name,
+                                              .operator_name = m->operator_name, .host = m->host, .journal_id = journal_id(m->journal),
+                                              .on_state = mover_lock_state, .arg = v});
+    v->run->lock = v->lock;
+    v->run->save_state = save_state;
+    v->run->save_arg = v;
+    v->foreign = foreign_new(v->run, on_foreign, v);
+}
+
+static void open_journal(struct migration *m) {
+    struct err *e = journal_open(m->loop, m->dir, m->plan->name, migration_fold, m, &m->journal);
+    if (!e) return;
+    m->broken = mem_strdup(err_text(e));
+    m->journal = NULL;
+    timeline_add(m->world, "BAD", "journal", "%s", err_text(e));
+    log_error("%s", err_text(e));
+    err_free(e);
+}
+
+struct migration *migration_new(const struct migration_options *o) {
+    struct migration *m = MEM_NEW(struct migration);
+    *m = (struct migration){.loop = o->loop, .world = o->world, .plan = o->plan, .config = o->config, .kube = o->kube,
+                            .on_idle = o->on_idle, .arg = o->arg};
+    m->dir = o->dir ? mem_strdup(o->dir) : journal_dir(o->plan->name);
+    m->operator_name = user_name();
+    m->host = host_name();
+    m->movers = mem_calloc(o->plan->nworkloads + 1, sizeof *m->movers);
+    for (size_t i = 0; i < o->plan->nworkloads; i++) {
+        const struct phase_table *t = phase_table_of(o->plan->workloads[i].kind);
+        if (t) mover_init(m, &m->movers[m->nmovers++], &o->plan->workloads[i], t);
+    }
+    open_journal(m);
+    for (size_t i = 0; i < m->nmovers; i++) mover_connect(&m->movers[i]);
+    arming_row(m);
+    for (size_t i = 0; i < m->nmovers; i++) mover_rows(&m->movers[i]);
+    return m;
+}
+
+static void phase_now_clear(struct phase_now *p) {
+    for (size_t i = 0; i < p->nsteps; i++) {
+        mem_free(p->steps[i].detail);
+        mem_free(p->steps[i].unit);
+    }
+    mem_free(p->steps);
+    mem_free(p->reason);
+    mem_free(p->by);
+}
+
+static void mover_clear(struct mover *v) {
+    if (v->m->journal) journal_forget(v->m->journal, v);
+    op_runner_free(v->runner);
+    foreign_free(v->foreign);
+    lock_free(v->lock);
+    run_free(v->run);
+    for (size_t i = 0; i < v->nphases; i++) phase_now_clear(&v->phases[i]);
+    mem_free(v->phases);
+    mem_free(v->read_only);
+}
+
+void migration_free(struct migration *m) {
+    if (!m) return;
+    dialogs_free(m, true, 0);
+    for (size_t i = 0; i < m->nmovers; i++) mover_clear(&m->movers[i]);
+    journal_free(m->journal);
+    mem_free(m->movers);
+    mem_free(m->dir);
+    mem_free(m->operator_name);
+    mem_free(m->host);
+    mem_free(m->broken);
+    mem_free(m->arming.answer);
+    mem_free(m);
+}
+
+static void released(void *arg) {
+    struct migration *m = arg;
+    if (--m->releasing == 0 && m->on_ended) m->on_ended(m->ended_arg);
+}
+
+bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg) {
+    m->on_ended = fn;
+    m->ended_arg = arg;
+    for (size_t i = 0; i < m->nmovers; i++) {
+        struct mover *v = &m->movers[i];
+        if (!v->lock || mover_busy(v) || lock_state(v->lock) != LOCK_OURS) continue;
+        m->releasing++;
+        lock_release(v->lock, released, m);
+    }
+    return m->releasing > 0;
+}
+
+bool migration_busy(const struct migration *m) {
+    for (size_t i = 0; i < m->nmovers; i++)
+        if (mover_busy(&m->movers[i])) return true;
+    return false;
+}
+
+void migration_turn(struct migration *m) {
+    for (size_t i = 0; i < m->nmovers; i++)
+        if (m->movers[i].runner) op_runner_poke(m->movers[i].runner);
+}
+
+/* ---- The recovery state in the cluster (safety 26) ---- */
+
+#define FACT_MAX_IN_SECRET 32768
+
+static void save_state(void *arg, void (*fn)(void *arg, const struct err *e), void *fn_arg) {
+    struct mover *v = arg;
+    struct json_t *state = jd_object(), *facts = jd_object();
+    struct slice name;
+    void *value;
+    char at[32];
+    size_t it = 0;
+    while (map_each(v->run->facts, &it, &name, &value)) {
+        char *key = slice_dup(name);
+        if (strlen(value) <= FACT_MAX_IN_SECRET) jd_set(facts, key, jd_string(value));
+        mem_free(key);
+    }
+    jd_set(state, "journal", jd_string(journal_id(v->m->journal)));
+    jd_set(state, "head", jd_string(journal_head(v->m->journal)));
+    jd_set(state, "plan", jd_string(v->m->plan->name));
+    jd_set(state, "workload", jd_string(v->w->name));
+    jd_set(state, "phase", jd_string(v->current ? v->current->phase->id : ""));
+    jd_set(state, "operator", jd_string(v->m->operator_name));
+    jd_set(state, "host", jd_string(v->m->host));
+    jd_set(state, "at", jd_string(clock_format_utc(clock_wall_ms(), at, sizeof at)));
+    jd_set(state, "facts", facts);
+    lock_save(v->lock, state, fn, fn_arg);
+    jd_free(state);
+}
+
+/* ---- Arming and intents ---- */
+
+static void disarm(struct migration *m, const char *why) {
+    if (!m->arming.on) return;
+    m->arming.on = false;
+    struct json_t *d = migration_record(NULL, "disarmed", NULL);
+    jd_set(d, "by", jd_string(m->operator_name));
+    jd_set(d, "reason", jd_string(why));
+    migration_write(m, d, NULL, NULL);
+    arming_row(m);
+}
+
+static struct err *arm(struct migration *m, unsigned peer, const char *typed) {
+    const char *context = m->config->context ? m->config->context : m->plan->context;
+    const struct row *plan = world_find(m->world, T_PLAN, SLICE_LIT("plan"));
+    if (!m->journal) return err_new(ERR_LOCKED, "read-only: %s", m->broken);
+    if (plan && slice_is(row_text(plan, PLAN_STATE), "MISMATCH"))
+        return err_new(ERR_DATA, "read-only: this is another cluster than the plan pins (context %s); see the plan's cluster:", context);
+    if (m->arming.on && m->arming.peer != peer)
+        return err_new(ERR_LOCKED, "another console of this engine is armed; disarm it there with A");
+    if (!str_eq(typed, context)) return err_new(ERR_USAGE, "not armed: what was typed is not the context's name");
+    m->arming.on = true;
+    m->arming.peer = peer;
+    m->arming.until = clock_mono_ms() + ARMED_MS;
+    struct json_t *d = migration_record(NULL, "armed", NULL);
+    jd_set(d, "by", jd_string(m->operator_name));
+    jd_set(d, "host", jd_string(m->host));
+    jd_set(d, "context", jd_string(context));
+    migration_write(m, d, NULL, NULL);
+    return NULL;
+}
+
+static struct err *not_armed(const struct migration *m, unsigned peer) {
+    if (m->arming.on && m->arming.peer == peer) return NULL;
+    return err_new(ERR_USAGE, m->arming.on ? "another console is armed" : "read-only: A arms, after the context's name is typed");
+}
+
+static struct err *open_phase(struct migration *m, unsigned peer, struct mover *v, const struct intent *in) {
+    struct phase_now *p = mover_phase(v, in->phase);
+    if (!p) return err_new(ERR_USAGE, "%s has no phase '%s'", v->w->name, in->phase ? in->phase : "");
+    return dialog_open(m, peer, v, p);
+}
+
+static struct err *skip_phase(struct mover *v, const struct intent *in) {
+    struct phase_now *p = mover_phase(v, in->phase);
+    if (!p || p != mover_next(v) || v->current) return err_new(ERR_USAGE, "only the phase that comes next can be skipped");
+    if (!p->phase->optional) return err_new(ERR_USAGE, "%s cannot be skipped", p->phase->title);
+    if (!in->reason || !*in->reason) return err_new(ERR_USAGE, "skipping %s needs a reason", p->phase->title);
+    struct json_t *d = migration_record(v, "phase", p);
+    jd_set(d, "state", jd_string("skipped"));
+    jd_set(d, "reason", jd_string(in->reason));
+    jd_set(d, "by", jd_string(v->m->operator_name));
+    migration_fold(v->m, d);
+    migration_write(v->m, d, NULL, NULL);
+    run_note(v->run, "WARN", "%s is skipped: %s", p->phase->title, in->reason);
+    mover_rows(v);
+    return NULL;
+}
+
+static struct err *override_gate(struct mover *v, const struct intent *in) {
+    if (!in->gate || !*in->gate || !in->reason || !*in->reason) return err_new(ERR_USAGE, "overriding a gate needs its name and a reason");
+    if (!str_eq(in->gate, "alerts") && !str_eq(in->gate, "backups"))
+        return err_new(ERR_USAGE, "the gate '%s' cannot be overridden: only alerts and backups can; copies, quorum, identity and proof never", in->gate);
+    struct json_t *d = migration_record(v, "override", NULL);
+    jd_set(d, "gate", jd_string(in->gate));
+    jd_set(d, "reason", jd_string(in->reason));
+    jd_set(d, "by", jd_string(v->m->operator_name));
+    migration_write(v->m, d, NULL, NULL);
+    char *name = str_printf("override.%s", in->gate);
+    run_set(v->run, name, in->reason);
+    mem_free(name);
+    run_note(v->run, "WARN", "gate %s is overridden: %s", in->gate, in->reason);
+    return NULL;
+}
+
+static struct err *pause_or_abort(struct mover *v, const char *verb) {
+    if (!v->current) return err_new(ERR_USAGE, "nothing is under way for %s", v->w->name);
+    if (str_eq(verb, "pause")) mover_pause(v, true, "paused by the operator");
+    else if (str_eq(verb, "resume")) mover_pause(v, false, NULL);
+    else mover_abort(v);
+    return NULL;
+}
+
+static struct err *add_note(struct migration *m, const struct intent *in) {
+    struct buf text = {0};
+    if (!in->text || !*in->text) return err_new(ERR_USAGE, "the note is empty");
+    utf8_clean(&text, slice_of(in->text));
+    struct json_t *d = migration_record(NULL, "note", NULL);
+    jd_set(d, "level", jd_string("INFO"));
+    jd_set(d, "text", jd_string(buf_str(&text)));
+    jd_set(d, "by", jd_string(m->operator_name));
+    migration_write(m, d, NULL, NULL);
+    timeline_add(m->world, "INFO", "note", "%s: %s", m->operator_name, buf_str(&text));
+    buf_free(&text);
+    return NULL;
+}
+
+static struct err *workload_intent(struct migration *m, unsigned peer, const struct intent *in) {
+    struct mover *v = migration_mover(m, in->workload);
+    struct err *e = not_armed(m, peer);
+    if (e) return e;
+    if (!v) return err_new(ERR_USAGE, "the plan has no workload '%s' that can be moved", in->workload ? in->workload : "");
+    if (str_eq(in->verb, "open")) return open_phase(m, peer, v, in);
+    if (str_eq(in->verb, "skip")) return skip_phase(v, in);
+    if (str_eq(in->verb, "override")) return override_gate(v, in);
+    return pause_or_abort(v, in->verb);
+}
+
+bool migration_intent(struct migration *m, unsigned peer, const struct intent *in) {
+    static const char *const of_workload[] = {"open", "skip", "override", "pause", "resume", "abort", NULL};
+    struct err *e = NULL;
+    bool known = false;
+    for (size_t i = 0; of_workload[i]; i++) known = known || str_eq(in->verb, of_workload[i]);
+    if (known) e = workload_intent(m, peer, in);
+    else if (str_eq(in->verb, "arm")) e = arm(m, peer, in->typed ? in->typed : "");
+    else if (str_eq(in->verb, "disarm")) {
+        if (m->arming.peer == peer) disarm(m, "by the operator");
+    } else if (str_eq(in->verb, "confirm")) {
+        if (!(e = not_armed(m, peer))) e = dialog_confirm(m, peer, in);
+    } else if (str_eq(in->verb, "cancel")) dialog_cancel(m, peer, in->dialog, "cancelled by the operator");
+    else if (str_eq(in->verb, "note")) e = add_note(m, in);
+    else return false;
+    mem_free(m->arming.answer);
+    m->arming.answer = e ? mem_strdup(err_text(e)) : NULL;
+    m->arming.answered++;
+    err_free(e);
+    arming_row(m);
+    return true;
+}
+
+void migration_peer_gone(struct migration *m, unsigned peer) {
+    dialogs_free(m, false, peer);
+    if (m->arming.on && m->arming.peer == peer) disarm(m, "its console has gone");
+}
+
+void migration_tick(struct migration *m) {
+    if (m->arming.on && clock_mono_ms() >= m->arming.until) disarm(m, "15 minutes are over");
+    dialogs_tick(m);
+    for (size_t i = 0; i < m->nmovers; i++) {
+        mover_rows(&m->movers[i]);
+        if (m->movers[i].runner) op_runner_poke(m->movers[i].runner);
+    }
+}

@@ -1,0 +1,100 @@
+/* What the journal says happened: records folded, oldest first, into phases, steps and facts. The same function is used for
+ * records that are written now, where that is all a record does (skipping). */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "migrate/migration_private.h"
+
+static int64_t record_at(const struct json_t *d) {
+    int64_t at = 0;
+    const char *text = jd_str(d, "at");
+    if (!text || !clock_parse_rfc3339(slice_of(text), &at)) at = clock_wall_ms();
+    return at;
+}
+
+static void clear_steps(struct phase_now *p, const char *from) {
+    bool keep = from != NULL;
+    for (size_t i = 0; i < p->nsteps; i++) {
+        if (from && str_eq(p->phase->steps[i].id, from)) keep = false;
+        if (keep) continue;
+        mem_free(p->steps[i].detail);
+        mem_free(p->steps[i].unit);
+        p->steps[i] = (struct step_now){.done = -1};
+    }
+}
+
+void mover_forget(struct mover *v) {
+    map_clear(v->run->facts, mem_free);
+    v->rolled_back = false;
+    for (size_t i = 0; i < v->nphases; i++) {
+        struct phase_now *p = &v->phases[i];
+        clear_steps(p, NULL);
+        p->state = PHASE_TODO;
+        p->tries = 0;
+        p->started = p->ended = 0;
+        mem_free(p->reason);
+        mem_free(p->by);
+        p->reason = p->by = NULL;
+    }
+}
+
+static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t *d) {
+    const char *state = jd_str(d, "state");
+    int64_t at = record_at(d);
+    if (str_eq(state, "begun")) {
+        if (v->rolled_back && p->phase != v->table->rollback) mover_forget(v);
+        clear_steps(p, jd_str(d, "from"));
+        p->state = PHASE_INTERRUPTED; /* until its end is read, or it is at work in this process */
+        p->started = at;
+        p->ended = 0;
+        p->tries++;
+        str_set(&p->by, jd_str(d, "by"));
+        str_set(&p->reason, NULL);
+        return;
+    }
+    static const struct {
+        const char *word;
+        enum phase_state state;
+    } ends[] = {{"done", PHASE_DONE}, {"failed", PHASE_FAILED}, {"aborted", PHASE_FAILED}, {"skipped", PHASE_SKIPPED}, {"interrupted", PHASE_INTERRUPTED}};
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        if (!str_eq(state, ends[i].word)) continue;
+        p->state = ends[i].state;
+        p->ended = at;
+        str_set(&p->reason, jd_str(d, "reason"));
+        if (p->state == PHASE_DONE && p->phase == v->table->rollback) v->rolled_back = true;
+    }
+}
+
+static void fold_step(struct phase_now *p, const struct json_t *d) {
+    const char *id = jd_str(d, "step"), *state = jd_str(d, "state");
+    for (size_t i = 0; i < p->nsteps; i++) {
+        struct step_now *s = &p->steps[i];
+        if (!str_eq(p->phase->steps[i].id, id)) continue;
+        if (str_eq(state, "begun")) {
+            s->state = STEP_INTERRUPTED;
+            s->since = record_at(d);
+        } else {
+            s->state = str_eq(state, "done") ? STEP_DONE : STEP_FAILED;
+            s->ended = record_at(d);
+        }
+        str_set(&s->detail, jd_str(d, "detail"));
+    }
+}
+
+void migration_fold(void *migration, const struct json_t *d) {
+    struct migration *m = migration;
+    const char *t = jd_str(d, "t");
+    struct mover *v = migration_mover(m, jd_str(d, "workload"));
+    struct phase_now *p = v ? mover_phase(v, jd_str(d, "phase")) : NULL;
+    if (v && str_eq(t, "fact") && jd_str(d, "name")) {
+        const char *value = jd_str(d, "value");
+        run_restore_fact(v->run, jd_str(d, "name"), value ? value : "");
+    } else if (p && str_eq(t, "phase")) {
+        fold_phase(v, p, d);
+    } else if (p && str_eq(t, "step")) {
+        fold_step(p, d);
+    }
+}
