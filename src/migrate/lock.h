@@ -2,7 +2,8 @@
  *
  * Both are called ferryman-NAME (a hash is appended when that is too long). The holder's identity is
  * OPERATOR@HOST/JOURNAL-ID: a flock on the journal proves that no other process has that id, so the same journal takes its own
- * Lease up again at once; anybody else waits until the record has not changed for the whole duration by the local clock.
+ * Lease up again at once (on the same host: a journal that was carried elsewhere waits like anybody else); anybody else waits
+ * until the record has not changed for the whole duration by the local clock. Nobody's renewTime is ever compared with a clock.
  * Duration 120 s, renewed every 15 s, given up 90 s after the last renewal was sent (CLOCK_BOOTTIME: suspend counts). */
 #ifndef FERRYMAN_MIGRATE_LOCK_H
 #define FERRYMAN_MIGRATE_LOCK_H
@@ -35,22 +36,34 @@ struct lock_options {
 };
 
 struct lock *lock_new(const struct lock_options *o);
-void lock_free(struct lock *l);                 /* without releasing: after a crash or a loss */
-void lock_acquire(struct lock *l);              /* on_state follows; may be called again after OTHERS, LOST or FREE */
-/* holderIdentity "" (with the resourceVersion that we know); fn comes in any case. */
+void lock_free(struct lock *l);                 /* without releasing: after a crash or a loss. Not inside its own callbacks */
+/* on_state follows: OURS; OTHERS; or FREE with the reason why it could not be had (the server did not answer for 20 s, 403). May be
+ * called again after OTHERS, LOST or FREE. While it is another's or lost it is read every 5 s: on_state(FREE) comes once it was
+ * released or has not changed for its whole duration; only the next lock_acquire takes it. */
+void lock_acquire(struct lock *l);
+void lock_watch(struct lock *l);                /* reads it every 5 s without wanting it, so that OTHERS is known beforehand */
+/* Callbacks of lock_confirm, lock_save and lock_load with that arg do not come any more. */
+void lock_forget(struct lock *l, const void *arg);
+/* holderIdentity "" (with the resourceVersion that we know); fn comes in any case. From its call on the fence is closed. */
 void lock_release(struct lock *l, void (*fn)(void *arg), void *arg);
 enum lock_state lock_state(const struct lock *l);
-const char *lock_holder(const struct lock *l);  /* "ana@bastion/1f2e…, renewed 40 s ago" or "" */
+/* "ana@bastion/1f2e…, renewed 40s ago" (since we saw it change), or "". Valid until the next call. */
+const char *lock_holder(struct lock *l);
+const char *lock_name(const struct lock *l);    /* of the Lease and of the Secret */
 /* The fence, asked inside each act right before the request: NULL if the lock is ours and was confirmed by the server less than
  * LOCK_DEADLINE_MS ago. */
 struct err *lock_fence(const struct lock *l) MUST_CHECK;
 /* The same with a round trip: reads the Lease again; fn gets NULL if it names us still. For irreversible acts. One at a time. */
 void lock_confirm(struct lock *l, void (*fn)(void *arg, const struct err *e), void *arg);
 
-/* The recovery Secret. It is written with the uid/resourceVersion that was read; `state` (borrowed object) is the whole content:
- * each member becomes one key of data (strings as they are, others as JSON). fn gets NULL when the server has it. */
+/* The recovery Secret (type ferryman.io/recovery, annotation ferryman.io/run = journal id). It is written with the uid and
+ * resourceVersion that were read; `state` (borrowed object) is the whole content: each member becomes one key of data (strings as
+ * they are, others as JSON), 1 MiB together. fn gets NULL when the server has it; else an error: the lock is not ours, the Secret is
+ * of another run, somebody has changed what we wrote, or it is too large. While the server does not answer it is tried again as
+ * long as the lock is ours. Several are written one after another. */
 void lock_save(struct lock *l, const struct json_t *state, void (*fn)(void *arg, const struct err *e), void *arg);
-/* Reads it: state NULL if there is none. Borrowed in the callback. */
+/* Reads it: state NULL if there is none. Borrowed in the callback. Members that are JSON objects or arrays come as such, all others
+ * as strings; "annotation" of another run is no error: `run` in state says whose it is (the annotation, "" if it has none). */
 void lock_load(struct lock *l, void (*fn)(void *arg, const struct json_t *state, const struct err *e), void *arg);
 
 #endif
