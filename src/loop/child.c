@@ -225,6 +225,10 @@ static int child_exec(struct child *c, uv_loop_t *uv, const struct child_options
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->out},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->err},
     };
+    if (o->stdin_fd > 0)
+        stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = o->stdin_fd};
+    if (o->stdout_fd > 0)
+        stdio[1] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = o->stdout_fd};
     char **env = child_env_new(o->env, o->inherit_env);
     char **argv = NULL;
     memcpy(&argv, &o->argv, sizeof argv); /* execvp's missing const */
@@ -274,8 +278,10 @@ struct err *child_spawn(struct loop *l, const struct child_options *o, struct ch
         child_abandon(c);
         return child_error(o, code);
     }
-    c->out_open = c->err_open = true;
-    uv_read_start((uv_stream_t *)&c->out, loop_scratch, child_read);
+    c->out_open = o->stdout_fd <= 0;
+    c->err_open = true;
+    if (c->out_open)
+        uv_read_start((uv_stream_t *)&c->out, loop_scratch, child_read);
     uv_read_start((uv_stream_t *)&c->err, loop_scratch, child_read);
     if (o->input != NULL)
         child_queue(c, o->input, o->input_len, !o->keep_stdin);

@@ -33,6 +33,8 @@ struct child_options {
     const char *input;           /* bytes for stdin, copied; NULL: /dev/null */
     size_t input_len;
     bool keep_stdin;             /* stdin is a pipe that stays open until child_free (EOF: we have died) */
+    int stdin_fd, stdout_fd;     /* descriptors to use as they are instead of what is said here (not 0, which is none): for pipes whose
+                                  * other ends threads of ours serve. Close yours after child_spawn. */
     int64_t timeout_ms;          /* 0: none. Then SIGTERM, and SIGKILL 2 s later */
     size_t max_output;           /* bytes of stdout to keep; 0: 1 MiB */
     void (*on_output)(void *arg, const char *p, size_t n); /* chunks of stdout as they come, instead of collecting */

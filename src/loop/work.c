@@ -6,7 +6,11 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -16,6 +20,8 @@
 
 struct work {
     uv_work_t uv;
+    uv_thread_t thread; /* of work_start_thread, */
+    uv_async_t ended;   /* which says so from it */
     void (*run)(void *arg);
     void (*done)(void *arg);
     void *arg;
@@ -38,6 +44,40 @@ struct work *work_start(struct loop *l, void (*run)(void *arg), void (*done)(voi
     *w = (struct work){.run = run, .done = done, .arg = arg};
     w->uv.data = w;
     uv_queue_work(loop_uv(l), &w->uv, work_run, work_done);
+    return w;
+}
+
+static void work_thread_run(void *arg) {
+    struct work *w = arg;
+    w->run(w->arg);
+    uv_async_send(&w->ended);
+}
+
+static void work_thread_closed(uv_handle_t *handle) {
+    mem_free(handle->data);
+}
+
+static void work_thread_ended(uv_async_t *ended) {
+    struct work *w = ended->data;
+    uv_thread_join(&w->thread);
+    w->done(w->arg);
+    uv_close((uv_handle_t *)ended, work_thread_closed);
+}
+
+struct work *work_start_thread(struct loop *l, void (*run)(void *arg), void (*done)(void *arg), void *arg) {
+    struct work *w = MEM_NEW(struct work);
+    *w = (struct work){.run = run, .done = done, .arg = arg};
+    w->ended.data = w;
+    uv_async_init(loop_uv(l), &w->ended, work_thread_ended);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int code = uv_thread_create(&w->thread, work_thread_run, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (code < 0) {
+        fprintf(stderr, "ferryman: no thread can be started: %s\n", uv_strerror(code));
+        abort();
+    }
     return w;
 }
 

@@ -84,6 +84,28 @@ static void run_shell(struct loop *l, const char *script, struct child_options o
         child_free(e->child);
 }
 
+/* Descriptors of our own as its standard input and output. */
+static void test_given_descriptors(void **state) {
+    struct ended e = {.free_self = true};
+    int in[2], out[2];
+    char text[16] = "";
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(pipe(out), 0);
+    start_shell(*state, "tr a-z A-Z; echo err >&2; exit 3", (struct child_options){.stdin_fd = in[0], .stdout_fd = out[1]}, &e);
+    close(in[0]);
+    close(out[1]);
+    assert_int_equal(write(in[1], "words", 5), 5);
+    close(in[1]);
+    assert_true(loop_run_until(*state, &e.done, 20000));
+    assert_int_equal(read(out[0], text, sizeof text), 5);
+    assert_string_equal(text, "WORDS");
+    assert_int_equal(read(out[0], text, sizeof text), 0);
+    assert_int_equal(e.status, 3);
+    assert_string_equal(buf_str(&e.err), "err\n");
+    close(out[0]);
+    ended_clear(&e);
+}
+
 static void test_output_and_status(void **state) {
     struct ended e = {.free_self = true};
     run_shell(*state, "echo out; echo err >&2; exit 7", (struct child_options){0}, &e);
@@ -299,6 +321,7 @@ static void test_pipe_held_by_a_stranger(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_given_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_output_and_status, setup, teardown),
         cmocka_unit_test_setup_teardown(test_input_is_given_and_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_input_is_dev_null, setup, teardown),

@@ -42,6 +42,21 @@ static void test_job_runs_elsewhere_and_ends_here(void **state) {
     loop_free(l);
 }
 
+static void test_thread_of_its_own(void **state) {
+    (void)state;
+    struct loop *l = loop_new();
+    struct job j = {0};
+    assert_non_null(work_start_thread(l, job_run, job_done, &j));
+    assert_true(loop_run_until(l, &j.done, 5000));
+    assert_int_equal(j.sum, 5050);
+    assert_true(pthread_equal(j.done_on, pthread_self()) != 0);
+    assert_true(pthread_equal(j.ran_on, pthread_self()) == 0);
+    struct job late = {0};
+    work_start_thread(l, job_run, job_done, &late);
+    loop_free(l);
+    assert_true(late.done);
+}
+
 static void test_loop_free_waits_for_jobs(void **state) {
     (void)state;
     struct loop *l = loop_new();
@@ -128,7 +143,8 @@ static void test_freed_before_the_answer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_job_runs_elsewhere_and_ends_here), cmocka_unit_test(test_loop_free_waits_for_jobs),
+        cmocka_unit_test(test_job_runs_elsewhere_and_ends_here), cmocka_unit_test(test_thread_of_its_own),
+        cmocka_unit_test(test_loop_free_waits_for_jobs),
         cmocka_unit_test(test_numeric_addresses),                cmocka_unit_test(test_localhost),
         cmocka_unit_test(test_errors_name_the_host),             cmocka_unit_test(test_freed_before_the_answer),
     };
