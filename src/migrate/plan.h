@@ -53,6 +53,7 @@ struct plan_postgres {
     struct {
         char *drift;               /* none, patch, minor, any */
         struct plan_strings rows;  /* "all" alone, or tables */
+        struct plan_strings hash;  /* contents compared too: "all" alone, or tables as schema.table */
         struct plan_login login;
     } verify;
     struct plan_items http; /* struct plan_http */

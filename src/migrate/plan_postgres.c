@@ -85,6 +85,7 @@ static const struct plan_field login_fields[] = {
 static const struct plan_field verify_fields[] = {
     {.name = "extensions", .type = FIELD_MAP, .offset = AT(verify.drift) - AT(verify), .sub = extension_fields},
     {.name = "rows", .type = FIELD_STRINGS, .offset = AT(verify.rows) - AT(verify)},
+    {.name = "hash", .type = FIELD_STRINGS, .offset = AT(verify.hash) - AT(verify)},
     {.name = "login", .type = FIELD_MAP, .offset = AT(verify.login) - AT(verify), .sub = login_fields},
     {.name = NULL},
 };

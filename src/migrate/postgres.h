@@ -83,25 +83,37 @@ void postgres_note_volume(struct run *r, const char *prefix, const struct json_t
 /* Facts of preflight beside those of doc/journal.md: deployment.selector ("app=immich-postgresql"), deployment.volume.at
  * ("/spec/template/spec/volumes/0"), deployment.container, pg.data (PGDATA), postgres.preload.first (shared_preload_libraries). */
 
+/* A number with commas: 111,843. */
+void postgres_number(struct buf *out, int64_t n);
+
 /* ---- Inventory and counts of a server (postgres_inventory.c, postgres_counts.c); used on old, new and scratch ---- */
 
 /* Appends queries whose results are collected as the fact (JSON), e.g. "inventory", "verify.inventory", "rehearse.inventory",
- * "fresh.inventory". Members: server{version,…} databases{NAME:{owner,encoding,collate,ctype,provider,collversion,connlimit,acl,…}}
- * roles{NAME:{…attributes, no hashes}} memberships[] settings{DB/ROLE: …} extensions{DB:{NAME:{version,schema}}}
- * objects{DB:{kind:count}} sequences{DB:{NAME:[last,called]}} large_objects{DB:{count,bytes}} acls{DB: hash}
- * invalid_indexes{DB:[…]} tablespaces{}. */
+ * "fresh.inventory". Members: server{version,number,identifier,checksums,preload,…} databases{NAME:{owner,encoding,collate,ctype,
+ * provider,collversion,connect,limit,acl,…}} roles{NAME:{super,login,…,password: none|md5|scram}} memberships[] tablespaces{}
+ * settings{"DB/ROLE":[…]} configuration{} hba[] slots[] prepared stale_collations[] and, per database that can be connected to,
+ * inside{DB:{extensions{NAME:{version,schema,default,installable}} objects{KIND:n} sequences{NAME:"last,called"}
+ * large_objects{count,bytes} acls{KIND:md5} collations[] invalid_indexes[]}}. */
 void postgres_script_inventory(struct run *r, struct script *s, enum run_db db, const char *fact);
 /* {"db":{"schema.table":n}} of all tables but those of extensions whose rows a dump leaves out. */
 void postgres_script_counts(struct run *r, struct script *s, enum run_db db, const char *fact);
 /* {"db":{"schema.table":n}}: inserted + updated + deleted tuples since the statistics began. */
 void postgres_script_writes(struct run *r, struct script *s, enum run_db db, const char *fact);
-/* The databases of an inventory that can be connected to, each once, by a callback. */
-void postgres_each_database(const struct json_t *inventory, void (*fn)(void *arg, const char *database), void *arg);
+/* {"db":{"schema.table":"hash"}} of the rows' contents, whatever their order: of the tables of the plan's verify.hash. */
+void postgres_script_hashes(struct run *r, struct script *s, enum run_db db, const char *fact);
 
 /* Whether two counts are the same: appends how many tables and rows, or the first differences ("immich public.asset 111,843, in the
  * dump 111,842"). `other` names the second ("in the dump"). only: "all", or a list of tables of the plan (NULL: all). */
 bool postgres_counts_equal(const struct json_t *a, const struct json_t *b, const char *other, const struct plan_strings *only,
                            struct buf *out);
+/* The same of two facts that the run has; false, and the reason, also if one is missing. */
+bool postgres_facts_equal(const struct run *r, const char *a, const char *b, const char *other, const struct plan_strings *only,
+                          struct buf *out);
+
+/* Waits until no client of the server but ours is left (by pid and application_name): safety 32. `when` names it in the id. */
+void postgres_script_alone(struct run *r, struct script *s, const char *when);
+/* What every phase asks before it begins: hours of the plan, freshness of the API server. */
+bool postgres_may_begin(const struct run *r, struct buf *reason);
 
 /* One criterion that verify froze: the fact criterion.NAME = {"state":"PASS","text":…,"at":…,"rank":…}; mirrored into T_CRITERIA. */
 void postgres_criterion(struct run *r, const char *name, bool pass, int rank, const char *text);

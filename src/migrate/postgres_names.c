@@ -380,3 +380,14 @@ void postgres_criterion(struct run *r, const char *name, bool pass, int rank, co
     buf_free(&fact);
     buf_free(&clean);
 }
+
+void postgres_number(struct buf *out, int64_t n)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "%lld", (long long)n);
+    for (int i = 0; i < len; i++) {
+        buf_addc(out, text[i]);
+        if (i + 1 < len && (len - i - 1) % 3 == 0 && text[i] != '-')
+            buf_addc(out, ',');
+    }
+}
