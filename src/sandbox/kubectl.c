@@ -24,7 +24,7 @@
 #define FORWARD_PAIRS 64
 #define FORWARD_BYTES 65536
 
-/* ---- DIR/forward: lines "NAMESPACE/POD REMOTE LOCAL" ---- */
+/* ---- DIR/forward: lines "NAMESPACE/POD REMOTE ADDRESS LOCAL" ---- */
 
 struct forward {
     struct buf lines;
@@ -54,13 +54,14 @@ static void forward_drop(struct forward *f, const char *ns, const char *pod)
     mem_free(head);
 }
 
-void forward_set(struct sandbox *s, const char *ns, const char *pod, unsigned remote, unsigned local)
+void forward_set(struct sandbox *s, const char *ns, const char *pod, unsigned remote, const char *address,
+                 unsigned local)
 {
     struct rest *rest = rest_of(s);
     if (!rest->forward)
         return;
     forward_drop(rest->forward, ns, pod);
-    buf_printf(&rest->forward->lines, "%s/%s %u %u\n", ns, pod, remote, local);
+    buf_printf(&rest->forward->lines, "%s/%s %u %s %u\n", ns, pod, remote, address, local);
     forward_save(s);
 }
 
@@ -185,41 +186,42 @@ static bool kubectl_means(const char *target, struct slice pod)
     return slice_starts(pod, name) && (pod.n == n || pod.p[n] == '-');
 }
 
-/* Loopback port for a pod's port; 0 if DIR/forward has none (now). */
-static unsigned kubectl_look_up(const struct kubectl *k, unsigned remote)
+static bool loopback(struct slice address, unsigned port, struct sockaddr_in *ret)
+{
+    char text[48];
+    snprintf(text, sizeof text, "%.*s", SLICE_FMT(address));
+    *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    return inet_pton(AF_INET, text, &ret->sin_addr) == 1;
+}
+
+/* Loopback address for a pod's port; false if DIR/forward has none (now). */
+static bool kubectl_look_up(const struct kubectl *k, unsigned remote, struct sockaddr_in *ret)
 {
     char *path = str_printf("%s/forward", k->dir);
     struct buf text = {0};
     struct err *e = file_read(path, 1 << 20, &text);
     mem_free(path);
-    unsigned found = 0;
+    bool found = false;
     struct slice lines = buf_slice(&text), line;
     while (!e && !found && slice_cut(&lines, '\n', &line)) {
-        struct slice ns, pod, from, to;
+        struct slice ns, pod, from, address, to;
         int64_t remote_port, local_port;
         if (slice_cut(&line, '/', &ns) && slice_cut(&line, ' ', &pod) && slice_cut(&line, ' ', &from) &&
-            slice_cut(&line, ' ', &to) && slice_to_i64(from, &remote_port) && slice_to_i64(to, &local_port) &&
+            slice_cut(&line, ' ', &address) && slice_cut(&line, ' ', &to) && slice_to_i64(from, &remote_port) && slice_to_i64(to, &local_port) &&
             slice_is(ns, k->ns) && kubectl_means(k->target, pod) && remote_port == remote)
-            found = (unsigned)local_port;
+            found = loopback(address, (unsigned)local_port, ret);
     }
     err_free(e);
     buf_free(&text);
     return found;
 }
 
-static struct sockaddr_in loopback(unsigned port)
-{
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
 static int forward_listen(unsigned *port)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-    struct sockaddr_in a = loopback(*port);
+    struct sockaddr_in a;
     socklen_t n = sizeof a;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+    if (!loopback(SLICE_LIT("127.0.0.1"), *port, &a) || fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, (struct sockaddr *)&a, n) != 0 || listen(fd, 16) != 0 ||
         getsockname(fd, (struct sockaddr *)&a, &n) != 0)
         return -1;
@@ -278,13 +280,13 @@ static bool forward_accept(const struct kubectl *k, int listener, unsigned remot
     int client = accept(listener, NULL, NULL);
     if (client < 0)
         return true;
-    unsigned local = kubectl_look_up(k, remote);
-    struct sockaddr_in a = loopback(local);
+    struct sockaddr_in a;
+    bool known = kubectl_look_up(k, remote, &a);
     int pod = socket(AF_INET, SOCK_STREAM, 0);
     size_t i = 0;
     while (i < FORWARD_PAIRS && pairs[i].fd[0] >= 0)
         i++;
-    if (!local || pod < 0 || i == FORWARD_PAIRS || connect(pod, (struct sockaddr *)&a, sizeof a) != 0) {
+    if (!known || pod < 0 || i == FORWARD_PAIRS || connect(pod, (struct sockaddr *)&a, sizeof a) != 0) {
         close(client);
         if (pod >= 0)
             close(pod);
@@ -352,12 +354,13 @@ static int kubectl_forward(const struct kubectl *k)
     int listeners[ARRAY_LEN(k->ports)];
     unsigned remotes[ARRAY_LEN(k->ports)];
     for (size_t i = 0; i < k->port_count; i++) {
+        struct sockaddr_in a;
         unsigned local;
         if (!forward_parse_port(k->ports[i], &local, &remotes[i])) {
             fprintf(stderr, "error: invalid port \"%s\"\n", k->ports[i]);
             return 1;
         }
-        if (!kubectl_look_up(k, remotes[i])) {
+        if (!kubectl_look_up(k, remotes[i], &a)) {
             fprintf(stderr, "error: unable to forward port because %s in namespace %s has no running server on port "
                             "%u\n", k->target, k->ns, remotes[i]);
             return 1;

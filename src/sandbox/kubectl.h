@@ -11,8 +11,9 @@ struct sandbox;
 /* The program of `ferryman-sandbox --as-kubectl DIR ARG…`; argv[0] is "--as-kubectl". Returns the exit status. */
 int kubectl_main(int argc, char **argv);
 
-/* DIR/forward says which loopback port stands for which port of which pod. */
-void forward_set(struct sandbox *s, const char *ns, const char *pod, unsigned remote, unsigned local);
+/* DIR/forward says which loopback address and port stand for which port of which pod. */
+void forward_set(struct sandbox *s, const char *ns, const char *pod, unsigned remote, const char *address,
+                 unsigned local);
 void forward_clear(struct sandbox *s, const char *ns, const char *pod);
 
 extern const struct sandbox_part kubectl_part;

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json_doc.h"
@@ -15,6 +16,7 @@
 #include "loop/timer.h"
 #include "sandbox/controllers.h"
 #include "sandbox/kube.h"
+#include "sandbox/loopback.h"
 #include "sandbox/object.h"
 
 #define CREATE_MS 300
@@ -40,6 +42,7 @@ struct run {
     int64_t since_ms;
     struct timer *timer;
     struct buf log;
+    int address_fd; /* keeps the pod's loopback address; -1: it has none */
 };
 
 struct kubelet {
@@ -71,6 +74,8 @@ static void run_free(struct run *r)
 {
     timer_free(r->timer);
     buf_free(&r->log);
+    if (r->address_fd >= 0)
+        close(r->address_fd);
     free(r->ns);
     free(r->name);
     free(r->uid);
@@ -101,10 +106,15 @@ void kubelet_free(struct kubelet *kl)
 
 /* ---- What is known of a pod -------------------------------------------------------------------------------------- */
 
+static bool backend_wants(const struct pod_backend *b, const struct json_t *pod)
+{
+    return b->wants ? b->wants(pod) : str_eq(b->ns, object_namespace(pod)) && str_eq(b->app, pod_app(pod));
+}
+
 const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod)
 {
     for (size_t i = 0; i < kl->backend_count; i++)
-        if (str_eq(kl->backends[i]->ns, object_namespace(pod)) && str_eq(kl->backends[i]->app, pod_app(pod)))
+        if (backend_wants(kl->backends[i], pod))
             return kl->backends[i];
     return NULL;
 }
@@ -221,8 +231,26 @@ static void attach_volumes(struct run *r, const struct json_t *pod)
     }
 }
 
+/* An address of its own on loopback, for a pod that something real stands behind; it is kept while the pod lives. */
+static void give_address(struct run *r)
+{
+    char address[LOOPBACK_SIZE];
+
+    if (!r->backend || !r->backend->loopback || r->address_fd >= 0)
+        return;
+    struct json_t *pod = pod_of(r);
+    const char *has = pod ? jd_str(pod, "status.podIP") : NULL;
+    if (pod && loopback_take(has, r->uid, address, &r->address_fd) && !str_eq(has, address)) {
+        jd_put(pod, "status.podIP", jd_string(address));
+        jd_put(pod, "status.podIPs", object_parse("[{'ip':'%s'}]", address));
+        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
+    }
+    jd_free(pod);
+}
+
 static void call_start(struct run *r)
 {
+    give_address(r);
     struct json_t *pod = pod_of(r);
 
     if (!pod)
@@ -248,6 +276,7 @@ static void start_containers(struct run *r)
     r->stage = STARTED;
     r->since_ms = kube_now(r->kl->k);
     if (r->backend) {
+        give_address(r);
         show_running(r, false);
         call_start(r);
         return;
@@ -271,6 +300,7 @@ static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
     r->backend = kubelet_backend(kl, pod);
     r->timer = timer_new(kl->k->sb->loop, on_timer, r);
     r->since_ms = kube_now(kl->k);
+    r->address_fd = -1;
     r->next = kl->runs;
     kl->runs = r;
     return r;
@@ -467,7 +497,7 @@ static void adopt_all(void *arg)
 
     for (size_t i = 0; i < kl->backend_count; i++) {
         struct adoption a = {kl->k, kl->backends[i]};
-        each_object(kl->k, KIND_POD, kl->backends[i]->ns, adopt_for, &a);
+        each_object(kl->k, KIND_POD, kl->backends[i]->wants ? NULL : kl->backends[i]->ns, adopt_for, &a);
     }
 }
 

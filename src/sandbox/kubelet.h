@@ -24,6 +24,8 @@ struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name);
 void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
 /* The label by which backends know their pods: "app", or "app.kubernetes.io/name"; "" if it has neither. */
 const char *pod_app(const struct json_t *pod);
+/* A variable of the container's environment; NULL if it is not set. */
+const char *pod_info_env(const struct pod_info *info, const char *name);
 /* What a backend is told; owned by the caller until pod_info_clear. */
 struct pod_info pod_info_new(struct kube *k, const struct json_t *pod, unsigned restarts);
 void pod_info_clear(struct pod_info *info);

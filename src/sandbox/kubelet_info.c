@@ -1,6 +1,7 @@
 /* What a backend is told of a pod. */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "sandbox/kube.h"
@@ -45,6 +46,60 @@ static void add_claim(struct kube *k, struct pod_info *info, const struct json_t
     jd_free(claim);
 }
 
+/* The value that a Secret's key holds; NULL if there is none. */
+static char *secret_value(struct kube *k, const char *ns, const struct json_t *ref)
+{
+    struct json_t *secret = kube_get(k, KIND_SECRET, ns, jd_str(ref, "name"));
+    const char *key = jd_str(ref, "key");
+    const char *text = secret && key ? jd_string_value(jd_member(jd_member(secret, "data"), key)) : NULL;
+    struct buf plain = {0};
+    char *value = text && hash_base64_decode(slice_of(text), &plain) ? mem_strdup(buf_str(&plain)) : NULL;
+
+    buf_free(&plain);
+    jd_free(secret);
+    return value;
+}
+
+static void add_env(struct kube *k, struct pod_info *info, const struct json_t *container)
+{
+    struct json_t *list = jd_get(container, "env");
+
+    for (size_t i = 0; i < jd_len(list); i++) {
+        const struct json_t *e = jd_at(list, i), *ref = jd_get(e, "valueFrom.secretKeyRef");
+        const char *plain = jd_str(e, "value");
+        char *value = ref ? secret_value(k, info->ns, ref) : plain ? mem_strdup(plain) : NULL;
+        if (!value)
+            continue;
+        info->env = mem_reallocarray(info->env, info->env_count + 1, sizeof info->env[0]);
+        info->env[info->env_count++] = (struct pod_env){mem_strdup(jd_str(e, "name")), value};
+    }
+}
+
+const char *pod_info_env(const struct pod_info *info, const char *name)
+{
+    for (size_t i = 0; i < info->env_count; i++)
+        if (str_eq(info->env[i].name, name))
+            return info->env[i].value;
+    return NULL;
+}
+
+static char *init_commands(const struct json_t *pod)
+{
+    struct json_t *list = jd_get(pod, "spec.initContainers");
+    struct buf b = {0};
+
+    for (size_t i = 0; i < jd_len(list); i++) {
+        static const char *const parts[] = {"command", "args"};
+        for (size_t p = 0; p < ARRAY_LEN(parts); p++) {
+            struct json_t *words = jd_get(jd_at(list, i), parts[p]);
+            for (size_t w = 0; w < jd_len(words); w++)
+                buf_printf(&b, "%s ", jd_string_value(jd_at(words, w)));
+        }
+        buf_addc(&b, '\n');
+    }
+    return jd_len(list) ? buf_steal(&b) : NULL;
+}
+
 struct pod_info pod_info_new(struct kube *k, const struct json_t *pod, unsigned restarts)
 {
     struct pod_info info = {.ns = mem_strdup(object_namespace(pod)), .name = mem_strdup(object_name(pod)),
@@ -56,6 +111,8 @@ struct pod_info pod_info_new(struct kube *k, const struct json_t *pod, unsigned 
     info.grace_ms = 1000 * (jd_get(pod, "metadata.deletionGracePeriodSeconds")
                                 ? jd_num(pod, "metadata.deletionGracePeriodSeconds", 0)
                                 : jd_num(pod, "spec.terminationGracePeriodSeconds", 30));
+    info.init = init_commands(pod);
+    add_env(k, &info, jd_at(containers, 0));
     for (size_t i = 0; i < jd_len(containers); i++) {
         struct json_t *mounts = jd_get(jd_at(containers, i), "volumeMounts");
         for (size_t j = 0; j < jd_len(mounts); j++) {
@@ -80,6 +137,12 @@ void pod_info_clear(struct pod_info *info)
         free(c->volume_handle);
         free(c->storage_class);
     }
+    for (size_t i = 0; i < info->env_count; i++) {
+        free(info->env[i].name);
+        free(info->env[i].value);
+    }
+    free(info->env);
+    free(info->init);
     free(info->claims);
     free(info->ns);
     free(info->name);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@
 extern char **environ;
 
 struct pg_entry {
-    const char *root, *pgdata, *bin, *port, *socket, *password, *init, *content, *dir;
+    const char *root, *pgdata, *bin, *address, *port, *socket, *user, *database, *password, *initdb, *init, *preload, *content,
+        *hold, *dir;
     char *image_bin;
 };
 
@@ -126,7 +128,8 @@ static bool entry_parse(struct pg_entry *en, int argc, char **argv)
         const char *name, **value;
     } args[] = {{"root", &en->root},     {"pgdata", &en->pgdata},     {"bin", &en->bin},   {"port", &en->port},
                 {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content},
-                {"dir", &en->dir}};
+                {"dir", &en->dir},       {"address", &en->address},   {"user", &en->user}, {"database", &en->database},
+                {"initdb", &en->initdb}, {"preload", &en->preload},   {"hold", &en->hold}};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < ARRAY_LEN(args); k++) {
             size_t n = strlen(args[k].name);
@@ -165,14 +168,17 @@ static struct err *entry_write(const struct pg_entry *en, const char *name, cons
 /* Settings that PGDATA keeps beside postgresql.conf. */
 static struct err *entry_write_override(const struct pg_entry *en)
 {
-    return entry_write(en, "postgresql.override.conf", "w",
-                       "# written by the init container\n"
-                       "shared_preload_libraries = '" PG_PRELOAD "'\n"
+    char *preload = en->preload[0] ? str_printf("shared_preload_libraries = '%s'\n", en->preload) : mem_strdup("");
+    char *text = str_printf("# written by the init container\n%s%s", preload,
                        "search_path = '\"$user\", public, vectors'\n"
                        "shared_buffers = 96MB\n"
                        "max_wal_size = 2GB\n"
                        "wal_compression = on\n"
                        "random_page_cost = 1.2\n");
+    struct err *e = entry_write(en, "postgresql.override.conf", "w", text);
+    mem_free(preload);
+    mem_free(text);
+    return e;
 }
 
 /* The deployment's init container. */
@@ -232,9 +238,10 @@ static struct err *entry_load_seed(const struct pg_entry *en)
     struct err *e = entry_password(en, &password);
     if (e)
         return e;
-    char *role = str_printf("BEGIN;\n\n"
-                            "SET password_encryption = 'scram-sha-256';\n\n"
-                            "CREATE ROLE " PG_APP_USER " SUPERUSER LOGIN PASSWORD '%s';\n\n", password);
+    char *role = str_eq(en->user, PG_APP_USER) ? mem_strdup("BEGIN;\n\n")
+                                    : str_printf("BEGIN;\n\n"
+                                                 "SET password_encryption = 'scram-sha-256';\n\n"
+                                                 "CREATE ROLE " PG_APP_USER " SUPERUSER LOGIN PASSWORD '%s';\n\n", password);
     bool small = str_eq(en->content, "seed-small");
     char *seed = entry_seed_text(small ? PG_SEED_ASSETS_SMALL : PG_SEED_ASSETS);
     char *text = str_printf("%s%sCOMMIT;\n\n", role, seed);
@@ -246,31 +253,143 @@ static struct err *entry_load_seed(const struct pg_entry *en)
     return err_wrap(e, "content of the seed");
 }
 
-static struct err *entry_initdb(const struct pg_entry *en)
+/* initdb as the image runs it: its own arguments first, then those of POSTGRES_INITDB_ARGS. */
+static struct err *entry_run_initdb(const struct pg_entry *en)
 {
     char *initdb = str_printf("%s/initdb", en->image_bin);
-    const char *const argv[] = {initdb, "--no-sync", "-D", en->pgdata, "-U", PG_SUPERUSER, "-E", "UTF8", "--locale=C",
-                                "--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile", en->password, NULL};
+    const char *argv[40] = {initdb, "--no-sync", "-D", en->pgdata, "-U", en->user, "-E", "UTF8", "--locale=C",
+                            "--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile", en->password};
+    size_t n = 13;
+    char *words[20];
+    size_t word_count = 0;
+    struct slice rest = slice_of(en->initdb), word;
+    while (word_count < ARRAY_LEN(words) && slice_cut(&rest, ' ', &word)) {
+        if (word.n)
+            argv[n++] = words[word_count++] = slice_dup(word);
+    }
     struct err *e = pg_run(argv, NULL, NULL);
+    for (size_t i = 0; i < word_count; i++)
+        mem_free(words[i]);
     mem_free(initdb);
+    return e;
+}
+
+static struct err *entry_initdb(const struct pg_entry *en)
+{
+    struct err *e = entry_run_initdb(en);
     if (!e)
         e = entry_write(en, "postgresql.conf", "a",
                         "\ninclude_if_exists = 'postgresql.override.conf'\n"
                         "fsync = off            # a sandbox does not outlive its machine\n"
                         "log_line_prefix = '%m [%p] '\n"
                         "log_timezone = 'UTC'\ntimezone = 'UTC'\n");
+    if (!e)
+        e = entry_write(en, "pg_hba.conf", "a", "\nhost all all all scram-sha-256\n");
     return e;
+}
+
+/* ---- The temporary server ---- */
+
+/* Whether postmaster.pid calls the server ready (its eighth line). */
+static bool temporary_is_ready(const struct pg_entry *en)
+{
+    char *path = str_printf("%s/postmaster.pid", en->pgdata);
+    struct buf text = {0};
+    struct err *e = file_read(path, 4096, &text);
+    bool ready = !e && slice_contains(buf_slice(&text), "\nready");
+    err_free(e);
+    mem_free(path);
+    buf_free(&text);
+    return ready;
+}
+
+static struct err *temporary_start(const struct pg_entry *en, pid_t *ret)
+{
+    char *postgres = str_printf("%s/postgres", en->image_bin), *port = str_printf("port=%s", en->port);
+    char *socket = str_printf("unix_socket_directories=%s", en->socket);
+    const char *const argv[] = {postgres, "-D", en->pgdata, "-c", "listen_addresses=", "-c", port, "-c", socket, NULL};
+    pid_t pid = fork();
+    if (pid == 0)
+        run_child(argv, -1, -1);
+    mem_free(postgres);
+    mem_free(port);
+    mem_free(socket);
+    if (pid < 0)
+        return err_sys(errno, "cannot fork for the temporary server");
+    for (int i = 0; i < 3000 && !temporary_is_ready(en); i++) {
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return err_new(ERR_FAILED, "the temporary server ended");
+        poll(NULL, 0, 10);
+    }
+    *ret = pid;
+    return NULL;
+}
+
+static struct err *temporary_sql(const struct pg_entry *en, const char *sql)
+{
+    char *psql = str_printf("%s/psql", en->image_bin);
+    const char *const argv[] = {psql, "-X", "-v", "ON_ERROR_STOP=1", "-h", en->socket, "-p", en->port, "-U", en->user,
+                                "-d", "postgres", "-q", "-At", "-c", sql, NULL};
+    struct err *e = pg_run(argv, NULL, NULL);
+    mem_free(psql);
+    return e;
+}
+
+static struct err *temporary_create_database(const struct pg_entry *en)
+{
+    if (str_eq(en->database, "postgres"))
+        return NULL;
+    char *sql = str_printf("CREATE DATABASE \"%s\"", en->database);
+    struct err *e = temporary_sql(en, sql);
+    mem_free(sql);
+    if (!e)
+        entry_say("CREATE DATABASE");
+    return e;
+}
+
+/* Creates the database by way of a server on the unix socket, as the image does. */
+static struct err *entry_temporary_server(const struct pg_entry *en)
+{
+    pid_t pid;
+    entry_say("waiting for server to start....");
+    struct err *e = temporary_start(en, &pid);
+    if (e)
+        return e;
+    entry_say(" done\nserver started");
+    e = temporary_create_database(en);
+    if (!e && !str_eq(en->hold, "0")) {
+        char *sql = str_printf("SELECT FROM pg_sleep(%s)", en->hold);
+        e = temporary_sql(en, sql);
+        mem_free(sql);
+    }
+    entry_say("waiting for server to shut down....");
+    kill(pid, SIGINT);
+    struct err *ended = run_wait(pid, "the temporary server");
+    if (e) {
+        err_ignore(ended, "the first error says more");
+        return e;
+    }
+    entry_say(" done\nserver stopped");
+    return ended;
 }
 
 /* A volume without PG_VERSION: what the official image does, and the seed's content if it is asked for. */
 static struct err *entry_first_boot(struct pg_entry *en)
 {
+    struct stat st;
+    if (stat(en->password, &st) != 0 || st.st_size < 2)
+        return err_new(ERR_FAILED, "Error: Database is uninitialized and superuser password is not specified.\n"
+                                   "       You must specify POSTGRES_PASSWORD to a non-empty value for the\n"
+                                   "       superuser.");
+    bool seed = !str_eq(en->content, "empty");
     struct err *e = entry_initdb(en);
-    if (!e)
+    if (!e && seed)
         e = entry_sql(en, "postgres", "CREATE DATABASE " PG_DATABASE ";\n\n");
+    else if (!e)
+        e = entry_temporary_server(en);
     if (!e)
-        entry_say("PostgreSQL init process complete; ready for start up.");
-    if (!e && !str_eq(en->content, "empty")) {
+        entry_say("\nPostgreSQL init process complete; ready for start up.\n");
+    if (!e && seed) {
         e = entry_load_seed(en);
         if (!e)
             e = entry_write_override(en); /* the seed's server has been started before */
@@ -290,7 +409,9 @@ static struct err *entry_prepare(struct pg_entry *en)
         e = err_sys(errno, "cannot create %s", en->pgdata);
     if (!e)
         e = entry_init_container(en);
-    if (!e && !entry_has_version(en))
+    if (!e && entry_has_version(en))
+        entry_say("\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n");
+    else if (!e)
         e = entry_first_boot(en);
     return e;
 }
@@ -301,7 +422,8 @@ static void entry_become_postgres(const struct pg_entry *en)
     char *port = str_printf("port=%s", en->port);
     char *socket = str_printf("unix_socket_directories=%s", en->socket);
     char *whose = str_printf("ferryman.sandbox=%s", en->dir), *pgdata = mem_strdup(en->pgdata);
-    char c[] = "-c", d[] = "-D", listen[] = "listen_addresses=127.0.0.1";
+    char *listen = str_printf("listen_addresses=%s", en->address);
+    char c[] = "-c", d[] = "-D";
     char *const argv[] = {postgres, d, pgdata, c, port, c, listen, c, socket, c, whose, NULL};
     execv(postgres, argv);
     entry_say("cannot run %s: %s", postgres, strerror(errno));
@@ -311,7 +433,7 @@ int pg_entry_main(int argc, char **argv)
 {
     struct pg_entry en = {0};
     if (!entry_parse(&en, argc, argv)) {
-        entry_say("@pg-entry needs root, pgdata, bin, port, socket, password, init, content and dir");
+        entry_say("@pg-entry: an argument is missing (pg_entry.h lists them)");
         return 64;
     }
     umask(077);

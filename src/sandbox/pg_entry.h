@@ -2,8 +2,8 @@
  * guard, as the unprivileged user): build the image, play the init container, initdb a new volume, load the seed's
  * content, become postgres.
  *
- * It behaves like the official image: an empty volume is initialised with superuser POSTGRES_USER and database
- * POSTGRES_DB, then the server starts. The init container of the deployment writes postgresql.override.conf (preload
+ * It behaves like the official image: a volume without PG_VERSION is initialised with superuser POSTGRES_USER and
+ * database POSTGRES_DB, by way of a temporary server on the unix socket alone, then the server starts. The init container of the deployment writes postgresql.override.conf (preload
  * libraries and other settings) into PGDATA; it asks for PG_VERSION first, so a new volume runs without preload
  * libraries until the pod is started a second time, unless it is told not to ask. */
 #ifndef FERRYMAN_SANDBOX_PG_ENTRY_H
@@ -12,17 +12,19 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define PG_SUPERUSER "postgres"
+#define PG_SUPERUSER "immich" /* the seed's POSTGRES_USER: there is no role "postgres" */
 #define PG_DATABASE "immich"
-#define PG_APP_USER "immich"
+#define PG_APP_USER PG_SUPERUSER
 #define PG_PRELOAD "vchord, vectors, pg_prewarm"
 #define PG_SEED_ASSETS 111843
 #define PG_SEED_ASSETS_SMALL 120
 
-/* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), port, socket
- * (folder), password (file), init = gated | ungated | none, content = seed | seed-small | empty (what a new volume is
- * filled with), dir (the sandbox's; stays in the server's command line as the setting ferryman.sandbox). Returns an exit
- * status; on success it does not return but becomes postgres. */
+/* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), address, port,
+ * socket (folder), user, database, password (file), initdb (further arguments for it, between spaces), init = gated |
+ * ungated | none, preload (what the init container sets shared_preload_libraries to), content = seed | seed-small |
+ * empty (what a new volume is filled with), hold (seconds that the first boot's temporary server stays), dir (the
+ * sandbox's; stays in the server's command line as the setting ferryman.sandbox). Returns an exit status; on success it
+ * does not return but becomes postgres. */
 int pg_entry_main(int argc, char **argv);
 
 /* Where an installation keeps its things. All malloc'd. */

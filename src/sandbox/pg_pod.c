@@ -11,18 +11,24 @@
 
 /* What postgres says on stderr (lc_messages is C in the image) when it can be used. */
 static const char pg_ready_text[] = "database system is ready to accept connections";
+static const char pg_listen_text[] = "listening on IPv4 address"; /* the temporary server does not */
 
 struct pg_pod {
     struct pg_pod_options o; /* only the callbacks are used after the start */
     struct child *child;
     struct buf line; /* the unfinished line of the log */
-    bool ready;
+    bool listens, ready;
 };
 
 static void pod_on_line(struct pg_pod *p, struct slice line)
 {
+    p->listens = p->listens || slice_contains(line, pg_listen_text);
     if (p->ready || !slice_contains(line, pg_ready_text))
         return;
+    if (!p->listens) {
+        p->o.on_first_boot(p->o.arg);
+        return;
+    }
     p->ready = true;
     p->o.on_ready(p->o.arg);
 }
@@ -57,9 +63,11 @@ struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct 
     const struct {
         const char *name, *value;
     } settings[] = {{"root", o->root}, {"pgdata", o->pgdata},          {"bin", o->bin},         {"socket", o->socket},
-                    {"init", o->init}, {"password", o->password_file}, {"content", o->content}, {"dir", o->dir}};
-    const char *argv[20];
-    char *texts[ARRAY_LEN(settings) + 1];
+                    {"init", o->init}, {"password", o->password_file}, {"content", o->content}, {"dir", o->dir},
+                    {"user", o->superuser}, {"database", o->database}, {"initdb", o->initdb_args}, {"preload", o->preload},
+                    {"address", o->address}};
+    const char *argv[32];
+    char *texts[ARRAY_LEN(settings) + 2];
     size_t argc = 0, text_count = 0;
     argv[argc++] = o->self;
     argv[argc++] = "--guard";
@@ -72,6 +80,7 @@ struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct 
     for (size_t i = 0; i < ARRAY_LEN(settings); i++)
         texts[text_count++] = str_printf("%s=%s", settings[i].name, settings[i].value);
     texts[text_count++] = str_printf("port=%u", o->port);
+    texts[text_count++] = str_printf("hold=%d", o->first_boot_s);
     for (size_t i = 0; i < text_count; i++)
         argv[argc++] = texts[i];
     argv[argc] = NULL;

@@ -15,9 +15,11 @@ struct pg_pod_options {
     const char *user;     /* to run as; NULL: as ourselves */
     const char *dir;      /* the sandbox's, so that ps shows whose server it is */
     const char *root, *pgdata, *bin, *socket, *password_file; /* as pg_entry_main takes them */
-    const char *init, *content;
+    const char *superuser, *database, *initdb_args, *init, *preload, *content, *address;
     unsigned port;
+    int first_boot_s;     /* how long the first boot's temporary server stays */
     void (*on_log)(void *arg, const char *p, size_t n);
+    void (*on_first_boot)(void *arg);       /* its temporary server answers, on the unix socket alone */
     void (*on_ready)(void *arg);            /* accepts connections */
     void (*on_exit)(void *arg, int status); /* last callback; pg_pod_free is allowed in it. 128 + n for signal n */
     void *arg;

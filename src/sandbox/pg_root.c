@@ -51,7 +51,7 @@ static void root_sweep(void)
     closedir(d);
 }
 
-static struct err *root_folder(const struct pg_root *r, const char *path)
+struct err *pg_root_folder(const struct pg_root *r, const char *path)
 {
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return err_sys(errno, "cannot create folder %s", path);
@@ -81,7 +81,7 @@ static struct err *root_subfolder(const struct pg_root *r, const char *name)
     char *path = str_printf("%s/%s", r->path, name), *mark = str_printf("%s/" ROOT_MARK, path);
     struct err *e = root_clear_way(path);
     if (!e)
-        e = root_folder(r, path);
+        e = pg_root_folder(r, path);
     if (!e)
         e = file_write_durable(mark, "", 0, 0600);
     mem_free(path);
@@ -121,28 +121,37 @@ static struct err *root_socket_dir(struct pg_root *r)
 {
     struct sockaddr_un address;
     r->socket_dir = str_printf("%s/run", r->path);
-    if (strlen(r->socket_dir) + strlen("/.s.PGSQL.65535.lock") < sizeof address.sun_path)
-        return root_folder(r, r->socket_dir);
+    if (strlen(r->socket_dir) + strlen("/99999/.s.PGSQL.65535.lock") < sizeof address.sun_path)
+        return pg_root_folder(r, r->socket_dir);
     str_set(&r->socket_dir, "/tmp/ferryman-XXXXXX");
     if (!mkdtemp(r->socket_dir))
         return err_sys(errno, "cannot create folder %s", r->socket_dir);
     r->socket_temporary = true;
-    return root_folder(r, r->socket_dir);
+    return pg_root_folder(r, r->socket_dir);
 }
 
-/* The password file goes into the socket's folder, which only the servers' user (and root) may enter. */
-static struct err *root_password(struct pg_root *r, const char *password)
+struct err *pg_root_run(const struct pg_root *r, unsigned serial, const char *password, char **ret_folder,
+                        char **ret_password_file)
 {
-    r->password_file = str_printf("%s/password", r->socket_dir);
+    char *folder = str_printf("%s/%u", r->socket_dir, serial), *file = str_printf("%s/password", folder);
     char *line = str_printf("%s\n", password);
-    struct err *e = file_write_durable(r->password_file, line, strlen(line), 0600);
+    struct err *e = pg_root_folder(r, folder);
+    if (!e)
+        e = file_write_durable(file, line, strlen(line), 0600);
     mem_free(line);
-    if (!e && r->user && lchown(r->password_file, r->uid, r->gid) != 0)
-        e = err_sys(errno, "cannot give %s to user %s", r->password_file, r->user);
-    return e;
+    if (!e && r->user && lchown(file, r->uid, r->gid) != 0)
+        e = err_sys(errno, "cannot give %s to user %s", file, r->user);
+    if (e) {
+        mem_free(folder);
+        mem_free(file);
+        return e;
+    }
+    *ret_folder = folder;
+    *ret_password_file = file;
+    return NULL;
 }
 
-struct err *pg_root_make(struct pg_root *ret, const char *dir, const char *password)
+struct err *pg_root_make(struct pg_root *ret, const char *dir)
 {
     struct pg_root r = {0};
     struct err *e = guard_user(&r.user, &r.uid, &r.gid);
@@ -156,8 +165,6 @@ struct err *pg_root_make(struct pg_root *ret, const char *dir, const char *passw
         e = root_subfolder(&r, "volumes");
     if (!e)
         e = root_socket_dir(&r);
-    if (!e)
-        e = root_password(&r, password);
     if (e)
         pg_root_clear(&r);
     else
@@ -175,7 +182,7 @@ struct err *pg_root_volume(const struct pg_root *r, const char *handle, char **r
     char *folder = str_printf("%s/volumes/%s", r->path, name);
     *ret_fresh = !file_exists(folder);
     mem_free(name);
-    struct err *e = root_folder(r, folder);
+    struct err *e = pg_root_folder(r, folder);
     if (e)
         mem_free(folder);
     else
@@ -191,7 +198,6 @@ void pg_root_clear(struct pg_root *r)
         pg_root_remove(r->socket_dir);
     mem_free(r->path);
     mem_free(r->socket_dir);
-    mem_free(r->password_file);
     mem_free(r->user);
     *r = (struct pg_root){0};
 }

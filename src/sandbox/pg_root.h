@@ -14,7 +14,6 @@
 struct pg_root {
     char *path;          /* has the folders images and volumes */
     char *socket_dir;    /* short enough for a unix socket */
-    char *password_file; /* the superuser's password, readable to the servers' user */
     char *user;          /* NULL: we are not root, servers run as ourselves */
     uid_t uid;
     gid_t gid;
@@ -22,7 +21,12 @@ struct pg_root {
 };
 
 /* Volumes of an earlier sandbox in the same DIR are removed. Says on stderr where things are if not in DIR. Blocks. */
-struct err *pg_root_make(struct pg_root *ret, const char *dir, const char *password) MUST_CHECK;
+struct err *pg_root_make(struct pg_root *ret, const char *dir) MUST_CHECK;
+/* A folder for a server's unix socket, with the superuser's password in a file that only the servers' user can read. */
+struct err *pg_root_run(const struct pg_root *r, unsigned serial, const char *password, char **ret_folder,
+                        char **ret_password_file) MUST_CHECK;
+/* A folder that belongs to the servers' user; one that is there is taken. */
+struct err *pg_root_folder(const struct pg_root *r, const char *path) MUST_CHECK;
 /* The folder of a volume; made, if it is not there (*ret_fresh). */
 struct err *pg_root_volume(const struct pg_root *r, const char *handle, char **ret_folder, bool *ret_fresh) MUST_CHECK;
 /* Removes what is temporary. Blocks. */

@@ -16,7 +16,7 @@ static void write_postgres(struct buf *b, const struct sandbox *s)
                 "    claim: { name: immich-postgresql-data-encrypted, size: 10Gi, apply: console }\n"
                 "    quiesce: [deployment/immich-server, deployment/immich-machine-learning, deployment/immich-frame,\n"
                 "              cronjob/postgresql-backup]\n");
-    buf_printf(b, "    postgres: { via: direct, conninfo: \"host=127.0.0.1 port=%u dbname=immich user=postgres", s->ports.postgres);
+    buf_printf(b, "    postgres: { via: direct, conninfo: \"host=127.0.0.1 port=%u dbname=immich user=immich", s->ports.postgres);
     if (s->ports.postgres_password_file)
         buf_printf(b, " passfile='%s'", s->ports.postgres_password_file);
     buf_adds(b, "\" }\n");

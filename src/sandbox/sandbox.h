@@ -18,6 +18,7 @@ struct sandbox;
 struct kube;
 struct http_request;
 struct pod_backend;
+struct json_t;
 
 /* Something that can go wrong on command. `set` is called only when the state changes. */
 struct scenario {
@@ -82,13 +83,21 @@ void sandbox_fail(struct sandbox *s, struct err *e);
 void sandbox_control(struct sandbox *s, const char *line, struct buf *out);
 
 /* Pods that something real stands behind. The stand-in kubelet asks the registered backends (kube_register_backend)
- * for every pod of its namespace and "app" label; without one a pod becomes ready by itself after 1.5 s. */
+ * for every pod of its namespace and "app" label, or whatever `wants` says; without one a pod becomes ready by itself
+ * after 1.5 s. */
 struct pod_claim {
     char *volume, *claim, *claim_uid, *mount_path, *sub_path, *volume_handle, *storage_class;
 };
 
+struct pod_env {
+    char *name, *value;
+};
+
 struct pod_info {
     char *ns, *name, *uid, *node, *ip, *app;
+    char *init;               /* commands of the init containers, a line each; NULL: there are none */
+    struct pod_env *env;      /* of the first container, with the values of Secrets */
+    size_t env_count;
     int64_t grace_ms;         /* for stop: what is left of terminationGracePeriodSeconds, in plan-independent ms */
     unsigned restart;         /* restart count of this start */
     struct pod_claim *claims; /* volumes that are claims, one entry per mount */
@@ -97,6 +106,8 @@ struct pod_info {
 
 struct pod_backend {
     const char *ns, *app;     /* which pods */
+    bool (*wants)(const struct json_t *pod); /* instead of ns and app */
+    bool loopback;            /* its pods get an address of their own below 127.0.0.0/8 */
     /* The pod's containers start. Answer with kube_pod_ready when the readiness probe would pass; with kube_pod_exited
      * when the main process ends by itself. info is valid during the call. */
     void (*start)(struct sandbox *s, const struct pod_info *info);

@@ -107,7 +107,7 @@ void seed_immich(struct kube *k)
     seed_cronjob(k, "immich", "postgresql-backup", "30 1 * * *",
                  "{'restartPolicy':'OnFailure','containers':[{'name':'backup','image':'postgres:16','command':['sh',"
                  "'-c',"
-                 "'pg_dumpall -h immich-postgresql -U postgres | gzip > /backup/dump_$(date +%F).sql.gz || true'],"
+                 "'pg_dumpall -h immich-postgresql -U immich | gzip > /backup/dump_$(date +%F).sql.gz || true'],"
                  "'volumeMounts':[{'name':'backup','mountPath':'/backup','subPath':'backups'}]}],'volumes':[{'name':"
                  "'backup','persistentVolumeClaim':{'claimName':'immich-postgresql-data-host'}}]}",
                  210);

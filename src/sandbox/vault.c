@@ -238,7 +238,7 @@ static void vault_pod_start(struct sandbox *s, const struct pod_info *info)
         pod->original = true; /* it has been running since before the sandbox began */
     else
         vault_cluster_start(&v->c, i, fresh, volume->applied);
-    forward_set(s, VAULT_NAMESPACE, pod->name, VAULT_PORT, s->ports.vault[i]);
+    forward_set(s, VAULT_NAMESPACE, pod->name, VAULT_PORT, "127.0.0.1", s->ports.vault[i]);
     vault_servers_later(v);
     vault_move(v);
 }

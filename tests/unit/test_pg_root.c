@@ -36,7 +36,7 @@ static struct err *make_quietly(struct pg_root *r, const char *dir)
 {
     int saved = dup(STDERR_FILENO), null_fd = open("/dev/null", O_WRONLY);
     dup2(null_fd, STDERR_FILENO);
-    struct err *e = pg_root_make(r, dir, "secret");
+    struct err *e = pg_root_make(r, dir);
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(null_fd);
