@@ -28,7 +28,7 @@ struct lock_write {
 
 struct lock_secret {
     struct json_t *doc;   /* as the server last said; NULL: absent or not read */
-    bool read;            /* doc is what the server said */
+    bool read, fresh;     /* doc is what the server said; and it said so for the write under way */
     struct json_t *data;  /* what we last wrote or read */
     struct kube_ask *ask; /* of the write under way */
     struct kube_ask *load;

@@ -178,6 +178,7 @@ static void write_end(struct lock *l, const struct err *e)
     struct lock_secret *s = &l->secret;
     struct lock_write *w = s->first;
     s->first = w->next;
+    s->fresh = false;
     if (!s->first)
         s->last = NULL;
     if (s->first)
@@ -279,6 +280,7 @@ static void secret_on_read(void *arg, int status, const struct json_t *doc, cons
         return;
     }
     secret_note(l, e ? NULL : doc);
+    l->secret.fresh = true;
     secret_next(&l->secret);
 }
 
@@ -292,6 +294,11 @@ static void secret_next(void *arg)
     struct err *e = s->first->bad ? err_copy(s->first->bad) : lock_fence(l);
     if (!e && s->read)
         e = secret_check(l);
+    if (e && s->read && !s->fresh && !s->first->bad) {
+        err_ignore(e, "said of what may be old: it is read again");
+        e = NULL;
+        s->read = false;
+    }
     if (e) {
         if (s->read && !s->doc)
             secret_remember(l, NULL); /* deleted, and said so: the next one writes it anew */
