@@ -121,7 +121,7 @@ static void hash_database(struct run *r, struct script *s, struct collect *c, co
     struct buf sql = {0};
     buf_adds(&sql, postgres_sql_write_hashes);
     if (only->n > 0 && !str_eq(only->v[0], "all")) {
-        buf_adds(&sql, " WHERE format('%I.%I', nspname, relname) IN (");
+        buf_adds(&sql, " WHERE nspname || '.' || relname IN (");
         for (size_t i = 0; i < only->n; i++) {
             buf_adds(&sql, i ? ", " : "");
             add_literal(&sql, only->v[i]);

@@ -136,17 +136,34 @@ const char *const postgres_sql_inventory_database =
 
 /* Statements that write a statement, whose answer has a row "name, …" for each relation; NULL: there is none. */
 const char *const postgres_sql_write_counts =
-    "SELECT string_agg(format('SELECT %L::text, count(*) FROM ONLY %I.%I %s', format('%I.%I', nspname, relname), nspname, relname, "
+    "SELECT string_agg(format('SELECT %L::text, count(*) FROM ONLY %I.%I %s', format('%s.%s', nspname, relname), nspname, relname, "
     "coalesce(cond, '')), ' UNION ALL ') FROM (" DUMPED("r") ") t";
 const char *const postgres_sql_write_sequences =
-    "SELECT string_agg(format('SELECT %L::text, last_value, is_called FROM %I.%I', format('%I.%I', nspname, relname), nspname, "
+    "SELECT string_agg(format('SELECT %L::text, last_value, is_called FROM %I.%I', format('%s.%s', nspname, relname), nspname, "
     "relname), ' UNION ALL ') FROM (" DUMPED("S") ") t";
 /* Independent of the order of rows; the session pins how values are written. Good within one major version. */
 const char *const postgres_sql_write_hashes =
     "SELECT string_agg(format('SELECT %L::text, encode(sha256(convert_to(format(''%%s-%%s'', coalesce(sum(hashtextextended(t::text, 0)), "
-    "0), count(*)), ''UTF8'')), ''hex'') FROM ONLY %I.%I t %s', format('%I.%I', nspname, relname), nspname, relname, "
+    "0), count(*)), ''UTF8'')), ''hex'') FROM ONLY %I.%I t %s', format('%s.%s', nspname, relname), nspname, relname, "
     "coalesce(cond, '')), ' UNION ALL ') FROM (" DUMPED("r") ") t";
 const char *const postgres_sql_writes =
-    "SELECT coalesce(json_object_agg(format('%I.%I', schemaname, relname), n_tup_ins + n_tup_upd + n_tup_del "
+    "SELECT coalesce(json_object_agg(format('%s.%s', schemaname, relname), n_tup_ins + n_tup_upd + n_tup_del "
     "ORDER BY schemaname, relname), '{}') FROM pg_stat_user_tables WHERE "
     "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = relid AND d.deptype = 'e')";
+
+/* What is kept as files, one column of lines. Values of settings that may hold passwords are left out. */
+#define SHOWN "CASE WHEN name LIKE '%.%' OR name LIKE '%conninfo%' OR name LIKE '%command%' THEN '(left out)' ELSE setting END"
+
+const char *const postgres_sql_keep_hba =
+    "SELECT concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address, netmask, auth_method, "
+    "regexp_replace(array_to_string(options, ' '), '(ldapbindpasswd|radiussecrets)=\\S+', '\\1=(left out)', 'g'), '# line ' || line_number, error) FROM pg_hba_file_rules ORDER BY line_number";
+const char *const postgres_sql_keep_auto =
+    "SELECT format('%s = %L', name, " SHOWN ") FROM pg_file_settings WHERE sourcefile = current_setting('data_directory') || "
+    "'/postgresql.auto.conf' AND name <> 'default_transaction_read_only' ORDER BY seqno";
+const char *const postgres_sql_keep_settings =
+    "SELECT format('%s = %L # %s', name, " SHOWN ", source) FROM pg_settings WHERE source NOT IN ('default', 'override', 'client', "
+    "'session') ORDER BY name";
+const char *const postgres_sql_keep_slots =
+    "SELECT concat_ws(' ', slot_name, slot_type, plugin, database, CASE WHEN active THEN 'active' END) FROM pg_replication_slots ORDER BY 1";
+const char *const postgres_sql_keep_certificates =
+    "SELECT f FROM pg_ls_dir('.') f WHERE f ~ '\\.(crt|key|pem|crl)$' ORDER BY 1";
