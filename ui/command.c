@@ -51,6 +51,10 @@ const struct command_info *command_info(enum command c) {
     return &infos[c];
 }
 
+bool command_is_local(enum command c) {
+    return str_eq(infos[c].group, COMMAND_GROUP_PHASE);
+}
+
 enum command command_by_name(const char *name) {
     for (int i = 1; i < COMMAND_COUNT; i++)
         if (str_eq(infos[i].id, name) || (infos[i].palette && str_eq(infos[i].palette, name))) return (enum command)i;
@@ -108,14 +112,25 @@ static void bind_defaults(struct keymap *m, enum command c) {
     }
 }
 
-/* The user's keys of a command replace its defaults; a key that the user gives away is taken from the command that
- * had it. */
-static void unbind(struct keymap *m, enum command c, const struct key *key) {
+/* Forgets the default keys of a command. */
+static void unbind(struct keymap *m, enum command c) {
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->bindings[i].user || m->bindings[i].command != c) m->bindings[kept++] = m->bindings[i];
+    m->n = kept;
+}
+
+/* Both count in the same place: everywhere, or on the one screen that both are of. */
+static bool same_place(enum command a, enum command b) {
+    return command_is_local(a) == command_is_local(b);
+}
+
+/* A key that the user gives to c is taken from the command that had it. */
+static void take(struct keymap *m, struct key key, enum command c) {
     size_t kept = 0;
     for (size_t i = 0; i < m->n; i++) {
-        struct binding *b = &m->bindings[i];
-        if (b->user || !((c != COMMAND_NONE && b->command == c) || (key && same_key(b->key, *key))))
-            m->bindings[kept++] = *b;
+        const struct binding *b = &m->bindings[i];
+        if (b->user || !same_key(b->key, key) || !same_place(b->command, c)) m->bindings[kept++] = *b;
     }
     m->n = kept;
 }
@@ -126,12 +141,11 @@ static struct err *read_key(struct keymap *m, const struct yaml_doc *doc, const 
         return err_new(ERR_DATA, "%s:%u:%u: no key: '%s'; keys are single characters, ^X, Enter, Tab, PgUp, F1, …",
                        doc->file, n->line, n->column,
                        n->kind == YAML_SCALAR ? n->text : "…");
-    enum command other = keymap_find(m, key);
     for (size_t i = 0; i < m->n; i++)
-        if (m->bindings[i].user && same_key(m->bindings[i].key, key))
+        if (m->bindings[i].user && same_key(m->bindings[i].key, key) && same_place(m->bindings[i].command, c))
             return err_new(ERR_DATA, "%s:%u:%u: key '%s' is given to %s already", doc->file, n->line, n->column,
-                           n->text, infos[other].id);
-    unbind(m, COMMAND_NONE, &key);
+                           n->text, infos[m->bindings[i].command].id);
+    take(m, key, c);
     bind(m, key, c, true);
     return NULL;
 }
@@ -150,7 +164,7 @@ static struct err *read_keys_of(struct keymap *m, const struct yaml_doc *doc, co
                                 const struct yaml_node *value) {
     enum command c = command_by_name(name->text);
     if (c == COMMAND_NONE) return unknown_name(doc, name);
-    unbind(m, c, NULL);
+    unbind(m, c);
     if (value->kind != YAML_LIST) return read_key(m, doc, value, c);
     for (size_t i = 0; i < value->count; i++) {
         struct err *e = read_key(m, doc, value->values[i], c);
@@ -191,10 +205,15 @@ void keymap_free(struct keymap *m) {
     mem_free(m);
 }
 
-enum command keymap_find(const struct keymap *m, struct key key) {
-    for (size_t i = 0; i < m->n; i++)
-        if (same_key(m->bindings[i].key, key)) return m->bindings[i].command;
-    return COMMAND_NONE;
+enum command keymap_find(const struct keymap *m, struct key key, bool local) {
+    enum command everywhere = COMMAND_NONE;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct binding *b = &m->bindings[i];
+        if (!same_key(b->key, key)) continue;
+        if (!command_is_local(b->command)) everywhere = b->command;
+        else if (local) return b->command;
+    }
+    return everywhere;
 }
 
 void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf *out) {

@@ -28,7 +28,11 @@ struct command_info {
     const char *help;    /* one line */
 };
 
+/* Commands of this group have their keys on the phase screen only, where they go before what the keys do elsewhere. */
+#define COMMAND_GROUP_PHASE "Phase screen"
+
 const struct command_info *command_info(enum command c);
+bool command_is_local(enum command c); /* of such a group */
 /* By id or palette name; COMMAND_NONE if there is none. */
 enum command command_by_name(const char *name);
 
@@ -39,7 +43,8 @@ struct keymap;
  * twice. */
 struct err *keymap_load(const char *path, struct keymap **ret) MUST_CHECK;
 void keymap_free(struct keymap *m);
-enum command keymap_find(const struct keymap *m, struct key key);
+/* local: on the screen that has keys of its own, which go first. */
+enum command keymap_find(const struct keymap *m, struct key key, bool local);
 /* "j Down": appends the keys of a command as people write them; the first only if `first`. */
 void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf *out);
 

@@ -39,11 +39,13 @@ static void draw_frame(struct console *c) {
     draw_clear(c->ui.draw, (struct rect){0, 0, rows, cols});
     if (rows < MIN_ROWS || cols < MIN_COLS) {
         draw_too_small(c, rows, cols);
+        dialog_hidden(c);
     } else {
         struct opened *top = console_top(c);
         int used = header_draw(c);
         top->ops->draw(top->state, (struct rect){used, 0, rows - used - 2, cols});
         footer_draw(c);
+        dialog_draw(c);
     }
     term_flush(t);
 }
@@ -119,6 +121,8 @@ static void set_filling(struct console *c, bool filling) {
 /* A part of a snapshot would look like a world in which little is wrong: what was drawn before stays until then. */
 void console_commit(struct console *c) {
     set_filling(c, false);
+    act_commit(c);
+    dialog_commit(c);
     console_changed(c);
 }
 
@@ -146,6 +150,8 @@ void console_engine(struct console *c, bool connected, const char *why) {
     c->connected = connected;
     c->ever_connected |= connected;
     c->ui.stale = !connected && c->ever_connected;
+    if (!connected) dialog_lost(c);
+    if (!connected) c->armed = ARMED_NOBODY;
     str_set(&c->why, connected ? NULL : why);
     console_changed(c);
 }
@@ -215,6 +221,7 @@ struct err *console_new(const struct console_options *o, struct console **ret) {
         return e;
     }
     c->repaint = timer_new(o->loop, on_repaint, c);
+    c->dialog = dialog_new(o->loop);
     ui_open(&c->ui, screen_table[0], T_COUNT, (struct slice){NULL, 0});
     draw_frame(c);
     *ret = c;
@@ -226,6 +233,7 @@ void console_free(struct console *c) {
     while (c->depth) pop(c);
     freeze_end(c);
     timer_free(c->repaint);
+    dialog_free(c->dialog);
     prompt_free(&c->prompt);
     keymap_free(c->keys);
     draw_free(c->ui.draw);
@@ -234,5 +242,7 @@ void console_free(struct console *c) {
     mem_free(c->why);
     mem_free(c->plan);
     mem_free(c->context);
+    mem_free(c->about_workload);
+    mem_free(c->about_phase);
     mem_free(c);
 }

@@ -68,14 +68,29 @@ static void run_everywhere(struct console *c, enum command command) {
     case COMMAND_REPAINT: term_repaint(c->o.term); break;
     case COMMAND_SUSPEND: term_suspend(c->o.term); break;
     case COMMAND_QUIT: quit(c); break;
+    case COMMAND_ARM: act_arm(c); break;
+    case COMMAND_DISARM: act_disarm(c); break;
+    case COMMAND_NOTE: act_note(c); break;
     default: break;
     }
 }
 
+/* Why not, for what needs arming; else on the screen that the command is of. */
+static bool may_run(struct console *c, enum command command) {
+    struct buf why = {0};
+    bool refused = act_refused(c, command, &why);
+    if (refused) ui_message(&c->ui, STYLE_WARN, "%s: %s", command_info(command)->palette, buf_str(&why));
+    else if (command_is_local(command) && console_top(c)->ops != &screen_phase)
+        ui_open(&c->ui, &screen_phase, T_COUNT, (struct slice){NULL, 0});
+    buf_free(&why);
+    return !refused;
+}
+
 void console_run(struct console *c, enum command command) {
+    console_changed(c);
+    if (!may_run(c, command)) return;
     struct opened *top = console_top(c);
     struct list *l = console_list(c);
-    console_changed(c);
     if (top->ops->command && top->ops->command(top->state, command)) return;
     if (l && run_on_list(c, l, command)) return;
     if (str_eq(command_info(command)->group, "Screens")) open_screen(c, command);
@@ -103,14 +118,16 @@ void console_key(struct console *c, struct key key) {
     bool interrupt = key.code == KEY_CODE_CHAR && key.ctrl && key.ch == 'c';
     message_clear(c);
     console_changed(c);
-    if (c->prompt.kind != PROMPT_NONE) {
+    if (dialog_is_open(c)) {
+        dialog_key(c, key);
+    } else if (c->prompt.kind != PROMPT_NONE) {
         prompt_key(c, key);
     } else if (key.code == KEY_CODE_MOUSE || key.code == KEY_CODE_WHEEL_UP || key.code == KEY_CODE_WHEEL_DOWN) {
         mouse(c, key);
     } else if (interrupt) {
         if (c->o.quit) c->o.quit(c->o.arg);
     } else {
-        enum command command = keymap_find(c->keys, key);
+        enum command command = keymap_find(c->keys, key, console_top(c)->ops == &screen_phase);
         if (command != COMMAND_NONE) console_run(c, command);
         else unknown(c, key);
     }

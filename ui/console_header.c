@@ -11,6 +11,27 @@
 
 #define EXPIRY_WARN_MS (INT64_C(15) * 60 * 1000)
 
+/* READ-ONLY, ARMED 14:32, or who is armed elsewhere. The last minute cannot be overlooked. */
+static char *mode_text(struct console *c, enum style *ret_style) {
+    struct arming a = act_arming(c);
+    int left = (int)(a.left_ms / 1000);
+    *ret_style = STYLE_ACCENT;
+    if (c->o.read_only_attach) return mem_strdup("ATTACHED, READ-ONLY");
+    if (a.state == ARMED_NOBODY) return mem_strdup("READ-ONLY");
+    if (a.state == ARMED_ELSEWHERE) return str_printf("armed elsewhere by %.*s", a.by.n < 12 ? (int)a.by.n : 12, a.by.n ? a.by.p : "");
+    *ret_style = left < 60 ? STYLE_BANNER_BAD : STYLE_BANNER_WARN;
+    return str_printf(left < 60 ? " ARMED %d:%02d ENDS " : " ARMED %d:%02d ", left / 60, left % 60);
+}
+
+/* "A arms" beside READ-ONLY, where there is room. */
+static void draw_arms(struct console *c, int x) {
+    struct buf key = {0};
+    keymap_keys(c->keys, COMMAND_ARM, true, &key);
+    x += draw_text(c->ui.draw, 0, x, 3, STYLE_KEY, buf_slice(&key)) + 1;
+    if (key.len) draw_str(c->ui.draw, 0, x, 5, STYLE_DIM, "arms");
+    buf_free(&key);
+}
+
 static void identity(struct console *c, int cols) {
     struct draw *d = c->ui.draw;
     struct buf who = {0}, now = {0};
@@ -18,15 +39,18 @@ static void identity(struct console *c, int cols) {
     buf_printf(&who, "%s%s%s", c->plan ? c->plan : "no plan", c->context ? " @ " : "", c->context ? c->context : "");
     if (c->ui.ns) buf_printf(&who, "  -n %s", c->ui.ns);
     if (world_now(c->ui.world)) format_utc(&now, world_now(c->ui.world));
-    const char *mode = c->o.read_only_attach ? "ATTACHED, READ-ONLY" : "READ-ONLY";
-    int time_cols = (int)utf8_columns(buf_slice(&now)), mode_cols = (int)strlen(mode);
+    enum style mode_style;
+    char *mode = mode_text(c, &mode_style);
+    int time_cols = (int)utf8_columns(buf_slice(&now)), mode_cols = (int)utf8_columns(slice_of(mode));
     int mode_x = cols - 1 - time_cols - 3 - mode_cols;
     if (cols >= 110) mode_x -= 12;
     draw_text(d, 0, x + 2, mode_x - x - 4, STYLE_HEADER, buf_slice(&who));
-    draw_str(d, 0, mode_x, mode_cols, STYLE_ACCENT, mode);
+    draw_str(d, 0, mode_x, mode_cols, mode_style, mode);
+    if (cols >= 110 && act_arming(c).state == ARMED_NOBODY && act_arming(c).typed.n && !c->o.read_only_attach) draw_arms(c, mode_x + mode_cols + 2);
     draw_right(d, 0, cols - 1 - time_cols, time_cols, STYLE_HEADER, buf_slice(&now));
     buf_free(&who);
     buf_free(&now);
+    mem_free(mode);
 }
 
 struct server {
@@ -178,6 +202,18 @@ static void credential_banner(struct console *c, const struct row *r, int *y) {
     }
 }
 
+/* Between an act that cannot be taken back and its end, every screen says so. */
+static void phase_banner(struct console *c, int *y) {
+    const struct world *w = c->ui.world;
+    for (const struct row *r = world_first(w, T_STEPS); r; r = world_next(w, r)) {
+        struct slice detail = row_text(r, STEPS_DETAIL), state = row_text(r, STEPS_STATE);
+        struct buf text = {0};
+        if (!slice_starts(detail, "NO WAY BACK") || slice_is(state, "DONE") || slice_is(state, "TODO")) continue;
+        buf_printf(&text, "%.*s · %.*s: %.*s", SLICE_FMT(row_text(r, STEPS_WORKLOAD)), SLICE_FMT(row_text(r, STEPS_PHASE)), SLICE_FMT(detail));
+        banner(c, y, STYLE_BANNER_BAD, &text);
+    }
+}
+
 int header_draw(struct console *c) {
     int cols = term_cols(c->o.term), y = 2;
     identity(c, cols);
@@ -186,6 +222,7 @@ int header_draw(struct console *c) {
     engine_banner(c, &y);
     frozen_banner(c, &y);
     plan_banner(c, &y);
+    phase_banner(c, &y);
     int most = y + 3;
     for (const struct row *r = world_first(c->ui.world, T_CREDENTIALS); r && y < most; r = world_next(c->ui.world, r))
         credential_banner(c, r, &y);

@@ -2,7 +2,9 @@
 #ifndef FERRYMAN_UI_CONSOLE_PRIVATE_H
 #define FERRYMAN_UI_CONSOLE_PRIVATE_H
 
+#include "ui/act.h"
 #include "ui/console.h"
+#include "ui/dialog.h"
 #include "ui/screen.h"
 #include "ui/term.h"
 
@@ -11,9 +13,18 @@
 #define MIN_COLS 80
 #define HISTORY_MAX 20
 
+struct console;
 struct timer;
 
-enum prompt_kind { PROMPT_NONE, PROMPT_FILTER, PROMPT_PALETTE };
+enum prompt_kind { PROMPT_NONE, PROMPT_FILTER, PROMPT_PALETTE, PROMPT_ASK };
+
+/* A question in the prompt's line. What was answered before is not offered again: names are typed, not recalled. */
+struct ask {
+    const char *label, *help; /* copied; "type the context's name: ", "Esc leaves" */
+    void (*done)(struct console *c, const char *text); /* not called when it is left by Esc, ^C or ^G */
+    char **(*complete)(struct console *c, const char *typed); /* what Tab offers, as palette_completions; may be NULL */
+    bool one_key; /* the first key is the answer: its character, or "" */
+};
 
 struct history {
     char *lines[HISTORY_MAX];
@@ -28,6 +39,8 @@ struct prompt {
     size_t completion;   /* which one Tab shows next */
     size_t recall;       /* lines back in the history; 0: none */
     struct history history[PROMPT_PALETTE + 1];
+    struct ask ask;      /* of PROMPT_ASK; its texts are ours */
+    char *label, *help;
 };
 
 struct opened {
@@ -55,6 +68,11 @@ struct console {
     enum style message_style;
     int64_t message_at;
     struct prompt prompt;
+    struct dialog_box *dialog;
+    enum armed armed;    /* as told last */
+    bool awaiting;       /* an intent has not been answered */
+    int64_t answered;    /* number of the answer before it */
+    char *about_workload, *about_phase; /* what the question in the prompt is about (phase: or gate) */
 };
 
 struct console *console_of(struct ui *ui);
@@ -82,6 +100,8 @@ bool message_shown(const struct console *c);
 
 /* prompt.c */
 void prompt_open(struct console *c, enum prompt_kind kind);
+void prompt_ask(struct console *c, const struct ask *ask);
+void prompt_cancel(struct console *c); /* as Esc does; nothing if none is open */
 void prompt_free(struct prompt *p);
 void prompt_key(struct console *c, struct key key);
 void prompt_draw(struct console *c, int y);

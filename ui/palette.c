@@ -118,7 +118,7 @@ static void draw_line(struct console *c, int y, int cols, const char *line) {
     if (command != COMMAND_NONE) {
         keymap_keys(c->keys, command, false, &key);
         draw_text(d, y, 21, 8, STYLE_DIM, buf_slice(&key));
-        draw_str(d, y, 30, cols - 31, STYLE_NORMAL, command_info(command)->help);
+        draw_str(d, y, 30, cols - 31, act_allowed(&c->ui, command) ? STYLE_NORMAL : STYLE_DIM, command_info(command)->help);
     }
     buf_free(&key);
 }

@@ -13,6 +13,8 @@ void prompt_free(struct prompt *p) {
     buf_free(&p->text);
     mem_free(p->before);
     mem_free(p->typed);
+    mem_free(p->label);
+    mem_free(p->help);
     for (size_t k = 0; k <= PROMPT_PALETTE; k++)
         for (size_t i = 0; i < p->history[k].n; i++) mem_free(p->history[k].lines[i]);
 }
@@ -41,6 +43,17 @@ void prompt_open(struct console *c, enum prompt_kind kind) {
     str_set(&p->before, kind == PROMPT_FILTER ? list_filter_text(l) : NULL);
 }
 
+void prompt_ask(struct console *c, const struct ask *ask) {
+    struct prompt *p = &c->prompt;
+    p->kind = PROMPT_ASK;
+    p->recall = 0;
+    p->ask = *ask;
+    str_set(&p->label, ask->label);
+    str_set(&p->help, ask->help);
+    forget_completion(p);
+    set_text(p, "");
+}
+
 static void prompt_close(struct console *c) {
     c->prompt.kind = PROMPT_NONE;
 }
@@ -56,6 +69,7 @@ static void remember(struct history *h, const char *line) {
 }
 
 static void recall(struct prompt *p, int step) {
+    if (p->kind == PROMPT_ASK) return;
     const struct history *h = &p->history[p->kind];
     if (step > 0 && p->recall < h->n) p->recall++;
     else if (step < 0 && p->recall > 0) p->recall--;
@@ -76,9 +90,10 @@ static void erase_word(struct prompt *p) {
 
 static void complete(struct console *c) {
     struct prompt *p = &c->prompt;
-    if (p->kind != PROMPT_PALETTE) return;
+    char **(*find)(struct console *, const char *) = p->kind == PROMPT_PALETTE ? palette_completions : p->ask.complete;
+    if (p->kind == PROMPT_FILTER || !find) return;
     if (!p->typed) str_set(&p->typed, buf_str(&p->text));
-    char **list = palette_completions(c, p->typed);
+    char **list = find(c, p->typed);
     size_t n = 0;
     while (list[n]) n++;
     if (n) set_text(p, list[p->completion++ % n]);
@@ -89,13 +104,14 @@ static void accept(struct console *c) {
     struct prompt *p = &c->prompt;
     enum prompt_kind kind = p->kind;
     char *line = mem_strdup(buf_str(&p->text));
-    remember(&p->history[kind], line);
+    if (kind != PROMPT_ASK) remember(&p->history[kind], line);
     prompt_close(c);
     if (kind == PROMPT_PALETTE) palette_run(c, line);
+    else if (kind == PROMPT_ASK) p->ask.done(c, line); /* may ask the next question */
     mem_free(line);
 }
 
-static void cancel(struct console *c) {
+void prompt_cancel(struct console *c) {
     struct list *l = console_list(c);
     if (c->prompt.kind == PROMPT_FILTER && l) list_filter(l, c->prompt.before ? c->prompt.before : "");
     prompt_close(c);
@@ -109,7 +125,7 @@ static void type_char(struct prompt *p, uint32_t cp) {
 static void edit(struct console *c, struct key key) {
     struct prompt *p = &c->prompt;
     if (key.code == KEY_CODE_BACKSPACE || key.code == KEY_CODE_DELETE) {
-        if (!p->text.len) cancel(c);
+        if (!p->text.len) prompt_cancel(c);
         else erase_char(p);
     } else if (key.code == KEY_CODE_CHAR && key.ctrl) {
         if (key.ch == 'u') set_text(p, "");
@@ -122,11 +138,23 @@ static void edit(struct console *c, struct key key) {
     forget_completion(p);
 }
 
+/* The key is the whole answer. */
+static void one_key(struct console *c, struct key key) {
+    char text[5] = "";
+    if (key.code == KEY_CODE_CHAR && !key.ctrl) text[utf8_encode(key.ch, text)] = 0;
+    prompt_close(c);
+    c->prompt.ask.done(c, text);
+}
+
 void prompt_key(struct console *c, struct key key) {
     struct prompt *p = &c->prompt;
     bool interrupt = key.code == KEY_CODE_CHAR && key.ctrl && (key.ch == 'c' || key.ch == 'g');
+    if (p->kind == PROMPT_ASK && p->ask.one_key) {
+        one_key(c, key);
+        return;
+    }
     if (key.code == KEY_CODE_ENTER) accept(c);
-    else if (key.code == KEY_CODE_ESC || interrupt) cancel(c);
+    else if (key.code == KEY_CODE_ESC || interrupt) prompt_cancel(c);
     else if (key.code == KEY_CODE_TAB) complete(c);
     else edit(c, key);
     struct list *l = p->kind == PROMPT_FILTER ? console_list(c) : NULL;
@@ -138,7 +166,8 @@ void prompt_draw(struct console *c, int y) {
     struct draw *d = c->ui.draw;
     int cols = term_cols(c->o.term), x = 1;
     struct slice text = buf_slice(&p->text);
-    x += draw_str(d, y, x, 1, STYLE_PROMPT, p->kind == PROMPT_FILTER ? "/" : ":");
+    const char *label = p->kind == PROMPT_ASK ? p->label : p->kind == PROMPT_FILTER ? "/" : ":";
+    x += draw_str(d, y, x, cols - 12, p->kind == PROMPT_ASK ? STYLE_WARN : STYLE_PROMPT, label);
     int room = cols - x - 2;
     while ((int)utf8_columns(text) > room) { /* the end is what is being typed */
         uint32_t cp;
@@ -148,7 +177,7 @@ void prompt_draw(struct console *c, int y) {
     }
     x += draw_text(d, y, x, room, STYLE_PROMPT, text);
     draw_overlay(d, y, x, 1, STYLE_SELECTED);
-    const char *help = p->kind == PROMPT_FILTER ? "words  column:word  !word    Enter keeps  Esc undoes"
+    const char *help = p->kind == PROMPT_ASK ? p->help : p->kind == PROMPT_FILTER ? "words  column:word  !word    Enter keeps  Esc undoes"
         : "Tab completes  Enter runs  Esc leaves";
     int help_cols = (int)utf8_columns(slice_of(help));
     if (x + help_cols + 4 < cols) draw_str(d, y, cols - help_cols - 1, help_cols, STYLE_DIM, help);

@@ -57,7 +57,7 @@ struct screen_ops {
 extern const struct screen_ops *const screen_table[]; /* NULL-terminated, in the order of their keys */
 extern const struct screen_ops screen_storage, screen_help, screen_detail, screen_sources, screen_errors, screen_whoami;
 /* Each further screen declares its table here. */
-extern const struct screen_ops screen_overview, screen_raft, screen_postgres, screen_timeline, screen_log;
+extern const struct screen_ops screen_overview, screen_raft, screen_postgres, screen_phase, screen_timeline, screen_log;
 
 /* Opens a screen on top of the stack (Esc comes back). */
 void ui_open(struct ui *ui, const struct screen_ops *ops, enum world_table t, struct slice key);
@@ -82,6 +82,9 @@ struct fresh section_fresh(const struct world *w, const char *prefix);
 bool section_why(const struct world *w, const char *prefix, struct buf *out);
 /* Paragraph of text wrapped at spaces; newlines begin new lines. Returns the rows used. */
 int section_text(struct ui *ui, struct rect r, enum style s, struct slice text);
+/* The bytes of `text` that fit into one line of `cols`: up to a newline, else up to the last blank that fits; at least one
+ * unless it is empty. */
+size_t section_line(struct slice text, int cols);
 /* Whether the row changed within the last three seconds of the stream's time: to be marked. */
 bool section_changed(const struct world *w, const struct row *r);
 /* Of a row of T_RAFT_CLUSTERS without a leader: "no leader known, was vault-2 45s ago · were 3 voters …". */

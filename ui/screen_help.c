@@ -16,13 +16,19 @@ static void add_commands(struct state *s) {
     const char *group = "";
     for (int i = 1; i < COMMAND_COUNT; i++) {
         const struct command_info *info = command_info((enum command)i);
-        struct buf label = {0};
+        struct buf label = {0}, text = {0};
         if (!console_has_command((enum command)i)) continue;
         if (!str_eq(group, info->group)) pager_heading(s->pager, info->group);
         group = info->group;
         keymap_keys(c->keys, (enum command)i, false, &label);
         if (info->palette) buf_printf(&label, "%s:%s", label.len ? "  " : "", info->palette);
-        pager_add(s->pager, buf_str(&label), STYLE_NORMAL, slice_of(info->help));
+        bool refused = act_refused(c, (enum command)i, &text);
+        if (refused) buf_adds(&text, ")");
+        struct buf help = {0};
+        buf_printf(&help, "%s%s%s", info->help, refused ? " (" : "", buf_str(&text));
+        pager_add(s->pager, buf_str(&label), refused ? STYLE_DIM : STYLE_NORMAL, buf_slice(&help));
+        buf_free(&help);
+        buf_free(&text);
         buf_free(&label);
     }
 }

@@ -6,6 +6,7 @@ const struct screen_ops *const screen_table[] = {
     &screen_storage,
     &screen_raft,
     &screen_postgres,
+    &screen_phase,
     &screen_timeline,
     &screen_sources,
     &screen_errors,

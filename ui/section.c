@@ -109,8 +109,7 @@ int section_title(struct ui *ui, int y, int x, int cols, const char *title, stru
     return 1;
 }
 
-/* The bytes of `text` that fit into one line of `cols`: up to a newline, else up to the last blank that fits. */
-static size_t line_bytes(struct slice text, int cols) {
+size_t section_line(struct slice text, int cols) {
     const char *newline = memchr(text.p, '\n', text.n);
     struct slice line = {text.p, newline ? (size_t)(newline - text.p) : text.n};
     struct slice fits = utf8_clip(line, (size_t)cols, NULL);
@@ -130,7 +129,7 @@ int section_text(struct ui *ui, struct rect r, enum style s, struct slice text) 
     int rows = 0;
     if (!text.p || r.cols < 1) return 0;
     while (text.n && rows < r.rows) {
-        size_t n = line_bytes(text, r.cols);
+        size_t n = section_line(text, r.cols);
         if (rows + 1 == r.rows && n < text.n) { /* the end does not fit: cut where it is seen to be */
             draw_text(ui->draw, r.y + rows++, r.x, r.cols, s, section_rest(text));
             break;

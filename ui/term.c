@@ -28,7 +28,7 @@ enum { KEY_PASTE_BEGIN = KEY_MAX + 1, KEY_PASTE_END };
 
 struct term {
     struct term_options options;
-    bool headless, open, pasting;
+    bool headless, open, pasting, dropping;
     FILE *in, *out;
     SCREEN *screen;
     WINDOW *keys; /* read from, never drawn on: wgetch refreshes the window it reads */
@@ -244,8 +244,17 @@ static void read_keys(void *arg, unsigned events) {
         if (rc == KEY_CODE_YES && (ch == KEY_PASTE_BEGIN || ch == KEY_PASTE_END)) t->pasting = ch == KEY_PASTE_BEGIN;
         /* ^C always works, even if the end of a paste was lost */
         if (rc != KEY_CODE_YES && ch == 3) t->pasting = false;
+        if (t->dropping && (rc == KEY_CODE_YES || ch != 3)) continue;
         if (known && !t->pasting && t->options.on_key) t->options.on_key(t->options.arg, k);
     }
+}
+
+/* Read as ever, so that a paste that has begun is known to have begun. */
+void term_drop_input(struct term *t) {
+    if (t->headless || !t->watch) return;
+    t->dropping = true;
+    read_keys(t, 0);
+    t->dropping = false;
 }
 
 void term_start(struct term *t, struct loop *l) {

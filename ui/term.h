@@ -44,6 +44,8 @@ struct err *term_open(const struct term_options *o, struct term **ret) MUST_CHEC
 struct err *term_open_headless(int rows, int cols, struct term **ret) MUST_CHECK;
 /* Starts delivering keys on the loop. */
 void term_start(struct term *t, struct loop *l);
+/* Keys that have come and were not delivered yet are forgotten (what is typed ahead of a dialog). ^C is delivered. */
+void term_drop_input(struct term *t);
 /* Restores the terminal. */
 void term_close(struct term *t);
 /* The same from anywhere, without freeing: for fatal ends. */
