@@ -32,15 +32,19 @@ static int screens_cols(struct console *c) {
     return cols;
 }
 
-/* The keys that are always there stand at the right. Where the screens need the room, the filter's is left out. */
+/* The keys that are always there stand at the right. Where the screens need the room, the filter's is left out, and words
+ * are short. */
 static int draw_always(struct console *c, int y, int cols) {
-    int right = cols, rest = hint_cols(c, COMMAND_PALETTE, "command") + hint_cols(c, COMMAND_HELP, "help");
+    const char *command = "command";
+    if (c->depth == 1 && screens_cols(c) + hint_cols(c, COMMAND_PALETTE, command) + hint_cols(c, COMMAND_HELP, "help") > cols + 2)
+        command = "cmd";
+    int right = cols, rest = hint_cols(c, COMMAND_PALETTE, command) + hint_cols(c, COMMAND_HELP, "help");
     bool filter = console_list(c) != NULL;
     if (c->depth == 1 && screens_cols(c) + rest + hint_cols(c, COMMAND_FILTER, "filter") > cols + 2) filter = false;
     right -= rest + (filter ? hint_cols(c, COMMAND_FILTER, "filter") : 0);
     int x = right + 1;
     if (filter) x += hint(c, y, x, cols + 1, COMMAND_FILTER, "filter", false);
-    x += hint(c, y, x, cols + 1, COMMAND_PALETTE, "command", false);
+    x += hint(c, y, x, cols + 1, COMMAND_PALETTE, command, false);
     hint(c, y, x, cols + 1, COMMAND_HELP, "help", false);
     return right;
 }
