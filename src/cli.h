@@ -3,15 +3,26 @@
 #define FERRYMAN_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+
+/* The values of an option that may be given several times. */
+struct cli_words {
+    const char **v;
+    size_t n;
+};
 
 struct cli {
     const char *program;     /* argv[0] */
     const char *plan, *kubeconfig, *context, *ns, *theme, *color, *log, *socket;
     bool json, ascii, mouse, sandbox, headless, help;
     int64_t timeout_ms;
+    bool timeout_given;
+    const char *arm;         /* of run and rollback: */
+    struct cli_words confirm, skip, override;
+    bool pin;                /* of plan check */
     char *dir;               /* --dir; of the sandbox that --sandbox started, too */
     char **args;             /* what follows the subcommand, NULL-terminated */
     int nargs;
@@ -24,7 +35,7 @@ struct subcommand {
 };
 
 extern const struct subcommand command_console, command_status, command_watch, command_attach, command_plan, command_sandbox,
-    command_engine, command_commands;
+    command_engine, command_commands, command_journal;
 
 struct option;
 /* The tables that shell completion is made of: NULL-terminated, and ended by an option without a name. */

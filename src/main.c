@@ -19,13 +19,14 @@
 #include "sandbox_child.h"
 
 static const struct subcommand *const subcommands[] = {
-    &command_console, &command_status, &command_watch,    &command_attach, &command_plan,
-    &command_sandbox, &command_engine, &command_commands, NULL,
+    &command_console, &command_status,   &command_watch,   &command_attach, &command_plan,
+    &command_journal, &command_sandbox, &command_engine, &command_commands, NULL,
 };
 
 enum option_id {
     OPT_PLAN = 256, OPT_KUBECONFIG, OPT_CONTEXT, OPT_JSON, OPT_THEME, OPT_ASCII, OPT_COLOR, OPT_LOG, OPT_VERSION, OPT_SANDBOX,
     OPT_HEADLESS, OPT_TIMEOUT, OPT_DIR, OPT_SOCKET, OPT_MOUSE,
+    OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_PIN,
 };
 
 static const struct option options[] = {
@@ -43,6 +44,11 @@ static const struct option options[] = {
     {"headless", no_argument, NULL, OPT_HEADLESS},
     {"sandbox", no_argument, NULL, OPT_SANDBOX},
     {"dir", required_argument, NULL, OPT_DIR},
+    {"arm", required_argument, NULL, OPT_ARM},
+    {"confirm", required_argument, NULL, OPT_CONFIRM},
+    {"skip", required_argument, NULL, OPT_SKIP},
+    {"override", required_argument, NULL, OPT_OVERRIDE},
+    {"pin", no_argument, NULL, OPT_PIN},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, 'h'},
@@ -59,7 +65,7 @@ const struct option *cli_options(void) {
 
 static void print_help(FILE *out) {
     fputs("usage: ferryman [COMMAND] [OPTION…]\n\n"
-          "Shows stateful workloads, and the storage that cannot keep its promises under them. Read-only.\n\ncommands:\n", out);
+          "Carries stateful workloads off storage that cannot keep its promises. Read-only until it is armed.\n\ncommands:\n", out);
     for (size_t i = 0; subcommands[i]; i++)
         if (subcommands[i]->summary) fprintf(out, "  %-24s %s\n", subcommands[i]->usage, subcommands[i]->summary);
     fputs("\noptions:\n"
@@ -69,7 +75,12 @@ static void print_help(FILE *out) {
           "  -n, --namespace NAME   show this namespace first\n"
           "  --sandbox              run the command against a fresh embedded cluster\n"
           "  --json                 machine-readable output\n"
-          "  --timeout DURATION     status: how long to wait for first answers (10s)\n"
+          "  --timeout DURATION     how long to wait for first answers (status 10s, run and rollback 60s)\n"
+          "  --arm CONTEXT          run, rollback: the context's name, as typed in the console\n"
+          "  --confirm PHASE=TEXT   run, rollback: what that phase's dialog asks for (plan show); for each phase\n"
+          "  --skip PHASE=REASON    run: leave out a phase that may be left out\n"
+          "  --override GATE=REASON run, rollback: go on although the gate on alerts or backups does not pass\n"
+          "  --pin                  plan check: write the identities of cluster and databases into the plan\n"
           "  --theme NAME           colour-blind (default), dark, light, high-contrast, mono, or a file\n"
           "  --color WHEN           auto, always, never; NO_COLOR is honoured\n"
           "  --ascii                no characters beyond ASCII\n"
@@ -119,6 +130,7 @@ static struct err *set_timeout(struct cli *cli, const char *text) {
     if (!str_duration_ns(slice_of(text), &ns) || ns <= 0)
         return err_new(ERR_USAGE, "--timeout: '%s' is not a duration like 10s", text);
     cli->timeout_ms = ns / CLOCK_NS_PER_MS;
+    cli->timeout_given = true;
     return NULL;
 }
 
@@ -127,6 +139,11 @@ static struct err *set_color(struct cli *cli, const char *text) {
         return err_new(ERR_USAGE, "--color: '%s' is none of auto, always, never", text);
     cli->color = text;
     return NULL;
+}
+
+static void add_word(struct cli_words *list, const char *word) {
+    list->v = mem_reallocarray(list->v, list->n + 1, sizeof *list->v);
+    list->v[list->n++] = word;
 }
 
 /* Sets one option; *ret_done when the program is to end well. */
@@ -147,6 +164,11 @@ static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
     case OPT_SANDBOX: cli->sandbox = true; break;
     case OPT_DIR: str_set(&cli->dir, optarg); break;
     case OPT_SOCKET: cli->socket = optarg; break;
+    case OPT_ARM: cli->arm = optarg; break;
+    case OPT_CONFIRM: add_word(&cli->confirm, optarg); break;
+    case OPT_SKIP: add_word(&cli->skip, optarg); break;
+    case OPT_OVERRIDE: add_word(&cli->override, optarg); break;
+    case OPT_PIN: cli->pin = true; break;
     case OPT_VERSION:
         puts("ferryman " FERRYMAN_VERSION);
         *ret_done = true;
@@ -178,7 +200,8 @@ static struct err *bad_option(int id, char **argv) {
 static struct err *check_names(const struct cli *cli) {
     const struct {
         const char *option, *value;
-    } names[] = {{"--plan", cli->plan}, {"--kubeconfig", cli->kubeconfig}, {"--context", cli->context}, {"--log", cli->log}, {"--dir", cli->dir}};
+    } names[] = {{"--plan", cli->plan}, {"--kubeconfig", cli->kubeconfig}, {"--context", cli->context}, {"--log", cli->log}, {"--dir", cli->dir},
+                 {"--arm", cli->arm}};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].value && !*names[i].value) return err_new(ERR_USAGE, "%s: the value is empty", names[i].option);
     return NULL;
@@ -238,5 +261,8 @@ int main(int argc, char **argv) {
     cli.nargs = argc - optind;
     int status = flush_output(run(&cli, command));
     mem_free(cli.dir);
+    mem_free(cli.confirm.v);
+    mem_free(cli.skip.v);
+    mem_free(cli.override.v);
     return status;
 }

@@ -59,7 +59,7 @@ static struct err *locked(int fd, const char *path) {
     return err_new(ERR_LOCKED, "another ferryman works on this plan: it has the journal %s", path);
 }
 
-static struct err *open_locked(const char *dir, const char *path, int *ret) {
+struct err *journal_open_locked(const char *dir, const char *path, int *ret_fd) {
     struct err *e = file_mkdirs(dir, 0700);
     if (e) return e;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
@@ -70,11 +70,11 @@ static struct err *open_locked(const char *dir, const char *path, int *ret) {
     else if (st.st_mode & 077) e = err_new(ERR_DENIED, "the journal %s is open to others; run: chmod 600 %s", path, path);
     else if (flock(fd, LOCK_EX | LOCK_NB)) e = errno == EWOULDBLOCK ? locked(fd, path) : err_sys(errno, "cannot lock the journal %s", path);
     if (e) close(fd);
-    else *ret = fd;
+    else *ret_fd = fd;
     return e;
 }
 
-static struct err *read_fd(int fd, const char *path, struct buf *ret) {
+struct err *journal_read_fd(int fd, const char *path, struct buf *ret) {
     struct stat st;
     if (fstat(fd, &st)) return err_sys(errno, "cannot look at the journal %s", path);
     if (st.st_size > (off_t)JOURNAL_FILE_MAX) return err_new(ERR_DATA, "the journal %s is too large", path);
@@ -122,7 +122,7 @@ static void on_record(void *arg, const struct json_t *record) {
 static struct err *take_over(struct journal *j, const char *dir, const char *plan, struct reading *r, int64_t *ret_end) {
     struct buf b = {0};
     struct journal_scanned s = {0};
-    struct err *e = read_fd(j->fd, j->path, &b);
+    struct err *e = journal_read_fd(j->fd, j->path, &b);
     if (!e) e = journal_scan(buf_slice(&b), j->path, on_record, r, &s);
     if (!e && s.records && !str_eq(s.plan, plan))
         e = err_new(ERR_DATA, "%s:1: this is the journal of plan %s, not of %s; move it to that plan's folder", j->path, s.plan, plan);
@@ -258,7 +258,7 @@ struct err *journal_open(struct loop *l, const char *dir, const char *plan, void
     struct reading reading = {j, each, arg};
     int64_t end = 0;
     signal(SIGXFSZ, SIG_IGN); /* a limit of the file size is an error of a write, not our death */
-    struct err *e = open_locked(dir, j->path, &j->fd);
+    struct err *e = journal_open_locked(dir, j->path, &j->fd);
     if (!e) e = take_over(j, dir, plan, &reading, &end);
     if (!e && j->seq == 0) e = begin(j, dir, plan, &reading, &end);
     if (!e) e = journal_writer_new(j->fd, j->path, end, &j->writer);

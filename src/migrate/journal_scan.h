@@ -29,6 +29,10 @@ struct journal_scanned {
  * been given by then. ret->plan is the caller's in any case (NULL after an error). */
 struct err *journal_scan(struct slice bytes, const char *file, void (*each)(void *arg, const struct json_t *record), void *arg,
                          struct journal_scanned *ret) MUST_CHECK;
+/* Opens or creates DIR/journal.jsonl (path) as journal_open does and takes the flock: ERR_LOCKED if another process has it. */
+struct err *journal_open_locked(const char *dir, const char *path, int *ret_fd) MUST_CHECK;
+/* The whole file. */
+struct err *journal_read_fd(int fd, const char *path, struct buf *ret) MUST_CHECK;
 /* "2026-04-25T16:18:03.123Z"; buf of at least 32 bytes; returns buf. */
 char *journal_time(int64_t unix_ms, char *buf, size_t size);
 

@@ -456,6 +456,72 @@ static void test_killed_while_writing(void **state) {
     assert_true(count >= 21);
 }
 
+/* Imports `bytes` into an empty or prepared folder. */
+static struct err *import(struct slice bytes, size_t *ret_records) {
+    char file[128], head[JOURNAL_HASH_SIZE];
+    strcpy(file, in("from-elsewhere"));
+    assert_null(file_write_durable(file, bytes.p, bytes.n, 0600));
+    return journal_import(folder, "plan", file, ret_records, head);
+}
+
+static void import_refused(struct slice bytes, enum err_kind kind, const char *part) {
+    size_t records = 77;
+    struct err *e = import(bytes, &records);
+    assert_non_null(e);
+    assert_int_equal(err_kind(e), kind);
+    if (!strstr(err_text(e), part)) fail_msg("'%s' is not in '%s'", part, err_text(e));
+    assert_int_equal(records, 77);
+    err_free(e);
+}
+
+static void test_import(void **state) {
+    (void)state;
+    struct buf longer = {0}, other = {0}, now = {0};
+    size_t records = 0;
+    int count;
+    write_journal(2);
+    unlink(in("journal.jsonl"));
+    write_journal(5);
+    read_file(&longer);
+    /* Into nothing; what is torn at its end stays behind. */
+    unlink(in("journal.jsonl"));
+    assert_null(import((struct slice){longer.p, longer.len - 10}, &records));
+    assert_int_equal(records, 5);
+    /* A continuation; then there is nothing more in it, nor in a part of it. */
+    assert_null(import(buf_slice(&longer), &records));
+    assert_int_equal(records, 6);
+    assert_null(import(buf_slice(&longer), &records));
+    assert_int_equal(records, 0);
+    assert_null(import((struct slice){longer.p, longer.len - 10}, &records));
+    assert_int_equal(records, 0);
+    read_file(&now);
+    assert_int_equal(now.len, longer.len);
+    assert_memory_equal(now.p, longer.p, now.len);
+    journal_free(opened(&count));
+    assert_int_equal(count, 6);
+    /* Another one, a damaged one, one of another plan, one in use: what is there stays. */
+    unlink(in("journal.jsonl"));
+    write_journal(3);
+    read_file(&other);
+    import_refused(buf_slice(&longer), ERR_DATA, "not a continuation");
+    longer.p[longer.len / 2] ^= 1;
+    import_refused(buf_slice(&longer), ERR_DATA, "from-elsewhere:");
+    size_t none;
+    char head[JOURNAL_HASH_SIZE];
+    struct err *e = journal_import(folder, "another", in("from-elsewhere"), &none, head);
+    assert_int_equal(err_kind(e), ERR_DATA);
+    err_free(e);
+    struct journal *j = opened(&count);
+    import_refused(buf_slice(&other), ERR_LOCKED, "another ferryman");
+    journal_free(j);
+    read_file(&now);
+    assert_int_equal(now.len, other.len);
+    assert_memory_equal(now.p, other.p, now.len);
+    buf_free(&longer);
+    buf_free(&other);
+    buf_free(&now);
+}
+
 #ifdef FERRYMAN_FAILPOINTS
 /* How many records a child that is killed at `point` leaves, and how many of them it was told of. */
 static int records_after(const char *point, int *ret_told) {
@@ -527,6 +593,7 @@ int main(void) {
         TEST(test_two_writers),
         TEST(test_no_room),
         TEST(test_killed_while_writing),
+        TEST(test_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
