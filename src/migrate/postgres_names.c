@@ -22,12 +22,15 @@ const struct plan_postgres *postgres_spec(const struct run *r)
 /* An unknown fact of a preview reads as ‹name›, which is to be read, not to be sent. */
 static void add_part(struct buf *out, const char *text)
 {
-    if (strstr(text, "‹"))
+    if (!text)
+        buf_adds(out, "‹not known yet›");
+    else if (strstr(text, "‹"))
         buf_adds(out, text);
     else
         http_escape(out, text);
 }
 
+/* name "": the collection. */
 static struct kpath path_of(const char *base, const char *ns, const char *kind, const char *name, const char *rest)
 {
     struct buf b = {0};
@@ -38,7 +41,7 @@ static struct kpath path_of(const char *base, const char *ns, const char *kind, 
         add_part(&b, ns);
     }
     buf_printf(&b, "/%s", kind);
-    if (name) {
+    if (!name || *name) {
         buf_addc(&b, '/');
         add_part(&b, name);
     }
@@ -55,7 +58,7 @@ struct kpath postgres_path_deployment(const struct run *r)
 
 struct kpath postgres_path_claims(const struct run *r)
 {
-    return path_of("/api/v1", r->workload->ns, "persistentvolumeclaims", NULL, "");
+    return path_of("/api/v1", r->workload->ns, "persistentvolumeclaims", "", "");
 }
 
 struct kpath postgres_path_claim(const struct run *r, const char *name)
@@ -70,7 +73,7 @@ struct kpath postgres_path_volume(const char *name)
 
 struct kpath postgres_path_pods(const struct run *r)
 {
-    return path_of("/api/v1", r->workload->ns, "pods", NULL, "");
+    return path_of("/api/v1", r->workload->ns, "pods", "", "");
 }
 
 struct kpath postgres_path_pods_of(const struct run *r, const char *selector)
@@ -78,7 +81,7 @@ struct kpath postgres_path_pods_of(const struct run *r, const char *selector)
     struct buf rest = {0};
     buf_adds(&rest, "?labelSelector=");
     add_part(&rest, selector);
-    struct kpath path = path_of("/api/v1", r->workload->ns, "pods", NULL, buf_str(&rest));
+    struct kpath path = path_of("/api/v1", r->workload->ns, "pods", "", buf_str(&rest));
     buf_free(&rest);
     return path;
 }

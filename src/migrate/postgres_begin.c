@@ -1,0 +1,36 @@
+/* What every phase of a PostgreSQL workload asks before it begins: fresh facts (no step acts on stale ones) and the plan's hours. */
+#include "base/clock.h"
+#include "migrate/plan_hours.h"
+#include "migrate/postgres.h"
+#include "world/gate_facts.h"
+#include "world/world.h"
+
+/* What the phases rest on; that some other kind may not be listed by us need not stop them. */
+static bool matters(struct slice kind)
+{
+    static const char *const kinds[] = {"pods", "persistentvolumeclaims", "persistentvolumes", "deployments", "nodes", NULL};
+    for (size_t i = 0; kinds[i]; i++)
+        if (slice_starts(kind, kinds[i]))
+            return true;
+    return false;
+}
+
+static bool cluster_is_fresh(const struct run *r, struct buf *reason)
+{
+    bool any = false;
+    for (const struct row *s = world_first(r->world, T_SOURCES); s; s = world_next(r->world, s)) {
+        if (!slice_is(row_text(s, SOURCES_SERVER), "kube") || !matters(row_text(s, SOURCES_KIND)))
+            continue;
+        any = true;
+        if (gate_fresh(world_freshness(r->world, s), row_key(s), reason) != GATE_PASS)
+            return false;
+    }
+    if (!any)
+        buf_adds(reason, "nothing has been heard of the cluster yet");
+    return any;
+}
+
+bool postgres_may_begin(const struct run *r, struct buf *reason)
+{
+    return cluster_is_fresh(r, reason) && plan_hours_open(r->plan->hours, clock_plan_ms(), reason);
+}
