@@ -118,6 +118,8 @@ bool postgres_may_begin(const struct run *r, struct buf *reason);
 /* One criterion that verify froze: the fact criterion.NAME = {"state":"PASS","text":…,"at":…,"rank":…}; mirrored into T_CRITERIA. */
 void postgres_criterion(struct run *r, const char *name, bool pass, int rank, const char *text);
 
+/* Permissions: script_access_postgres of migrate/access.h (one operation of preflight). Who else has a hand in the objects: migrate/managers.h. */
+
 /* ---- Statements (postgres_sql.c); each can be run by hand ---- */
 
 extern const char *const postgres_sql_databases; /* names of the databases that take connections, but template0 */
