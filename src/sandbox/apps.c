@@ -9,6 +9,7 @@
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"
 #include "sandbox/pg.h"
+#include "sandbox/pg_clients.h"
 #include "sandbox/rest.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/vault.h"
@@ -29,14 +30,20 @@ static bool app_has_pod(struct sandbox *s)
     return ready;
 }
 
-static struct json_t *app_about(void)
+/* The version, which it knows only with its database. */
+static void app_about(struct http_request *r)
 {
     struct json_t *o = jd_object();
     jd_set(o, "version", jd_string("v1.131.3"));
     jd_set(o, "versionUrl", jd_string("https://github.com/immich-app/immich/releases/tag/v1.131.3"));
     jd_set(o, "licensed", jd_bool(false));
     jd_set(o, "nodejs", jd_string("v22.14.0"));
-    return o;
+    rest_reply(r, 200, o);
+}
+
+static void app_failed(struct http_request *r)
+{
+    http_reply_str(r, 502, "application/json", "{\"message\":\"Internal server error\",\"statusCode\":502}\n");
 }
 
 static void immich_handle(struct apps *a, const char *path, struct http_request *r)
@@ -44,9 +51,9 @@ static void immich_handle(struct apps *a, const char *path, struct http_request 
     if (!app_has_pod(a->s))
         http_reply_str(r, 503, "text/plain; charset=utf-8", "no available server\n");
     else if (!pg_is_up(a->s))
-        http_reply_str(r, 500, "application/json", "{\"message\":\"Internal server error\",\"statusCode\":500}\n");
+        app_failed(r);
     else if (str_eq(path, "/api/server/about"))
-        rest_reply(r, 200, app_about());
+        pg_clients_ask(a->s, r, app_about, app_failed);
     else if (str_eq(path, "/api/server/ping"))
         http_reply_str(r, 200, "application/json", "{\"res\":\"pong\"}\n");
     else if (str_eq(path, "/") || !path[0])

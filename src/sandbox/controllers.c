@@ -131,6 +131,19 @@ static void queue_owner(struct kube *k, const struct json_t *doc)
             controllers_queue(k, owners[i].queue, object_namespace(doc), jd_str(ref, "name"), owners[i].delay_ms);
 }
 
+/* A deployment that recreates waits for the last old pod, whose end changes no replica set's status. */
+static void queue_deployment_of(struct kube *k, const struct json_t *pod)
+{
+    struct json_t *ref = object_controller(pod);
+    struct json_t *rs = ref && str_eq(jd_str(ref, "kind"), "ReplicaSet")
+                            ? kube_get(k, KIND_REPLICASET, object_namespace(pod), jd_str(ref, "name"))
+                            : NULL;
+
+    if (rs)
+        queue_owner(k, rs);
+    jd_free(rs);
+}
+
 /* A pod without an owner may be adopted by the sets of its namespace. */
 static void queue_adopters(struct kube *k, const char *ns)
 {
@@ -154,6 +167,8 @@ static void pod_changed(struct kube *k, const struct json_t *pod, enum change ty
     if (type != CHANGE_DELETED && !jd_str(pod, "spec.nodeName"))
         controllers_queue(k, QUEUE_SCHEDULE, ns, object_name(pod), 5);
     controllers_queue(k, QUEUE_KUBELET, ns, object_name(pod), type == CHANGE_DELETED ? 0 : 20);
+    if (type == CHANGE_DELETED)
+        queue_deployment_of(k, pod);
     if (object_controller(pod))
         queue_owner(k, pod);
     else if (type != CHANGE_MODIFIED)

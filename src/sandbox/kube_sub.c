@@ -10,6 +10,7 @@
 #include "sandbox/kubelet.h"
 #include "sandbox/object.h"
 #include "sandbox/patch.h"
+#include "sandbox/pod_log.h"
 
 /* ---- scale ------------------------------------------------------------------------------------------------------- */
 
@@ -134,37 +135,70 @@ static struct slice tail(struct slice log, int64_t lines)
     return (struct slice){log.p + at, log.n - at};
 }
 
-static bool has_container(const struct json_t *pod, const char *name)
+static bool list_has(const struct json_t *list, const char *name)
 {
-    const struct json_t *containers = jd_get(pod, "spec.containers");
-    for (size_t i = 0; i < jd_len(containers); i++)
-        if (str_eq(jd_str(jd_at(containers, i), "name"), name))
+    for (size_t i = 0; i < jd_len(list); i++)
+        if (str_eq(jd_str(jd_at(list, i), "name"), name))
             return true;
     return false;
 }
 
-static void pod_log(struct api_call *c)
+/* Whether the log that is asked for can be given: in the API server's and the kubelet's words. */
+static struct refusal *log_refusal(const struct api_call *c, const struct json_t *pod, const char *container, bool started)
 {
-    const char *lines = http_request_query(c->r, "tailLines"), *container = http_request_query(c->r, "container");
-    struct slice log = kubelet_log(c->k->kubelet, c->ns, c->name);
+    const struct json_t *list = jd_get(pod, "spec.containers");
+
+    if (!container && jd_len(list) > 1)
+        return refuse_bad_request("a container name must be specified for pod %s, choose one of: [%s ...]", c->name,
+                                  jd_str(jd_at(list, 0), "name"));
+    if (container && !list_has(list, container) && !list_has(jd_get(pod, "spec.initContainers"), container))
+        return refuse_bad_request("container %s is not valid for pod %s", container, c->name);
+    if (!started && str_eq(jd_str(pod, "status.phase"), "Pending"))
+        return refuse_bad_request("container \"%s\" in pod \"%s\" is waiting to start: ContainerCreating",
+                                  container ? container : jd_str(jd_at(list, 0), "name"), c->name);
+    return NULL;
+}
+
+static bool asks(const struct api_call *c, const char *key)
+{
+    const char *value = http_request_query(c->r, key);
+
+    return str_eq(value, "true") || str_eq(value, "1");
+}
+
+static void give_log(struct api_call *c, const struct json_t *pod, const char *container, struct pod_log *l, bool runs)
+{
+    const char *lines = http_request_query(c->r, "tailLines");
+    bool init = container && !list_has(jd_get(pod, "spec.containers"), container);
+    struct slice log = !l || init ? SLICE_LIT("") : asks(c, "previous") ? pod_log_previous(l) : pod_log_text(l);
     int64_t n;
 
-    if (!store_get(c->k->store, KIND_POD, c->ns, c->name)) {
-        api_refuse(c, refuse_not_found(c->kind, c->name));
+    if (!log.p) {
+        api_refuse(c, refuse_bad_request("previous terminated container \"%s\" in pod \"%s\" not found",
+                                         jd_str(pod, "spec.containers.0.name"), c->name));
         return;
     }
-    struct json_t *pod = kube_get(c->k, KIND_POD, c->ns, c->name);
-    bool known = !container || has_container(pod, container);
-    jd_free(pod);
-    if (!known) {
-        api_refuse(c, refuse_bad_request("container %s is not valid for pod %s", container, c->name));
-        return;
-    }
-    if (!log.p)
-        log = SLICE_LIT("");
     if (lines && slice_to_i64(slice_of(lines), &n))
         log = n > 0 ? tail(log, n) : SLICE_LIT("");
-    http_reply(c->r, 200, "text/plain", log.p, log.n);
+    if (l && runs && !init && asks(c, "follow") && !asks(c, "previous"))
+        pod_log_follow(l, c->r, log);
+    else
+        http_reply(c->r, 200, "text/plain", log.p, log.n);
+}
+
+static void pod_log(struct api_call *c)
+{
+    const char *container = http_request_query(c->r, "container");
+    bool runs = false;
+    struct pod_log *l = kubelet_log(c->k->kubelet, c->ns, c->name, &runs);
+    struct json_t *pod = kube_get(c->k, KIND_POD, c->ns, c->name);
+    struct refusal *f = pod ? log_refusal(c, pod, container, l != NULL) : refuse_not_found(c->kind, c->name);
+
+    if (f)
+        api_refuse(c, f);
+    else
+        give_log(c, pod, container, l, runs);
+    jd_free(pod);
 }
 
 /* "[scheme:]name[:port]" of a proxy path. */

@@ -18,12 +18,12 @@
 #include "sandbox/kube.h"
 #include "sandbox/loopback.h"
 #include "sandbox/object.h"
+#include "sandbox/pod_log.h"
 
 #define CREATE_MS 300
 #define READY_MS 1200
 #define END_MS 2000
 #define JOB_MS 3000
-#define LOG_MAX 262144
 #define CRASH_FIRST_MS 500
 #define CRASH_SECOND_MS 10000
 #define CRASH_MAX_MS 300000
@@ -41,7 +41,7 @@ struct run {
     unsigned restarts;
     int64_t since_ms;
     struct timer *timer;
-    struct buf log;
+    struct pod_log *log;
     int address_fd; /* keeps the pod's loopback address; -1: it has none */
 };
 
@@ -73,7 +73,7 @@ static struct run *find(struct kubelet *kl, const char *ns, const char *name)
 static void run_free(struct run *r)
 {
     timer_free(r->timer);
-    buf_free(&r->log);
+    pod_log_free(r->log);
     if (r->address_fd >= 0)
         close(r->address_fd);
     free(r->ns);
@@ -119,11 +119,12 @@ const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_
     return NULL;
 }
 
-struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name)
+struct pod_log *kubelet_log(struct kubelet *kl, const char *ns, const char *name, bool *ret_runs)
 {
     struct run *r = find(kl, ns, name);
 
-    return r ? (struct slice){buf_str(&r->log), r->log.len} : (struct slice){0};
+    *ret_runs = r && (r->stage == STARTED || r->stage == RUNNING || r->stage == ENDING);
+    return r && r->stage != CREATING ? r->log : NULL;
 }
 
 /* The pod that this run belongs to; NULL if it is gone or another one now. */
@@ -301,6 +302,7 @@ static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
     r->timer = timer_new(kl->k->sb->loop, on_timer, r);
     r->since_ms = kube_now(kl->k);
     r->address_fd = -1;
+    r->log = pod_log_new();
     r->next = kl->runs;
     kl->runs = r;
     return r;
@@ -401,6 +403,7 @@ static int64_t back_off(const struct run *r)
 /* The main process ended by itself. */
 static void crashed(struct run *r, int code)
 {
+    pod_log_end(r->log);
     if (runs_to_an_end(r)) {
         r->stage = OVER;
         show_finished(r, code);
@@ -418,8 +421,11 @@ static void on_timer(void *arg)
     struct run *r = arg;
 
     switch (r->stage) {
-    case CREATING:
     case WAITING:
+        pod_log_restart(r->log);
+        start_containers(r);
+        break;
+    case CREATING:
         start_containers(r);
         break;
     case STARTED:
@@ -540,9 +546,7 @@ void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const cha
 
     if (!r)
         return;
-    buf_add(&r->log, text, n);
-    if (r->log.len > 2 * LOG_MAX)
-        buf_consume(&r->log, r->log.len - LOG_MAX);
+    pod_log_add(r->log, text, n);
 }
 
 void kube_pod_label(struct sandbox *s, const char *ns, const char *name, const char *label, const char *value)

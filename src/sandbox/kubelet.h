@@ -13,13 +13,14 @@ struct kube;
 struct kubelet;
 struct json_t;
 struct pod_backend;
+struct pod_log;
 
 struct kubelet *kubelet_new(struct kube *k);
 void kubelet_free(struct kubelet *kl);
 /* The backend of a pod by its document; NULL if none. */
 const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod);
-/* The pod's log so far; the absent slice if it never started. */
-struct slice kubelet_log(struct kubelet *kl, const char *ns, const char *name);
+/* The pod's log; NULL if its containers have not been started. *ret_runs: there may be more to come. */
+struct pod_log *kubelet_log(struct kubelet *kl, const char *ns, const char *name, bool *ret_runs);
 /* A pod was changed: starts, stops or forgets what has to be. Called from the controllers' queue. */
 void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
 /* The label by which backends know their pods: "app", or "app.kubernetes.io/name"; "" if it has neither. */

@@ -28,7 +28,7 @@ struct rest *rest_of(struct sandbox *s)
 void rest_free(struct sandbox *s)
 {
     struct rest *r = s->rest;
-    if (!r || r->pg || r->vault || r->alerts || r->apps || r->lvm || r->forward)
+    if (!r || r->pg || r->pg_clients || r->vault || r->alerts || r->apps || r->lvm || r->forward)
         return;
     mem_free(r->pg_password);
     mem_free(r->vault_token);

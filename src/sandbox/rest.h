@@ -12,6 +12,7 @@ struct json_t;
 
 struct rest {
     struct pg *pg;
+    struct pg_clients *pg_clients;
     struct vault *vault;
     struct alerts *alerts;
     struct apps *apps;

@@ -33,7 +33,7 @@ struct pair {
 struct tcp_forward {
     struct loop *loop;
     struct tcp_forward_options o;
-    struct sockaddr_in address;
+    struct sockaddr_in address, source; /* source: family 0 for the client's */
     int reserved, listener; /* -1: none */
     struct fdwatch *watch;
     struct pair *pairs;
@@ -113,7 +113,7 @@ static int dial(struct tcp_forward *f, const struct sockaddr_in *client)
 {
     const char *address;
     unsigned port;
-    struct sockaddr_in from = *client, to = {.sin_family = AF_INET};
+    struct sockaddr_in from = f->source.sin_family ? f->source : *client, to = {.sin_family = AF_INET};
     int fd = -1, on = 1;
 
     if (!f->o.target(f->o.arg, &address, &port) || inet_pton(AF_INET, address, &to.sin_addr) != 1)
@@ -196,7 +196,9 @@ struct err *tcp_forward_new(struct loop *l, const struct tcp_forward_options *o,
     }
     struct tcp_forward *f = MEM_NEW(struct tcp_forward);
     *f = (struct tcp_forward){.loop = l, .o = *o, .address = a, .reserved = fd, .listener = -1};
-    f->o.address = NULL;
+    f->o.address = f->o.source = NULL;
+    if (o->source && inet_pton(AF_INET, o->source, &f->source.sin_addr) == 1)
+        f->source.sin_family = AF_INET;
     *ret = f;
     return NULL;
 }

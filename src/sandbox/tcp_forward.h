@@ -15,6 +15,7 @@ struct tcp_forward;
 struct tcp_forward_options {
     const char *address; /* to listen on, numeric IPv4 */
     unsigned port;       /* 0: chosen by the kernel */
+    const char *source;  /* the address that connections go out from; NULL: the client's */
     /* Where a new connection leads; false: nowhere, it is closed. */
     bool (*target)(void *arg, const char **ret_address, unsigned *ret_port);
     void (*on_closed)(void *arg); /* a connection has ended; NULL allowed. tcp_forward_free is not allowed in it */
