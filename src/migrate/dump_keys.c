@@ -1,0 +1,31 @@
+#include "migrate/dump_keys.h"
+
+#include <string.h>
+
+#include "base/secret.h"
+
+#define PASSPHRASE_MAX 1000 /* openssl reads 1024 bytes of a line */
+
+static struct err *check(const struct secret *s, const char *file) {
+    const char *p = secret_bytes(s);
+    size_t n = secret_len(s);
+    if (n == 0) return err_new(ERR_DATA, "%s: the passphrase is empty", file);
+    if (memchr(p, '\n', n) || memchr(p, '\0', n))
+        return err_new(ERR_DATA, "%s: a passphrase is one line; openssl would read the first one only", file);
+    if (n > PASSPHRASE_MAX) return err_new(ERR_DATA, "%s: the passphrase is longer than %d bytes, which openssl would cut", file, PASSPHRASE_MAX);
+    return NULL;
+}
+
+struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,
+                             struct dump_keys *ret) {
+    static const unsigned char mac_salt[CIPHER_SALT_SIZE] = {'f', 'e', 'r', 'r', 'y', 'm', 'a', 'n'};
+    struct secret *s = NULL;
+    struct err *e = secret_from_file(passphrase_file, &s);
+    if (!e) e = check(s, passphrase_file);
+    if (!e) {
+        cipher_derive(s, salt, iterations, ret->cipher, sizeof ret->cipher);
+        cipher_derive(s, mac_salt, iterations, ret->mac, sizeof ret->mac);
+    }
+    secret_free(s);
+    return err_wrap(e, "the dump's passphrase");
+}

@@ -1,0 +1,19 @@
+/* Keys of one dump, made of its passphrase. Shared by dump_writer.c and dump_reader.c. */
+#ifndef FERRYMAN_MIGRATE_DUMP_KEYS_H
+#define FERRYMAN_MIGRATE_DUMP_KEYS_H
+
+#include "base/cipher.h"
+
+#define DUMP_MAGIC "Salted__" /* openssl enc's */
+enum { DUMP_MAGIC_SIZE = 8, DUMP_HEAD_SIZE = DUMP_MAGIC_SIZE + CIPHER_SALT_SIZE };
+
+struct dump_keys {
+    unsigned char cipher[CIPHER_KEY_SIZE + CIPHER_IV_SIZE]; /* key and initial counter block */
+    unsigned char mac[CIPHER_KEY_SIZE];
+};
+
+/* Reads the passphrase (one line, as openssl's -pass file: takes it) and derives. To be wiped with secret_wipe. */
+struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,
+                             struct dump_keys *ret) MUST_CHECK;
+
+#endif

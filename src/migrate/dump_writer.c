@@ -1,0 +1,244 @@
+/* One pass over the bytes while they are in the cache: count, hash, encipher, authenticate, write. The kernel is told to write out as we
+ * go, so that the fsync at the end finds little to do. */
+#include "migrate/dump_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cipher.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "migrate/dump_keys.h"
+#include "migrate/dump_scan.h"
+
+#define PIECE ((size_t)256 * 1024)             /* stays in the second-level cache from one pass to the next */
+#define LOOK_EVERY ((int64_t)16 * 1024 * 1024) /* bytes between two looks at the disk */
+#define FREE_PERCENT 10
+#define ATTEMPTS 100
+
+struct dump_writer {
+    char *file, *part, *dir;
+    int fd;
+    bool committed;
+    struct dump_scan *scan;
+    struct hash_stream *hash;
+    struct hmac_stream *hmac;     /* NULL: not enciphered */
+    struct cipher_stream *cipher;
+    unsigned iterations;
+    int64_t written, looked, flushed;
+    char *out;
+};
+
+static struct err *disk_error(const struct dump_writer *w, int errnum) {
+    const char *text = errnum == ENOSPC || errnum == EDQUOT ? "the disk is full" : errnum == EFBIG ? "the file is as large as it may become"
+                                                                                                  : strerror(errnum);
+    return err_new(ERR_SYSTEM, "dump %s: %s after %lld MiB; make room there, or let dump.directory of the plan lead to another disk", w->part,
+                   text, (long long)(w->written >> 20));
+}
+
+/* A dump that fills the disk would leave no room for the journal (safety 28). */
+static struct err *check_room(struct dump_writer *w) {
+    struct statvfs v;
+    if (statvfs(w->dir, &v)) return err_sys(errno, "dump: the free space of %s cannot be read", w->dir);
+    if (v.f_blocks == 0 || v.f_bavail * 100 >= v.f_blocks * FREE_PERCENT) return NULL;
+    return err_new(ERR_SYSTEM, "dump: only %.1f %% of the disk of %s is free (%llu of %llu MiB), and %d %% must stay so; make room there, or "
+                   "let dump.directory of the plan lead to another disk", (double)v.f_bavail * 100 / (double)v.f_blocks, w->dir,
+                   (unsigned long long)v.f_bavail * v.f_frsize >> 20, (unsigned long long)v.f_blocks * v.f_frsize >> 20, FREE_PERCENT);
+}
+
+/* Files of attempts that were interrupted: nobody will ever name them. */
+static void remove_leftovers(const char *dir, const char *prefix) {
+    DIR *d = opendir(dir);
+    if (!d) return;
+    size_t n = strlen(prefix);
+    for (struct dirent *x; (x = readdir(d));)
+        if (strncmp(x->d_name, prefix, n) == 0 && x->d_name[n] == '-' && str_ends(x->d_name, ".part"))
+            (void)unlinkat(dirfd(d), x->d_name, 0); /* it is replaced by nothing worse than itself */
+    closedir(d);
+}
+
+/* A name that is free, and its .part created. */
+static struct err *create(struct dump_writer *w, const struct dump_writer_options *o) {
+    time_t now = (time_t)(clock_wall_ms() / CLOCK_MS_PER_S);
+    struct tm tm;
+    char at[32], more[8] = "";
+    gmtime_r(&now, &tm);
+    strftime(at, sizeof at, "%Y%m%dT%H%M%SZ", &tm);
+    for (int i = 2; i < ATTEMPTS; i++) {
+        mem_free(w->file);
+        mem_free(w->part);
+        w->file = str_printf("%s/%s-%s%s.sql%s", o->dir, o->prefix, at, more, o->passphrase_file ? ".enc" : "");
+        w->part = str_printf("%s.part", w->file);
+        snprintf(more, sizeof more, "-%d", i);
+        if (file_exists(w->file)) continue;
+        w->fd = open(w->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (w->fd >= 0 || errno != EEXIST) break;
+    }
+    if (w->fd >= 0) return NULL;
+    return err_sys(errno, "dump: %s cannot be created; check dump.directory of the plan", w->part);
+}
+
+static struct err *write_all(struct dump_writer *w, const char *p, size_t n) {
+    while (n > 0) {
+        ssize_t done = write(w->fd, p, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return disk_error(w, errno);
+        p += done;
+        n -= (size_t)done;
+        w->written += done;
+    }
+    return NULL;
+}
+
+static struct err *begin_cipher(struct dump_writer *w, const struct dump_writer_options *o) {
+    unsigned char head[DUMP_HEAD_SIZE];
+    struct dump_keys keys;
+    w->iterations = o->iterations ? o->iterations : DUMP_ITERATIONS;
+    memcpy(head, DUMP_MAGIC, DUMP_MAGIC_SIZE);
+    cipher_random(head + DUMP_MAGIC_SIZE, CIPHER_SALT_SIZE);
+    struct err *e = dump_keys_derive(o->passphrase_file, head + DUMP_MAGIC_SIZE, w->iterations, &keys);
+    if (e) return e;
+    w->cipher = cipher_stream_new(keys.cipher, keys.cipher + CIPHER_KEY_SIZE);
+    w->hmac = hmac_stream_new(keys.mac);
+    secret_wipe(&keys, sizeof keys);
+    hmac_stream_add(w->hmac, head, sizeof head);
+    return write_all(w, (const char *)head, sizeof head);
+}
+
+struct err *dump_writer_open(const struct dump_writer_options *o, struct dump_writer **ret) {
+    struct dump_writer *w = MEM_NEW(struct dump_writer);
+    struct err *e = file_exists(o->dir) ? NULL : file_mkdirs(o->dir, 0700);
+    w->fd = -1;
+    w->dir = mem_strdup(o->dir);
+    if (!e) {
+        remove_leftovers(o->dir, o->prefix);
+        e = check_room(w);
+    }
+    if (!e) e = create(w, o);
+    if (!e && o->passphrase_file) e = begin_cipher(w, o);
+    w->scan = dump_scan_new();
+    w->hash = hash_stream_new();
+    w->out = mem_alloc(PIECE);
+    if (e) dump_writer_free(w);
+    else *ret = w;
+    return e;
+}
+
+/* Starts writing out what has come since the last time; waits for nothing. */
+static void start_flush(struct dump_writer *w) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    (void)sync_file_range(w->fd, w->flushed, w->written - w->flushed, SYNC_FILE_RANGE_WRITE); /* fsync is what counts */
+#endif
+    w->flushed = w->written;
+}
+
+static struct err *add_piece(struct dump_writer *w, const char *p, size_t n) {
+    dump_scan_add(w->scan, p, n);
+    hash_stream_add(w->hash, p, n);
+    if (w->cipher) {
+        cipher_stream_apply(w->cipher, p, w->out, n);
+        hmac_stream_add(w->hmac, w->out, n);
+        p = w->out;
+    }
+    struct err *e = write_all(w, p, n);
+    if (e || w->written - w->looked < LOOK_EVERY) return e;
+    w->looked = w->written;
+    start_flush(w);
+    return check_room(w);
+}
+
+struct err *dump_writer_add(struct dump_writer *w, const char *p, size_t n) {
+    struct err *e = NULL;
+    while (!e && n > 0) {
+        size_t piece = n < PIECE ? n : PIECE;
+        e = add_piece(w, p, piece);
+        p += piece;
+        n -= piece;
+    }
+    return e;
+}
+
+const struct dump_scan *dump_writer_scan(const struct dump_writer *w) {
+    return w->scan;
+}
+
+struct err *dump_writer_sync(struct dump_writer *w) {
+    return fsync(w->fd) ? disk_error(w, errno) : NULL;
+}
+
+static struct err *sync_folder(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err *e = fd < 0 || fsync(fd) ? err_sys(errno, "dump: the folder %s cannot be made durable", dir) : NULL;
+    if (fd >= 0) close(fd);
+    return e;
+}
+
+static struct err *write_hmac(const struct dump_writer *w) {
+    char text[HASH_HEX_SIZE + 1], *path = dump_hmac_path(w->file);
+    hmac_stream_hex(w->hmac, text);
+    text[HASH_HEX_SIZE - 1] = '\n';
+    struct err *e = file_write_durable(path, text, HASH_HEX_SIZE, 0600);
+    mem_free(path);
+    return e;
+}
+
+struct err *dump_writer_commit(struct dump_writer *w, struct dump_manifest *m) {
+    m->bytes = dump_scan_bytes(w->scan);
+    m->rows = dump_scan_rows(w->scan);
+    m->iterations = w->iterations;
+    m->tables = dump_scan_rows_json(w->scan);
+    hash_stream_hex(w->hash, m->sha256);
+    struct err *e = dump_writer_sync(w);
+    if (!e && w->hmac) e = write_hmac(w);
+    if (!e) e = dump_manifest_write(m, w->file);
+    if (!e && rename(w->part, w->file)) e = err_sys(errno, "dump: %s cannot be given its name", w->part);
+    w->committed = e == NULL;
+    return e ? e : sync_folder(w->dir);
+}
+
+const char *dump_writer_file(const struct dump_writer *w) {
+    return w->file;
+}
+
+/* The file and what lies beside it already. */
+static void remove_all(struct dump_writer *w) {
+    char *manifest = dump_manifest_path(w->file), *hmac = dump_hmac_path(w->file);
+    (void)unlink(w->part);
+    (void)unlink(manifest);
+    (void)unlink(hmac);
+    mem_free(manifest);
+    mem_free(hmac);
+}
+
+void dump_writer_discard(struct dump_writer *w) {
+    if (w->committed) (void)unlink(w->file);
+    w->committed = false;
+    remove_all(w);
+}
+
+void dump_writer_free(struct dump_writer *w) {
+    if (!w) return;
+    if (w->fd >= 0) {
+        if (!w->committed) remove_all(w);
+        close(w->fd);
+    }
+    dump_scan_free(w->scan);
+    hash_stream_free(w->hash);
+    hmac_stream_free(w->hmac);
+    cipher_stream_free(w->cipher);
+    mem_free(w->out);
+    mem_free(w->file);
+    mem_free(w->part);
+    mem_free(w->dir);
+    mem_free(w);
+}
