@@ -17,6 +17,7 @@ TOKENS = {
     "narrow": "real-narrow-token",
     "plugin": "real-plugin-token",
     "late": "real-late-token",
+    "mover": "real-mover-token",
 }
 VIEWERS = "ferryman-viewers"
 
@@ -129,11 +130,11 @@ def own_kubeconfig(name):
 
 
 class ControlPlane:
-    def __init__(self, binaries, etcd, addresses):
+    def __init__(self, binaries, etcd, addresses, kubelet=Kubelet):
         make_keys()
         pki, api_url = path("pki"), f"http://127.0.0.1:{ETCD_PORT}"
         peer = f"http://127.0.0.1:{ETCD_PEER_PORT}"
-        self.addresses = addresses
+        self.addresses, self.make_kubelet = addresses, kubelet
         self.etcd = Program(
             "etcd",
             [
@@ -173,6 +174,7 @@ class ControlPlane:
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--endpoint-reconciler-type=none",
                 "--etcd-compaction-interval=0",
+                "--kubelet-preferred-address-types=InternalIP",
                 "--audit-policy-file=" + self._audit(),
                 "--audit-log-path=" + path("log", "audit.log"),
             ],
@@ -221,7 +223,7 @@ class ControlPlane:
         self.start_apiserver()
         self.manager.start()
         self.scheduler.start()
-        self.kubelet, self.csi = Kubelet(self.api, self.addresses), Csi(self.api)
+        self.kubelet, self.csi = self.make_kubelet(self.api, self.addresses), Csi(self.api)
 
     def start_apiserver(self):
         self.apiserver.start().ready(lambda: self.api.call("GET", "/readyz")[1] == "ok", 90)
