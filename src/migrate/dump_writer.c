@@ -71,7 +71,7 @@ static void remove_leftovers(const char *dir, const char *prefix) {
 static struct err *create(struct dump_writer *w, const struct dump_writer_options *o) {
     time_t now = (time_t)(clock_wall_ms() / CLOCK_MS_PER_S);
     struct tm tm;
-    char at[32], more[8] = "";
+    char at[32], more[16] = "";
     gmtime_r(&now, &tm);
     strftime(at, sizeof at, "%Y%m%dT%H%M%SZ", &tm);
     for (int i = 2; i < ATTEMPTS; i++) {
