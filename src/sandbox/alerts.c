@@ -13,6 +13,7 @@
 #include "sandbox/http_server.h"
 #include "sandbox/rest.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/save.h"
 
 #define ALERT_RESENT_MS 30000
 #define ALERT_EXPIRES_MS 240000
@@ -189,7 +190,8 @@ static struct err *alerts_start(struct sandbox *s)
 {
     struct alerts *a = rest_of(s)->alerts = MEM_NEW(struct alerts);
     a->s = s;
-    struct err *e = http_server_new(s->loop, &(struct http_server_options){.handle = alerts_handle, .arg = a},
+    struct err *e = http_server_new(s->loop, &(struct http_server_options){.handle = alerts_handle, .arg = a,
+                                                                   .port = sandbox_saved_port(s, "alertmanager")},
                                     &a->server);
     if (e) {
         alerts_free(a);

@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "loop/stream_sock.h"
 #include "sandbox/sandbox_private.h"
+#include "sandbox/save.h"
 
 #define LINE_MAX_BYTES 65536
 #define WORDS_MAX 32
@@ -64,6 +65,13 @@ static struct err *run_advance(struct sandbox *s, int argc, char **argv, struct 
     return NULL;
 }
 
+static struct err *run_save(struct sandbox *s, int argc, char **argv, struct buf *out)
+{
+    if (argc != 2)
+        return err_new(ERR_USAGE, "usage: save NAME (a folder below DIR/saved, or an absolute path)");
+    return sandbox_save(s, argv[1], out);
+}
+
 static void deferred_stop(void *arg)
 {
     sandbox_stop(arg);
@@ -83,6 +91,7 @@ static const struct control_command own_commands[] = {
     {"scenarios", "scenarios", "lists them with their state", run_scenarios},
     {"advance", "advance DURATION", "moves the plan clock on", run_advance},
     {"status", "status", "what is up, waited for and planted", run_status},
+    {"save", "save NAME", "keeps all as it is now, for --from", run_save},
     {"stop", "stop", "ends the sandbox", run_stop},
     {"help", "help", "lists the commands", run_help},
 };

@@ -13,6 +13,7 @@
 #include "sandbox/kubelet.h"
 #include "sandbox/object.h"
 #include "sandbox/rest.h"
+#include "sandbox/save.h"
 
 /* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
@@ -296,6 +297,7 @@ static void wake_watches(void *arg, enum kube_id kind, const struct change_event
 static struct err *listen_tls(struct kube *k)
 {
     struct http_server_options o = {.key_pem = k->key_pem, .cert_pem = k->cert_pem, .client_ca_pem = k->ca_pem,
+                                    .port = sandbox_saved_port(k->sb, "kube"),
                                     .handle = api_handle, .arg = k};
     struct err *e = http_server_new(k->sb->loop, &o, &k->server);
 
@@ -310,15 +312,19 @@ static struct err *kube_start(struct sandbox *s)
 
     k->sb = s;
     k->store = store_new();
-    k->token = rest_random_hex(24);
+    const char *token = s->saved ? jd_str(sandbox_saved(s, "kube"), "token") : NULL;
+    k->token = token ? mem_strdup(token) : rest_random_hex(24);
     k->kubelet = kubelet_new(k);
-    seed_cluster(k);
+    struct err *e = s->saved ? kube_load(k) : NULL;
+    if (!s->saved)
+        seed_cluster(k);
     if (s->extra_claims)
         bulk_claims(k, s->extra_claims);
     store_compact(k->store);
     store_observe(k->store, wake_watches, k);
     k->controllers = controllers_new(k);
-    struct err *e = pki_create(k);
+    if (!e)
+        e = pki_create(k);
     if (!e)
         e = listen_tls(k);
     return e ? e : kubeconfig_write(k);
@@ -345,6 +351,7 @@ static void kube_stop(struct sandbox *s)
 const struct sandbox_part kube_part = {.name = "kube",
                                        .start = kube_start,
                                        .stop = kube_stop,
+                                       .save = kube_save,
                                        .scenarios = kube_scenarios,
                                        .scenario_count = ARRAY_LEN(kube_scenarios),
                                        .commands = kube_commands,

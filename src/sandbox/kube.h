@@ -123,6 +123,9 @@ void watch_end_all(struct kube *k, bool expired);
 void watch_wake_all(struct kube *k);
 
 /* ---- The rest of the part ---------------------------------------------------------------------------------------- */
+/* Saved sandboxes (save.h). */
+struct err *kube_save(struct sandbox *s, const char *folder, struct json_t *state) MUST_CHECK;
+struct err *kube_load(struct kube *k) MUST_CHECK;
 struct err *pki_create(struct kube *k) MUST_CHECK;
 struct err *kubeconfig_write(struct kube *k) MUST_CHECK;
 struct err *plan_file_write(struct sandbox *s) MUST_CHECK;

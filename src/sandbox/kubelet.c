@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -19,11 +20,13 @@
 #include "sandbox/loopback.h"
 #include "sandbox/object.h"
 #include "sandbox/pod_log.h"
+#include "sandbox/save.h"
 
 #define CREATE_MS 300
 #define READY_MS 1200
 #define END_MS 2000
 #define JOB_MS 3000
+#define RESUME_MS 1500
 #define CRASH_FIRST_MS 500
 #define CRASH_SECOND_MS 10000
 #define CRASH_MAX_MS 300000
@@ -42,6 +45,7 @@ struct run {
     int64_t since_ms;
     struct timer *timer;
     struct pod_log *log;
+    bool adopted;   /* it ran when it was first seen, and has not been started since */
     int address_fd; /* keeps the pod's loopback address; -1: it has none */
 };
 
@@ -257,6 +261,7 @@ static void call_start(struct run *r)
     if (!pod)
         return;
     struct pod_info info = pod_info_new(r->kl->k, pod, r->restarts);
+    info.adopted = r->adopted;
     r->backend->start(r->kl->k->sb, &info);
     pod_info_clear(&info);
     jd_free(pod);
@@ -290,6 +295,48 @@ static void start_containers(struct run *r)
     timer_start(r->timer, READY_MS, 0);
 }
 
+void kubelet_save_logs(const struct kubelet *kl, struct json_t *logs)
+{
+    for (const struct run *r = kl->runs; r; r = r->next) {
+        struct slice text = pod_log_text(r->log), previous = pod_log_previous(r->log);
+        struct buf encoded = {0};
+        struct json_t *o = jd_object();
+        hash_base64_encode(text.p, text.n, &encoded);
+        jd_set(o, "text", jd_string(buf_str(&encoded)));
+        buf_clear(&encoded);
+        if (previous.p) {
+            hash_base64_encode(previous.p, previous.n, &encoded);
+            jd_set(o, "previous", jd_string(buf_str(&encoded)));
+        }
+        jd_set(logs, r->uid, o);
+        buf_free(&encoded);
+    }
+}
+
+static void load_text(struct pod_log *l, const char *encoded)
+{
+    struct buf text = {0};
+
+    if (encoded && hash_base64_decode(slice_of(encoded), &text))
+        pod_log_add(l, buf_str(&text), text.len);
+    buf_free(&text);
+}
+
+/* What a saved pod had written. */
+static void load_log(struct run *r)
+{
+    const struct json_t *kube = sandbox_saved(r->kl->k->sb, "kube");
+    const struct json_t *log = kube ? jd_member(jd_member(kube, "logs"), r->uid) : NULL;
+
+    if (!log)
+        return;
+    if (jd_str(log, "previous")) {
+        load_text(r->log, jd_str(log, "previous"));
+        pod_log_restart(r->log);
+    }
+    load_text(r->log, jd_str(log, "text"));
+}
+
 static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
 {
     struct run *r = MEM_NEW(struct run);
@@ -303,6 +350,7 @@ static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
     r->since_ms = kube_now(kl->k);
     r->address_fd = -1;
     r->log = pod_log_new();
+    load_log(r);
     r->next = kl->runs;
     kl->runs = r;
     return r;
@@ -340,13 +388,18 @@ static void adopt_pod(struct kubelet *kl, const struct json_t *pod)
     const char *since = jd_str(pod, "status.startTime");
 
     r->stage = RUNNING;
+    r->adopted = true;
     r->ready = pod_is_ready(pod);
     if (jd_len(status))
         r->restarts = (unsigned)jd_num(jd_at(status, 0), "restartCount", 0);
     if (since)
         (void)!clock_parse_rfc3339(slice_of(since), &r->since_ms);
-    if (r->backend)
+    if (r->backend) {
         call_start(r);
+    } else if (runs_to_an_end(r) || !r->ready) {
+        r->stage = STARTED;
+        timer_start(r->timer, runs_to_an_end(r) ? JOB_MS : READY_MS, 0);
+    }
 }
 
 /* ---- Ending ------------------------------------------------------------------------------------------------------ */
@@ -423,6 +476,7 @@ static void on_timer(void *arg)
     switch (r->stage) {
     case WAITING:
         pod_log_restart(r->log);
+        r->adopted = false;
         start_containers(r);
         break;
     case CREATING:
@@ -458,6 +512,10 @@ void kubelet_sync(struct kubelet *kl, const char *ns, const char *name)
             stop_pod(r, NULL);
     } else if (pod && !jd_str(pod, "spec.nodeName")) {
         /* the scheduler's */
+    } else if (pod && !r && kl->k->sb->saved && object_terminating(pod) && kubelet_backend(kl, pod) &&
+               str_eq(jd_str(pod, "status.phase"), "Running")) {
+        adopt_pod(kl, pod); /* a saved sandbox was in the middle of its end: it runs again, to end as it would have */
+        controllers_queue(kl->k, QUEUE_KUBELET, ns, name, RESUME_MS);
     } else if (pod && object_terminating(pod)) {
         if (!r)
             r = run_new(kl, pod);

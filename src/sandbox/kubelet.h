@@ -21,6 +21,8 @@ void kubelet_free(struct kubelet *kl);
 const struct pod_backend *kubelet_backend(struct kubelet *kl, const struct json_t *pod);
 /* The pod's log; NULL if its containers have not been started. *ret_runs: there may be more to come. */
 struct pod_log *kubelet_log(struct kubelet *kl, const char *ns, const char *name, bool *ret_runs);
+/* The logs of all pods, by uid, into a document; a loaded pod gets its own back when it is adopted. */
+void kubelet_save_logs(const struct kubelet *kl, struct json_t *logs);
 /* A pod was changed: starts, stops or forgets what has to be. Called from the controllers' queue. */
 void kubelet_sync(struct kubelet *kl, const char *ns, const char *name);
 /* The label by which backends know their pods: "app", or "app.kubernetes.io/name"; "" if it has neither. */

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "loop/loop.h"
@@ -21,9 +22,11 @@
 #include "sandbox/kubectl.h"
 #include "sandbox/pg_root.h"
 #include "sandbox/sandbox_private.h"
+#include "sandbox/save.h"
 
 static const char usage_text[] =
     "usage: ferryman-sandbox --dir DIR [--time-scale N] [--claims N] [--small-db] [--parent-fd FD] [--temporary]\n"
+    "       ferryman-sandbox --dir DIR --from SAVED [--parent-fd FD] [--temporary]\n"
     "       ferryman-sandbox --control DIR COMMAND...\n"
     "\n"
     "Starts a small cluster on loopback and writes DIR/kubeconfig and DIR/plan.yaml, then prints one line: ready.\n"
@@ -33,13 +36,14 @@ static const char usage_text[] =
     "  --time-scale N   the plan's clock runs N times as fast\n"
     "  --claims N       adds bound claims until there are N\n"
     "  --small-db       the database with a thousandth of the rows\n"
+    "  --from SAVED     goes on from what `--control DIR save NAME` has written\n"
     "  --parent-fd FD   ends when this descriptor reaches its end\n"
     "  --temporary      DIR is removed at the end\n"
     "  --control DIR    sends COMMAND to a running sandbox: help lists them\n"
     "  --version, --help\n";
 
 struct options {
-    const char *dir;
+    const char *dir, *from;
     double time_scale;
     int64_t claims;
     bool small_db, temporary;
@@ -68,6 +72,7 @@ static int read_options(int argc, char **argv, struct options *o)
                                          {"time-scale", required_argument, NULL, 't'},
                                          {"claims", required_argument, NULL, 'c'},
                                          {"small-db", no_argument, NULL, 's'},
+                                         {"from", required_argument, NULL, 'f'},
                                          {"parent-fd", required_argument, NULL, 'p'},
                                          {"temporary", no_argument, NULL, 'x'},
                                          {"help", no_argument, NULL, 'h'},
@@ -85,6 +90,8 @@ static int read_options(int argc, char **argv, struct options *o)
         }
         if (c == 'd')
             o->dir = optarg;
+        else if (c == 'f')
+            o->from = optarg;
         else if (c == 's')
             o->small_db = true;
         else if (c == 'x')
@@ -184,6 +191,8 @@ static int run(const struct options *o)
     int lock = -1;
     struct err *e = lock_dir(s.dir, &lock);
 
+    if (!e && o->from)
+        e = sandbox_load(&s, o->from);
     if (e) {
         fprintf(stderr, "ferryman-sandbox: %s\n", err_text(e));
         int status = err_exit_status(e);
@@ -191,9 +200,9 @@ static int run(const struct options *o)
         free(s.dir);
         return status;
     }
-    if (o->time_scale > 1)
-        clock_plan_scale(o->time_scale, clock_wall_ms());
-    s.started_ms = clock_plan_ms();
+    if (s.time_scale > 1)
+        clock_plan_scale(s.time_scale, clock_wall_ms());
+    s.started_ms = s.saved ? jd_num(s.saved, "started_ms", clock_plan_ms()) : clock_plan_ms();
     s.loop = loop_new();
     struct signals *signals = signals_new(s.loop, signums, (int)ARRAY_LEN(signums), on_signal, &s);
     e = sandbox_start(&s);
@@ -210,6 +219,8 @@ static int run(const struct options *o)
     if (o->temporary)
         pg_root_remove(s.dir);
     close(lock);
+    jd_free(s.saved);
+    mem_free(s.saved_dir);
     free(s.dir);
     return status;
 }

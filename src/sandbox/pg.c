@@ -9,19 +9,25 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/program.h"
 #include "loop/child.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
+#include "sandbox/controllers.h"
 #include "sandbox/guard.h"
+#include "sandbox/kube.h"
 #include "sandbox/kubectl.h"
+#include "sandbox/object.h"
 #include "sandbox/pg_entry.h"
+#include "sandbox/pg_freeze.h"
 #include "sandbox/pg_pod.h"
 #include "sandbox/pg_private.h"
 #include "sandbox/pg_root.h"
 #include "sandbox/rest.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/save.h"
 #include "sandbox/tcp_forward.h"
 
 #define PG_HOLD_MS 3000
@@ -223,6 +229,54 @@ static struct err *pg_write_passfile(struct sandbox *s)
     return e;
 }
 
+static bool is_running(void *arg, struct json_t *pod)
+{
+    bool *any = arg;
+    *any = *any || (pg_backend.wants(pod) && str_eq(jd_str(pod, "status.phase"), "Running") && !object_terminating(pod));
+    return !*any;
+}
+
+static bool has_running_pod(struct sandbox *s)
+{
+    bool any = false;
+    each_object(s->kube, KIND_POD, NULL, is_running, &any);
+    return any;
+}
+
+/* The volumes, as a crash at this moment would leave them. */
+static struct err *pg_save(struct sandbox *s, const char *folder, struct json_t *state)
+{
+    struct pg *pg = pg_of(s);
+    struct freeze stopped = {0};
+    char *from = str_printf("%s/volumes", pg->root.path), *to = str_printf("%s/volumes", folder);
+    for (const struct pg_job *j = pg->jobs; j; j = j->next) {
+        if (j->pod && pg_pod_pid(j->pod))
+            freeze_descendants(&stopped, pg_pod_pid(j->pod));
+    }
+    struct err *e = sandbox_copy(from, to);
+    freeze_end(&stopped);
+    jd_set(state, "password", jd_string(rest_pg_password(s)));
+    jd_set(state, "vault_token", jd_string(rest_vault_token(s)));
+    jd_set(state, "seeded", jd_bool(pg->seeded));
+    mem_free(from);
+    mem_free(to);
+    return e;
+}
+
+static struct err *pg_load(struct sandbox *s)
+{
+    struct pg *pg = pg_of(s);
+    if (!s->saved)
+        return NULL;
+    char *from = str_printf("%s/volumes", s->saved_dir), *to = str_printf("%s/volumes", pg->root.path);
+    pg->seeded = jd_flag(sandbox_saved(s, "postgres"), "seeded", true);
+    pg_root_remove(to);
+    struct err *e = sandbox_copy(from, to);
+    mem_free(from);
+    mem_free(to);
+    return e;
+}
+
 static struct err *pg_start(struct sandbox *s)
 {
     struct pg *pg = rest_of(s)->pg = MEM_NEW(struct pg);
@@ -232,6 +286,8 @@ static struct err *pg_start(struct sandbox *s)
     if (!e)
         e = pg_root_make(&pg->root, s->dir);
     if (!e)
+        e = pg_load(s);
+    if (!e)
         e = pg_service_start(s);
     if (!e)
         e = pg_write_passfile(s);
@@ -239,8 +295,9 @@ static struct err *pg_start(struct sandbox *s)
         pg_free(s);
         return e;
     }
-    pg->held_start = true;
-    sandbox_hold(s, PG_HOLD);
+    pg->held_start = !s->saved || has_running_pod(s); /* a saved one may have no server at all */
+    if (pg->held_start)
+        sandbox_hold(s, PG_HOLD);
     kube_register_backend(s, &pg_backend);
     return NULL;
 }
@@ -266,6 +323,7 @@ static void pg_stop(struct sandbox *s)
 const struct sandbox_part pg_part = {.name = "postgres",
                                      .start = pg_start,
                                      .stop = pg_stop,
+                                     .save = pg_save,
                                      .scenarios = pg_scenarios,
                                      .scenario_count = ARRAY_LEN(pg_scenarios),
                                      .commands = pg_commands,

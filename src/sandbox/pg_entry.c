@@ -377,6 +377,11 @@ static struct err *entry_temporary_server(const struct pg_entry *en)
 static struct err *entry_first_boot(struct pg_entry *en)
 {
     struct stat st;
+    char *marker = str_printf("%s" PG_BOOTING, en->pgdata);
+    FILE *f = fopen(marker, "w");
+    if (f)
+        fclose(f);
+    mem_free(marker);
     if (stat(en->password, &st) != 0 || st.st_size < 2)
         return err_new(ERR_FAILED, "Error: Database is uninitialized and superuser password is not specified.\n"
                                    "       You must specify POSTGRES_PASSWORD to a non-empty value for the\n"
@@ -413,6 +418,10 @@ static struct err *entry_prepare(struct pg_entry *en)
         entry_say("\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n");
     else if (!e)
         e = entry_first_boot(en);
+    char *marker = str_printf("%s" PG_BOOTING, en->pgdata);
+    if (!e)
+        unlink(marker);
+    mem_free(marker);
     return e;
 }
 

@@ -16,6 +16,7 @@
 #define PG_DATABASE "immich"
 #define PG_APP_USER PG_SUPERUSER
 #define PG_PRELOAD "vchord, vectors, pg_prewarm"
+#define PG_BOOTING ".booting" /* PGDATA with this behind: a file that is there during a first boot */
 #define PG_SEED_ASSETS 111843
 #define PG_SEED_ASSETS_SMALL 120
 

@@ -277,6 +277,25 @@ static struct err *job_folders(struct pg *pg, struct pg_job *j, const struct pod
     return e;
 }
 
+/* A server that a saved sandbox had does not run any more. One that was in its first boot begins it anew. */
+static struct err *job_resume(struct pg_job *j, const struct pod_info *info)
+{
+    if (!info->adopted || !j->s->saved)
+        return NULL;
+    char *lock = str_printf("%s/postmaster.pid", j->pgdata), *marker = str_printf("%s" PG_BOOTING, j->pgdata);
+    unlink(lock);
+    struct err *e = NULL;
+    if (access(marker, F_OK) == 0) {
+        j->restarted = info->restart > 0;
+        const char *const argv[] = {"find", j->pgdata, "-mindepth", "1", "-not", "-name", "lost+found", "-delete", NULL};
+        if (access(j->pgdata, F_OK) == 0)
+            e = pg_run(argv, NULL, NULL);
+    }
+    mem_free(lock);
+    mem_free(marker);
+    return e;
+}
+
 static char *env_or(const struct pod_info *info, const char *name, const char *fallback)
 {
     const char *value = pod_info_env(info, name);
@@ -296,12 +315,14 @@ static void pg_pod_begin(struct sandbox *s, const struct pod_info *info)
                          .user = env_or(info, "POSTGRES_USER", "postgres"),
                          .initdb_args = env_or(info, "POSTGRES_INITDB_ARGS", ""),
                          .init = pg_init_kind(pg, info),
-                         .restarted = info->restart > 0,
+                         .restarted = info->restart > 0 || info->adopted,
                          .content = pg->seeded ? "empty" : s->small_db ? "seed-small" : "seed"};
     j->database = env_or(info, "POSTGRES_DB", j->user);
     pg->jobs = j;
     pg_choose_address(j, info);
     struct err *e = job_folders(pg, j, info);
+    if (!e)
+        e = job_resume(j, info);
     if (e) {
         fprintf(stderr, "ferryman-sandbox: %s\n", err_text(e));
         err_free(e);

@@ -103,6 +103,11 @@ struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct 
     return e;
 }
 
+int pg_pod_pid(const struct pg_pod *p)
+{
+    return p->child ? child_pid(p->child) : 0;
+}
+
 bool pg_pod_is_ready(const struct pg_pod *p)
 {
     return p->ready;

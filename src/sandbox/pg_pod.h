@@ -27,6 +27,8 @@ struct pg_pod_options {
 
 /* The strings are copied. */
 struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct pg_pod **ret) MUST_CHECK;
+/* The guard's process, whose descendants the servers are. */
+int pg_pod_pid(const struct pg_pod *p);
 bool pg_pod_is_ready(const struct pg_pod *p);
 void pg_pod_end(struct pg_pod *p);  /* fast shutdown; on_exit follows */
 void pg_pod_kill(struct pg_pod *p); /* as the kernel's OOM killer does; on_exit follows with 137 */

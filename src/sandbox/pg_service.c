@@ -13,6 +13,7 @@
 #include "sandbox/pg_pod.h"
 #include "sandbox/pg_private.h"
 #include "sandbox/rest.h"
+#include "sandbox/save.h"
 #include "sandbox/tcp_forward.h"
 
 struct endpoint {
@@ -124,7 +125,8 @@ bool pg_service_pod(struct sandbox *s, char **ret_ns, char **ret_name)
 struct err *pg_service_start(struct sandbox *s)
 {
     struct err *e = tcp_forward_new(s->loop,
-                                    &(struct tcp_forward_options){.address = "127.0.0.1", .target = service_target, .arg = s},
+                                    &(struct tcp_forward_options){.address = "127.0.0.1", .port = sandbox_saved_port(s, "postgres"),
+                                                                  .target = service_target, .arg = s},
                                     &pg_of(s)->service);
 
     if (e)

@@ -86,12 +86,13 @@ struct err *pki_create(struct kube *k)
     char *dir = str_printf("%s/pki", k->sb->dir);
     struct err *e = file_mkdirs(dir, 0700);
 
-    if (!e)
+    bool made = k->sb->saved != NULL; /* with what was saved */
+    if (!e && !made)
         e = make_ca(k, dir);
-    if (!e)
+    if (!e && !made)
         e = make_leaf(k, dir, "server", "/CN=kube-apiserver", "extendedKeyUsage=serverAuth",
                       "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc");
-    if (!e)
+    if (!e && !made)
         e = make_leaf(k, dir, "admin", "/O=system:masters/CN=sandbox-admin", "extendedKeyUsage=clientAuth",
                       "subjectAltName=DNS:sandbox-admin");
     if (!e)

@@ -12,14 +12,16 @@
 #include "base/mem.h"
 #include "sandbox/http_server.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/save.h"
 
 struct rest *rest_of(struct sandbox *s)
 {
     if (!s->rest) {
         s->rest = MEM_NEW(struct rest);
-        s->rest->pg_password = rest_random_hex(12);
+        const struct json_t *saved = sandbox_saved(s, "postgres");
+        s->rest->pg_password = saved ? mem_strdup(jd_str(saved, "password")) : rest_random_hex(12);
         char *secret = rest_random_hex(12);
-        s->rest->vault_token = str_printf("hvs.%s", secret);
+        s->rest->vault_token = saved ? mem_strdup(jd_str(saved, "vault_token")) : str_printf("hvs.%s", secret);
         mem_free(secret);
     }
     return s->rest;

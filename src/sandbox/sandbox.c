@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json_doc.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -153,6 +154,24 @@ struct err *scenario_set(struct sandbox *s, const char *name, bool on)
     return err_new(ERR_USAGE, "no scenario \"%s\": `scenarios` lists them", name);
 }
 
+void scenario_each_on(const struct sandbox *s, void (*add)(struct json_t *list, struct json_t *name), struct json_t *list)
+{
+    for (size_t i = 0; i < s->state->scenario_count; i++)
+        if (s->state->scenarios[i].on)
+            add(list, jd_string(s->state->scenarios[i].which->name));
+}
+
+/* The hazards that were planted in a saved sandbox are planted again. */
+static struct err *scenarios_load(struct sandbox *s)
+{
+    const struct json_t *on = s->saved ? jd_member(s->saved, "scenarios") : NULL;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < jd_len(on) && !e; i++)
+        e = scenario_set(s, jd_string_value(jd_at(on, i)), true);
+    return e;
+}
+
 void scenario_list(const struct sandbox *s, struct buf *out)
 {
     for (size_t i = 0; i < s->state->scenario_count; i++) {
@@ -184,9 +203,12 @@ struct err *sandbox_start(struct sandbox *s)
     struct err *e = NULL;
 
     st->starting = true;
+    st->advanced_ms = s->saved ? jd_num(s->saved, "advanced_ms", 0) : 0;
     scenarios_collect(st);
     for (; sandbox_parts[st->started] && !e; st->started++)
         e = sandbox_parts[st->started]->start(s);
+    if (!e)
+        e = scenarios_load(s);
     if (!e)
         e = control_new(s, &st->control);
     st->starting = false;

@@ -36,6 +36,9 @@ struct sandbox_part {
     const char *name;
     struct err *(*start)(struct sandbox *s);
     void (*stop)(struct sandbox *s); /* may sandbox_hold the end until it is done; NULL allowed */
+    /* What `save` keeps of it: members of `state`, files in `folder`; its start finds them again (save.h). May block;
+     * NULL: nothing. */
+    struct err *(*save)(struct sandbox *s, const char *folder, struct json_t *state);
     const struct scenario *scenarios;
     size_t scenario_count;
     const struct control_command *commands;
@@ -65,6 +68,8 @@ struct sandbox {
     struct sandbox_ports ports;
     struct kube *kube;
     struct rest *rest;        /* state of the parts around Kubernetes (theirs to define) */
+    struct json_t *saved;     /* the state that we go on from (save.h); NULL: the seed */
+    char *saved_dir;
     struct sandbox_state *state; /* private to sandbox.c */
 };
 
@@ -100,6 +105,7 @@ struct pod_info {
     size_t env_count;
     int64_t grace_ms;         /* for stop: what is left of terminationGracePeriodSeconds, in plan-independent ms */
     unsigned restart;         /* restart count of this start */
+    bool adopted;             /* its containers ran already when the sandbox began: init containers do not run */
     struct pod_claim *claims; /* volumes that are claims, one entry per mount */
     size_t claim_count;
 };

@@ -13,6 +13,8 @@ int sandbox_exit_status(const struct sandbox *s);
 void sandbox_clear(struct sandbox *s);
 
 struct err *scenario_set(struct sandbox *s, const char *name, bool on) MUST_CHECK;
+/* Calls add(list, name as a string) for each scenario that is on. */
+void scenario_each_on(const struct sandbox *s, void (*add)(struct json_t *list, struct json_t *name), struct json_t *list);
 void scenario_list(const struct sandbox *s, struct buf *out);
 void sandbox_status(const struct sandbox *s, struct buf *out);
 void sandbox_advance(struct sandbox *s, int64_t ms);

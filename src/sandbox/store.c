@@ -137,6 +137,11 @@ uint64_t store_next_rv(struct store *st)
     return st->rv + 1;
 }
 
+void store_set_rv(struct store *st, uint64_t rv)
+{
+    st->rv = rv;
+}
+
 size_t store_seek(const struct store *st, enum kube_id kind, const char *key)
 {
     const struct shelf *s = &st->shelves[kind];

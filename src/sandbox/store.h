@@ -61,6 +61,8 @@ struct version *store_put(struct store *st, enum kube_id kind, struct json_t *do
 struct version *store_put_bytes(struct store *st, enum kube_id kind, const char *ns, const char *name, uint64_t rv,
                                 const char *json, size_t n);
 uint64_t store_next_rv(struct store *st);
+/* After objects have been put in any order: where the counter goes on. */
+void store_set_rv(struct store *st, uint64_t rv);
 /* Removes it; the DELETED event carries `doc` (or the current object if NULL) with a new resource version. */
 void store_del(struct store *st, enum kube_id kind, const char *ns, const char *name, struct json_t *doc);
 

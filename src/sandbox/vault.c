@@ -7,15 +7,18 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json_doc.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "sandbox/http_server.h"
+#include "sandbox/kube.h"
 #include "sandbox/kubectl.h"
 #include "sandbox/rest.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/save.h"
 #include "sandbox/vault_private.h"
 
 #define VAULT_TICK_MS 500
@@ -447,7 +450,9 @@ static struct json_t *autopilot_defaults(void)
 static struct err *vault_listen(struct vault *v)
 {
     for (int i = 0; i < VAULT_NODES; i++) {
-        struct http_server_options o = {.handle = vault_on_request, .arg = &v->pod[i]};
+        char name[] = {'v', 'a', 'u', 'l', 't', '-', (char)('0' + i), '\0'};
+        struct http_server_options o = {.handle = vault_on_request, .arg = &v->pod[i],
+                                        .port = sandbox_saved_port(v->s, name)};
         v->pod[i].v = v;
         struct err *e = http_server_new(v->s->loop, &o, &v->pod[i].server);
         if (e)
@@ -455,6 +460,66 @@ static struct err *vault_listen(struct vault *v)
         v->s->ports.vault[i] = http_server_port(v->pod[i].server);
     }
     return NULL;
+}
+
+/* The machine as its bytes: a saved sandbox is gone on with by the same program. */
+static struct err *vault_save(struct sandbox *s, const char *folder, struct json_t *state)
+{
+    struct vault *v = vault_of(s);
+    struct buf text = {0};
+    struct json_t *volumes = jd_object();
+    struct slice key;
+    size_t it = 0;
+    (void)folder;
+    for (int i = 0; i < VAULT_NODES; i++) {
+        struct vault_volume *volume = v->pod[i].volume ? map_gets(v->volumes, v->pod[i].volume) : NULL;
+        if (volume)
+            volume->applied = v->c.node[i].applied;
+    }
+    for (void *value; map_each(v->volumes, &it, &key, &value);) {
+        char *handle = slice_dup(key);
+        jd_set(volumes, handle, jd_int(((const struct vault_volume *)value)->applied));
+        mem_free(handle);
+    }
+    hash_base64_encode(&v->c, sizeof v->c, &text);
+    jd_set(state, "cluster", jd_string(buf_str(&text)));
+    jd_set(state, "volumes", volumes);
+    jd_set(state, "autopilot", jd_copy(v->autopilot));
+    jd_set(state, "version", jd_string(v->version));
+    jd_set(state, "openbao", jd_bool(v->openbao));
+    jd_set(state, "cluster_id", jd_string(v->cluster_id));
+    jd_set(state, "active_plan_ms", jd_int(v->active_plan_ms));
+    jd_set(state, "now", jd_int(clock_mono_ms()));
+    buf_free(&text);
+    return NULL;
+}
+
+static void vault_load(struct vault *v, const struct json_t *state)
+{
+    struct buf bytes = {0};
+    struct json_t *volumes = jd_get(state, "volumes");
+    if (hash_base64_decode(slice_of(jd_str(state, "cluster")), &bytes) && bytes.len == sizeof v->c) {
+        memcpy(&v->c, bytes.p, sizeof v->c);
+        vault_cluster_shift(&v->c, clock_mono_ms() - jd_num(state, "now", 0));
+    }
+    buf_free(&bytes);
+    for (void *it = jd_iter(volumes); it; it = jd_iter_next(volumes, it)) {
+        struct vault_volume *volume = MEM_NEW(struct vault_volume);
+        volume->applied = jd_int_value(jd_iter_value(it), 0);
+        mem_free(map_puts(v->volumes, jd_iter_key(it), volume));
+    }
+    jd_free(v->autopilot);
+    v->autopilot = jd_copy(jd_get(state, "autopilot"));
+    str_set(&v->cluster_id, jd_str(state, "cluster_id"));
+    vault_set_version(v, jd_str(state, "version"), jd_flag(state, "openbao", false));
+    v->leader_seen = v->c.leader;
+    v->active_plan_ms = jd_num(state, "active_plan_ms", v->active_plan_ms);
+    for (int i = 0; i < VAULT_NODES; i++) {
+        char name[] = {'v', 'a', 'u', 'l', 't', '-', (char)('0' + i), '\0'};
+        struct json_t *pod = kube_get(v->s->kube, KIND_POD, VAULT_NAMESPACE, name);
+        v->pod[i].original = !pod || !str_eq(jd_str(pod, "status.phase"), "Running"); /* one that comes is new */
+        jd_free(pod);
+    }
 }
 
 static struct err *vault_start(struct sandbox *s)
@@ -471,6 +536,8 @@ static struct err *vault_start(struct sandbox *s)
     vault_set_version(v, "1.18.1", false);
     v->leader_seen = VAULT_FIRST_LEADER;
     v->active_plan_ms = sandbox_now_ms(s) - VAULT_LEADER_AGE_MS;
+    if (sandbox_saved(s, "vault"))
+        vault_load(v, sandbox_saved(s, "vault"));
     for (int i = 0; i < VAULT_NODES; i++) {
         v->pod[i].stable_since_seen = v->c.node[i].stable_since;
         v->pod[i].stable_plan_ms = v->active_plan_ms + INT64_C(10000);
@@ -500,6 +567,7 @@ static void vault_stop(struct sandbox *s)
 const struct sandbox_part vault_part = {.name = "vault",
                                         .start = vault_start,
                                         .stop = vault_stop,
+                                        .save = vault_save,
                                         .scenarios = vault_scenarios,
                                         .scenario_count = ARRAY_LEN(vault_scenarios),
                                         .commands = vault_commands,

@@ -248,6 +248,20 @@ static void tick_writes(struct vault_cluster *c)
     }
 }
 
+void vault_cluster_shift(struct vault_cluster *c, int64_t ms)
+{
+    int64_t *times[] = {&c->active_since, &c->election_at, &c->minority_since, &c->next_write, &c->now};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        *times[i] += *times[i] ? ms : 0;
+    for (int n = 0; n < VAULT_NODES; n++) {
+        struct vault_node *node = &c->node[n];
+        int64_t *own[] = {&node->stage_since, &node->started, &node->banned_until, &node->stable_since,
+                          &node->last_echo, &node->catch_up_at};
+        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+            *own[i] += *own[i] ? ms : 0;
+    }
+}
+
 void vault_cluster_tick(struct vault_cluster *c, int64_t now)
 {
     if (now > c->now)

@@ -75,6 +75,9 @@ void vault_cluster_init(struct vault_cluster *c, int64_t now, int leader, int64_
 /* Moves time on; everything that is due happens. */
 void vault_cluster_tick(struct vault_cluster *c, int64_t now);
 
+/* All its times are later by that much: it goes on from a saved one. */
+void vault_cluster_shift(struct vault_cluster *c, int64_t ms);
+
 /* The pod's process starts, with empty storage or with what it held (applied index `applied`). */
 void vault_cluster_start(struct vault_cluster *c, int node, bool fresh, int64_t applied);
 /* The process ends. A leader that ends gracefully hands over. */
