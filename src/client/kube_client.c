@@ -252,12 +252,12 @@ static void request_deliver(struct kube_request *r, const struct http_result *re
         request_destroy(r);
 }
 
-/* There are no credentials: nothing was asked. */
-static void request_unsent(struct kube_request *r, const struct err *e)
+/* Nothing was asked: e (taken over) says why. */
+static void request_unsent(struct kube_request *r, struct err *e)
 {
     struct buf empty = {0};
     struct http_result result = {
-        .error = err_wrap(err_copy(e), "%s", r->client->name),
+        .error = err_wrap(e, "%s", r->client->name),
         .body = &empty,
         .head.retry_after_s = -1,
         .connect_us = -1,
@@ -265,7 +265,8 @@ static void request_unsent(struct kube_request *r, const struct err *e)
         .total_us = -1,
         .remote_address = "",
     };
-    kube_client_health(r->client, result.error);
+    if (err_kind(result.error) != ERR_CANCELLED)
+        kube_client_health(r->client, result.error);
     request_deliver(r, &result, result.error);
     err_free(result.error);
 }
@@ -321,7 +322,7 @@ static void request_http_done(void *arg, const struct http_result *result)
 static bool request_http_head(void *arg, const struct http_head *head)
 {
     struct kube_request *r = arg;
-    if (head->http2)
+    if (head->http2 && !r->call.fresh)
         r->client->heard_ms = clock_mono_ms();
     bool may_repeat = head->status == 401 && !r->repeated && !r->call.raw_errors;
     return may_repeat || !r->call.on_head ? true : r->call.on_head(r->call.arg, head);
@@ -352,6 +353,7 @@ static void request_run(struct kube_request *r, const struct kube_auth *auth)
         .body_len = call->body ? strlen(call->body) : 0,
         .content_type = call->content_type,
         .gzip = call->gzip && c->remote && !c->config->disable_compression,
+        .fresh = call->fresh,
         .timeout_ms = call->timeout_ms == 0 ? KUBE_TIMEOUT_MS : call->timeout_ms < 0 ? 0 : call->timeout_ms,
         .idle_timeout_ms = call->idle_timeout_ms,
         .max_body = call->max_body,
@@ -378,12 +380,15 @@ static void request_begin(void *arg)
         return;
     switch (kube_credentials_get(r->client->credentials, &auth, &e)) {
     case KUBE_AUTH_READY:
-        request_run(r, &auth);
+        if (r->call.begin_by_ms > 0 && clock_mono_ms() > r->call.begin_by_ms)
+            request_unsent(r, err_new(ERR_CANCELLED, "%s was not sent: credentials came too late for it", r->call.method));
+        else
+            request_run(r, &auth);
         return;
     case KUBE_AUTH_PENDING:
         return; /* credentials_change comes */
     case KUBE_AUTH_FAILED:
-        request_unsent(r, e);
+        request_unsent(r, err_copy(e));
         return;
     }
 }

@@ -51,6 +51,8 @@ struct kube_call {
     int64_t timeout_ms;        /* 0: 30 s; -1: none */
     int64_t idle_timeout_ms;
     bool gzip;                 /* allowed; not used on loopback or if the config forbids it */
+    bool fresh;                /* a connection of its own, never a reused one: for what must not be sent twice */
+    int64_t begin_by_ms;       /* mono: given up unsent (status 0) if credentials came later than that; 0: no matter */
     bool raw_errors;           /* leave non-2xx to the caller (pod proxy) instead of making an error of the Status */
     bool (*on_head)(void *arg, const struct http_head *head);    /* as net/http.h; not for a 401 that is repeated */
     struct err *(*on_data)(void *arg, const char *p, size_t n); /* as net/http.h: 2xx only */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/utf8.h"
+#include "client/pg_conn_private.h"
 #include "loop/fdwatch.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -16,11 +17,14 @@
 
 #define CONNECT_TIMEOUT_MS 10000
 #define QUERY_TIMEOUT_MS 5000
+#define LOCK_TIMEOUT_MS 1000
 #define GRACE_MS 2000
+#define DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 #define PARAMS_MAX 40
 
 struct query {
     char *sql;
+    int64_t timeout_ms; /* -1: the session's */
     void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e);
     void *arg;
     struct query *next;
@@ -29,7 +33,8 @@ struct query {
 struct pg_conn {
     struct loop *loop;
     struct pg_conn_options o;
-    char *name, *conninfo, *database, *hostaddr, *user, *passfile;
+    struct pg_conninfo base;
+    char *name, *conninfo, *database, *hostaddr, *user, *passfile, *application, *default_user, *default_database;
     char port[16];
     struct resolve *resolve;
     PGconn *pg;
@@ -39,6 +44,8 @@ struct pg_conn {
     PGresult *result;           /* of the query on the wire; the last of several */
     bool up, busy, dead;
     bool server_read_only;
+    int64_t statement_ms; /* statement_timeout as it is set; 0: none */
+    int64_t deadline_ms;  /* of the query on the wire */
     char endpoint[128];
 };
 
@@ -125,7 +132,8 @@ static void connected(struct pg_conn *c) {
     c->up = true;
     watch(c, FD_READABLE);
     /* What sessions of this server begin as, before ours becomes read-only: the fence of a migration shows here. */
-    pg_query(c, "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'on', false)",
+    pg_query(c, c->o.write ? "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'off', false)"
+                           : "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'on', false)",
              on_fenced, c);
 }
 
@@ -162,15 +170,19 @@ static void param(struct params *p, const char *key, const char *value) {
     p->values[p->n++] = value;
 }
 
+static int64_t session_timeout(const struct pg_conn *c) {
+    return c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
+}
+
 static void start(struct pg_conn *c, PQconninfoOption *info, const char *address) {
     struct params p = {.n = 0};
     char options[200];
-    int64_t timeout = c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
     for (PQconninfoOption *i = info; i && i->keyword; i++) param(&p, i->keyword, i->val);
     /* search_path: what a database's owner may have put in front of the catalog's functions is not what we call */
     snprintf(options, sizeof options,
-             "-c statement_timeout=%lld -c lock_timeout=1000 -c DateStyle=ISO,MDY -c TimeZone=UTC -c search_path=pg_catalog",
-             (long long)timeout);
+             "-c statement_timeout=%lld -c lock_timeout=%lld -c DateStyle=ISO,MDY -c TimeZone=UTC -c search_path=pg_catalog",
+             (long long)session_timeout(c), (long long)(c->o.lock_timeout_ms ? c->o.lock_timeout_ms : LOCK_TIMEOUT_MS));
+    c->statement_ms = session_timeout(c);
     param(&p, "dbname", c->database);
     param(&p, "hostaddr", address);
     if (*c->port) param(&p, "port", c->port);
@@ -178,7 +190,7 @@ static void start(struct pg_conn *c, PQconninfoOption *info, const char *address
     param(&p, "passfile", c->passfile);
     if (c->o.password) param(&p, "password", secret_bytes(c->o.password));
     param(&p, "client_encoding", "UTF8");
-    param(&p, "application_name", "ferryman");
+    param(&p, "application_name", c->application ? c->application : "ferryman");
     param(&p, "options", options);
     c->pg = PQconnectStartParams(p.keys, p.values, 0);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
@@ -189,40 +201,12 @@ static void start(struct pg_conn *c, PQconninfoOption *info, const char *address
     watch(c, FD_WRITABLE); /* "behave as if it last returned PGRES_POLLING_WRITING" */
 }
 
-static const char *option(PQconninfoOption *info, const char *key) {
-    for (PQconninfoOption *i = info; i && i->keyword; i++)
-        if (str_eq(i->keyword, key)) return i->val;
-    return NULL;
-}
-
-/* The conninfo over libpq's own defaults (environment, service file). */
-static struct err *read_conninfo(const struct pg_conn *c, PQconninfoOption **ret) {
-    char *message = NULL;
-    PQconninfoOption *base = PQconndefaults(), *own = c->conninfo ? PQconninfoParse(c->conninfo, &message) : NULL;
-    if (c->conninfo && !own) {
-        struct err *e = err_new(ERR_DATA, "%s: conninfo: %s", c->name, message ? message : "cannot be read");
-        PQfreemem(message);
-        PQconninfoFree(base);
-        return e;
-    }
-    for (PQconninfoOption *i = own; i && i->keyword; i++)
-        for (PQconninfoOption *b = base; i->val && b && b->keyword; b++)
-            if (str_eq(b->keyword, i->keyword)) {
-                PQfreemem(b->val);
-                b->val = i->val;
-                i->val = NULL;
-            }
-    PQconninfoFree(own);
-    *ret = base;
-    return NULL;
-}
-
 static void on_resolved(void *arg, const char *const *addresses, const struct err *e) {
     struct pg_conn *c = arg;
     PQconninfoOption *info = NULL;
     resolve_free(c->resolve);
     c->resolve = NULL;
-    struct err *bad = e ? err_wrap(err_copy(e), "%s", c->name) : read_conninfo(c, &info);
+    struct err *bad = e ? err_wrap(err_copy(e), "%s", c->name) : pg_conninfo_read(&c->base, &info);
     if (bad) {
         tell_down(c, bad);
         return;
@@ -234,13 +218,13 @@ static void on_resolved(void *arg, const char *const *addresses, const struct er
 static void begin(void *arg) {
     struct pg_conn *c = arg;
     PQconninfoOption *info = NULL;
-    struct err *e = read_conninfo(c, &info);
+    struct err *e = pg_conninfo_read(&c->base, &info);
     if (e) {
         tell_down(c, e);
         return;
     }
-    const char *host = c->hostaddr ? c->hostaddr : option(info, "hostaddr");
-    if (!host || !*host) host = option(info, "host");
+    const char *host = c->hostaddr ? c->hostaddr : pg_conninfo_option(info, "hostaddr");
+    if (!host || !*host) host = pg_conninfo_option(info, "host");
     if (host && *host && *host != '/' && !strchr(host, ',')) c->resolve = resolve_start(c->loop, host, on_resolved, c);
     else start(c, info, NULL); /* a unix socket, or several hosts: libpq's own business */
     PQconninfoFree(info);
@@ -248,9 +232,8 @@ static void begin(void *arg) {
 
 static void on_deadline(void *arg) {
     struct pg_conn *c = arg;
-    int64_t timeout = c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
     if (c->up) tell_down(c, err_new(ERR_UNAVAILABLE, "%s: no answer to a query within %lld s: the server accepted it and says nothing", c->name,
-                                    (long long)(timeout + GRACE_MS) / 1000));
+                                    (long long)c->deadline_ms / 1000));
     else tell_down(c, connection_error(c, ERR_UNAVAILABLE, "no connection in time"));
 }
 
@@ -259,7 +242,9 @@ struct pg_conn *pg_conn_new(struct loop *l, const struct pg_conn_options *o) {
     *c = (struct pg_conn){
         .loop = l, .o = *o, .name = mem_strdup(o->name), .conninfo = mem_strdup(o->conninfo), .database = mem_strdup(o->database),
         .hostaddr = mem_strdup(o->hostaddr), .user = mem_strdup(o->user), .passfile = mem_strdup(o->passfile),
+        .application = mem_strdup(o->application), .default_user = mem_strdup(o->default_user), .default_database = mem_strdup(o->default_database),
     };
+    c->base = (struct pg_conninfo){.name = c->name, .conninfo = c->conninfo, .default_user = c->default_user, .default_database = c->default_database};
     if (o->password) secret_ref(o->password);
     if (o->port) snprintf(c->port, sizeof c->port, "%u", o->port);
     c->deadline = timer_new(l, on_deadline, c);
@@ -287,6 +272,9 @@ static void free_now(void *arg) {
     mem_free(c->hostaddr);
     mem_free(c->user);
     mem_free(c->passfile);
+    mem_free(c->application);
+    mem_free(c->default_user);
+    mem_free(c->default_database);
     mem_free(c);
 }
 
@@ -342,11 +330,30 @@ static bool flush(struct pg_conn *c) {
     return true;
 }
 
+static void ignore_rows(void *arg, const struct pg_rows *rows, const struct err *e) {
+    (void)arg; /* where it could not be set the deadline of our own holds */
+    (void)rows;
+    (void)e;
+}
+
+/* The server's own limit for the next query, as a query in front of it, where it is not what is set. */
+static void set_timeout(struct pg_conn *c) {
+    int64_t want = c->first->timeout_ms < 0 ? session_timeout(c) : c->first->timeout_ms;
+    if (want == c->statement_ms) return;
+    struct query *q = MEM_NEW(struct query);
+    *q = (struct query){.sql = str_printf("SET statement_timeout = %lld", (long long)want), .timeout_ms = c->statement_ms, .fn = ignore_rows, .next = c->first};
+    c->first = q;
+    c->statement_ms = want;
+    c->deadline_ms = QUERY_TIMEOUT_MS + GRACE_MS;
+}
+
 static void send_next(struct pg_conn *c) {
-    int64_t timeout = c->o.query_timeout_ms ? c->o.query_timeout_ms : QUERY_TIMEOUT_MS;
     if (!c->up || c->busy || !c->first) return;
+    int64_t timeout = c->first->timeout_ms < 0 ? session_timeout(c) : c->first->timeout_ms;
+    c->deadline_ms = (timeout ? timeout : DAY_MS) + GRACE_MS;
     c->busy = true;
-    timer_start(c->deadline, timeout + GRACE_MS, 0);
+    set_timeout(c);
+    timer_start(c->deadline, c->deadline_ms, 0);
     if (!PQsendQuery(c->pg, c->first->sql)) tell_down(c, connection_error(c, ERR_UNAVAILABLE, "cannot send a query"));
     else flush(c);
 }
@@ -394,13 +401,23 @@ static void send_deferred(void *arg) {
     send_next(arg);
 }
 
-void pg_query(struct pg_conn *c, const char *sql, void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e), void *arg) {
+static void query_add(struct pg_conn *c, const char *sql, int64_t timeout_ms,
+                      void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e), void *arg) {
     struct query *q = MEM_NEW(struct query);
-    *q = (struct query){.sql = mem_strdup(sql), .fn = fn, .arg = arg};
+    *q = (struct query){.sql = mem_strdup(sql), .timeout_ms = timeout_ms, .fn = fn, .arg = arg};
     if (c->last) c->last->next = q;
     else c->first = q;
     c->last = q;
     loop_defer(c->loop, send_deferred, c); /* so that no callback comes out of this call */
+}
+
+void pg_query(struct pg_conn *c, const char *sql, void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e), void *arg) {
+    query_add(c, sql, -1, fn, arg);
+}
+
+void pg_query_within(struct pg_conn *c, const char *sql, int64_t timeout_ms,
+                     void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e), void *arg) {
+    query_add(c, sql, timeout_ms, fn, arg);
 }
 
 /* ---- Reading ---- */
@@ -427,6 +444,23 @@ const char *pg_conn_database(const struct pg_conn *c) {
 
 const char *pg_conn_user(const struct pg_conn *c) {
     return c->pg && PQuser(c->pg) ? PQuser(c->pg) : "";
+}
+
+int pg_conn_pid(const struct pg_conn *c) {
+    return c->pg && c->up ? PQbackendPID(c->pg) : 0;
+}
+
+void pg_conn_environment(const struct pg_conn *c, void (*each)(void *arg, const char *name, const char *value), void *arg) {
+    static const char *const left_out[] = {"password", "passfile", "service", "application_name", "options", "hostaddr", "port", "client_encoding"};
+    PQconninfoOption *info = c->pg && c->up ? PQconninfo(c->pg) : NULL;
+    for (PQconninfoOption *i = info; i && i->keyword; i++) {
+        bool skip = !i->envvar || !i->val || !*i->val;
+        for (size_t k = 0; k < ARRAY_LEN(left_out); k++) skip = skip || str_eq(i->keyword, left_out[k]);
+        if (!skip) each(arg, i->envvar, i->val);
+    }
+    if (info && *PQhostaddr(c->pg)) each(arg, "PGHOSTADDR", PQhostaddr(c->pg));
+    if (info) each(arg, "PGPORT", PQport(c->pg));
+    PQconninfoFree(info);
 }
 
 size_t pg_rows_count(const struct pg_rows *r) {

@@ -23,6 +23,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/str.h"
 
 struct json_t;
 struct op;
@@ -39,7 +40,8 @@ enum op_answer {
 /* What an operation sees. */
 struct seen {
     int status;                 /* of the GET: 200, 404; other statuses never come here (they are retried or refused) */
-    const struct json_t *doc;   /* its body; NULL for 404 */
+    const struct json_t *doc;   /* its body; NULL for 404, and for what is no JSON */
+    struct slice text;          /* the body as it came (a pod's log), absent for 404 */
     const struct pg_rows *rows; /* of the query */
 };
 
@@ -74,11 +76,12 @@ struct op {
     char *database;    /* of look and sql; NULL: the maintenance database of the plan */
     char *look;        /* a query that reads */
     /* Doing (OP_ACT): a request, or a statement. */
-    char *method, *path, *content_type;
+    char *method, *path, *content_type; /* of OP_READ and OP_WAIT: what is asked instead of `get` (script_ask) */
     struct json_t *body; /* owned; NULL: none */
     char *sql;
     bool identity_any;  /* the session may be of a server whose identifier is not noted yet (first boot) */
-    bool dry;           /* can be tried with dryRun=All before the phase begins */
+    bool dry;           /* may be tried with dryRun=All before the phase begins (set for requests; op_dry_new says what it leaves out) */
+    bool hold;          /* a look or statement over the run's kept session (run_pg_hold) */
     bool irreversible;  /* the lock is confirmed with a round trip, the recovery Secret rewritten before it */
     int64_t deadline_ms; /* OP_WAIT: from its beginning (0: 5 min); others: of one try (0: 30 s; statements: no limit below 1 h) */
     int64_t poll_ms;     /* OP_WAIT: 0: 500 ms, and at once when the world changes */
@@ -87,6 +90,9 @@ struct op {
     void *data;         /* of job, call or see */
     void (*drop)(void *data);
     struct op *next;
+    bool called;         /* private: OP_CALL was carried out */
+    bool creates;        /* private: judged as script_create says, then by see */
+    char *uid;           /* private: judged as script_delete says, then by see */
 };
 
 /* ---- Building scripts. `id` and `what` are printf'd by the caller into script_fmt where needed; all strings are copied. */
@@ -97,12 +103,15 @@ struct op *script_query(struct script *s, const char *id, const char *what, enum
                         op_see_fn see);
 /* Judges facts and the world, without asking anybody. */
 struct op *script_check(struct script *s, const char *id, const char *what, op_see_fn see);
+/* Asks by a POST that changes nothing (SelfSubjectAccessReview and the like; any other is refused). `body` is taken over. */
+struct op *script_ask(struct script *s, const char *id, const char *what, const char *path, struct json_t *body, op_see_fn see);
 /* Waits until see answers DONE. path/sql NULL: looks at the world and facts. */
 struct op *script_wait(struct script *s, const char *id, const char *what, const char *path, op_see_fn see, int64_t deadline_ms);
 struct op *script_wait_query(struct script *s, const char *id, const char *what, enum run_db db, const char *database, const char *sql,
                              op_see_fn see, int64_t deadline_ms);
 /* JSON Patch (RFC 6902) on the object at `path`, which is also what is looked at. `patch` is taken over; it must begin with a test of
- * /metadata/uid, which script_patch_new writes. */
+ * /metadata/uid, which script_patch_new writes: an object of another uid is refused before see is asked. see NULL: DONE when every
+ * value that the patch sets is there. */
 struct op *script_patch(struct script *s, const char *id, const char *what, const char *path, struct json_t *patch, op_see_fn see);
 struct json_t *script_patch_new(const char *uid) MUST_CHECK;
 void script_patch_test(struct json_t *patch, const char *pointer, struct json_t *value);
@@ -139,7 +148,7 @@ void op_masked(const struct json_t *body, struct buf *out);
 struct op_runner;
 
 struct op_runner_events {
-    /* What is being done or waited for, in words, changed; deadline (mono ms, 0: none) of a wait. */
+    /* What is being done or waited for, in words ("WHAT: reason"), changed; deadline (mono ms, 0: none) of a wait. */
     void (*on_state)(void *arg, const struct op *op, const char *reason, int64_t deadline_ms);
     /* Everything is done (e NULL), or it stopped: e is ERR_FAILED (refused, deadline), ERR_LOCKED (fenced), ERR_CANCELLED (aborted). */
     void (*on_done)(void *arg, const struct err *e);
@@ -159,8 +168,10 @@ void op_job_done(struct run *r, struct op *op, struct err *e, const char *detail
 /* From a job: progress; total 0: unknown. unit: "bytes", "rows". text: what now, e.g. "COPY public.asset". */
 void op_job_progress(struct run *r, struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
 
-/* Tries every act of the script that has `dry` with dryRun=All; fn comes once, with the first refusal (e.g. 403, 422, quota) or
- * NULL. A refusal by a webhook for being a dry run is a note. Free to cancel. */
+/* Tries every request of the script that has `dry` with dryRun=All; fn comes once, with the first refusal (e.g. 403, 422, quota) or
+ * NULL; note: what could not be tried, or NULL. Left out is what rests on acts before it: a patch whose tests do not hold yet, the
+ * deletion of what is not there yet, anything with a "‹fact›" that is not known yet. A create whose name is taken is tried under
+ * another. A refusal by a webhook for being a dry run is a note. Free to cancel, also in fn. */
 struct op_dry;
 struct op_dry *op_dry_new(struct run *r, const struct script *s, void (*fn)(void *arg, const struct err *e, const char *note), void *arg);
 void op_dry_free(struct op_dry *d);

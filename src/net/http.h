@@ -75,6 +75,7 @@ struct http_call {
     size_t body_len;
     const char *content_type;   /* of the body; NULL: application/json */
     bool gzip;                  /* Accept-Encoding: gzip; never for watches: multi-member bodies fail */
+    bool fresh;                 /* a connection of its own: libcurl repeats a request on a reused one that dies before it answers */
     int64_t timeout_ms;         /* whole exchange; 0: none (watch) */
     int64_t idle_timeout_ms;    /* no byte for so long: error; 0: none */
     size_t max_body;            /* bytes to collect; 0: 4 MiB. More is ERR_PROTOCOL */

@@ -162,6 +162,10 @@ CURLcode http_easy_open(struct http_request *r) {
     curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
     if (r->gzip)
         curl_easy_setopt(r->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    if (r->fresh) {
+        curl_easy_setopt(r->easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(r->easy, CURLOPT_FORBID_REUSE, 1L);
+    }
     http_easy_method(r);
     http_easy_callbacks(r);
     return CURLE_OK;

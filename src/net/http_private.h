@@ -56,7 +56,7 @@ struct http_request {
 
     char *method, *path, *body;
     size_t body_len, max_body;
-    bool gzip;
+    bool gzip, fresh;
     int64_t timeout_ms, idle_timeout_ms;
     bool (*on_head)(void *arg, const struct http_head *head);
     struct err *(*on_data)(void *arg, const char *p, size_t n);

@@ -204,6 +204,7 @@ struct http_request *http_start(struct http *h, const struct http_call *call) {
         r->body[call->body_len] = '\0';
     }
     r->gzip = call->gzip;
+    r->fresh = call->fresh;
     r->timeout_ms = call->timeout_ms;
     r->idle_timeout_ms = call->idle_timeout_ms;
     r->max_body = call->max_body > 0 ? call->max_body : HTTP_MAX_BODY;

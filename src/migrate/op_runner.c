@@ -1,0 +1,671 @@
+/* Carrying a script out: one operation after another, and for each act the five points of op.h.
+ *
+ * The runner is always at one point (enum at), and whatever it waits for there, an answer, a record's durability, a timer, leads to the
+ * next. Pausing and aborting are possible where no act is in flight: between the intent's request and the look that says what became
+ * of it nothing stops but the loss of the process itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "migrate/journal.h"
+#include "migrate/lock.h"
+#include "migrate/op_private.h"
+#include "migrate/op_runner_private.h"
+#include "migrate/run_private.h"
+#include "net/backoff.h"
+
+#define POLL_MS 500
+#define SETTLE_MS 250        /* between looks at what was accepted and is not seen yet */
+#define POKE_MS 200          /* a world that changes all the time does not make us ask faster */
+#define TICK_MS 500
+#define TRY_MS 30000         /* a try, and for how long looking is tried again */
+#define WAIT_MS (INT64_C(300) * 1000)
+#define LOOK_MS 10000        /* one GET */
+#define STATEMENT_MS (INT64_C(3600) * 1000)
+#define FRESH_NS (2 * CLOCK_NS_PER_S) /* safety 2: what was looked at is younger than this when the act is sent */
+#define TRIES_MAX 3
+
+static void begin_look(struct op_runner *x);
+static void fence(struct op_runner *x);
+static void begin_op(struct op_runner *x);
+
+/* ---- Ends ---- */
+
+static void stop_asking(struct op_runner *x) {
+    ask_free(x->ask);
+    x->ask = NULL;
+    timer_stop(x->timer);
+}
+
+static void deliver_end(void *arg) {
+    struct op_runner *x = arg;
+    x->ev.on_done(x->arg, x->end); /* may free x */
+}
+
+/* The last thing that happens to a runner. e is taken over. */
+static void end(struct op_runner *x, struct err *e) {
+    if (x->at == AT_END) {
+        err_free(e);
+        return;
+    }
+    stop_asking(x);
+    timer_stop(x->tick);
+    loop_undefer(x->run->loop, x);
+    if (x->run->journal) journal_forget(x->run->journal, x);
+    if (x->run->lock) lock_forget(x->run->lock, x);
+    enum err_kind kind = e ? err_kind(e) : ERR_FAILED;
+    if (e && kind != ERR_LOCKED && kind != ERR_CANCELLED) err_set_kind(e, ERR_FAILED);
+    x->at = AT_END;
+    x->end = e;
+    loop_defer(x->run->loop, deliver_end, x);
+}
+
+/* ---- Records ---- */
+
+static struct json_t *record(const struct op_runner *x, const char *type) {
+    struct json_t *d = jd_object();
+    jd_set(d, "t", jd_string(type));
+    if (x->run->workload) jd_set(d, "workload", jd_string(x->run->workload->name));
+    jd_set(d, "phase", jd_string(x->phase));
+    jd_set(d, "step", jd_string(x->step));
+    jd_set(d, "op", jd_string(x->op->id));
+    return d;
+}
+
+static struct json_t *outcome_record(const struct op_runner *x, const char *result, const char *detail) {
+    struct json_t *d = record(x, "outcome");
+    char *clean = utf8_cleaned(slice_of(detail));
+    jd_set(d, "result", jd_string(result));
+    if (*clean) jd_set(d, "detail", jd_string(clean));
+    mem_free(clean);
+    return d;
+}
+
+
+static void on_durable(void *arg, const struct err *e) {
+    struct op_runner *x = arg;
+    if (e) end(x, err_wrap(err_copy(e), "%s: nothing is done that cannot be recorded", x->op->what));
+    else x->then(x);
+}
+
+static void durable_at_once(void *arg) {
+    on_durable(arg, NULL);
+}
+
+/* Writes the record (taken over); `then` comes when it is durable. */
+static void write_then(struct op_runner *x, struct json_t *d, void (*then)(struct op_runner *x)) {
+    x->then = then;
+    if (x->run->journal) journal_append(x->run->journal, d, on_durable, x);
+    else loop_defer(x->run->loop, durable_at_once, x);
+    jd_free(d);
+}
+
+static void write_end(struct op_runner *x, const char *result, const char *detail) {
+    if (!x->intent || !x->run->journal) return;
+    struct json_t *d = outcome_record(x, result, detail);
+    journal_append(x->run->journal, d, NULL, NULL);
+    jd_free(d);
+}
+
+/* It stops: e is taken over. */
+static void fail(struct op_runner *x, struct err *e) {
+    write_end(x, x->unsure ? "unknown" : err_kind(e) == ERR_CANCELLED ? "aborted" : "failed", err_text(e));
+    end(x, err_wrap(e, "%s", x->op->what));
+}
+
+static void refused(struct op_runner *x, const struct buf *reason) {
+    fail(x, err_new(ERR_FAILED, "%s", reason->len ? buf_str(reason) : "it is not so"));
+}
+
+/* ---- What is told ---- */
+
+static void tell(struct op_runner *x, const char *reason) {
+    int64_t deadline = x->op->kind == OP_WAIT && !x->paused ? x->deadline : 0;
+    char *text = *reason ? str_printf("%s: %s", x->op->what, reason) : mem_strdup(x->op->what);
+    bool same = x->told && str_eq(x->told, text) && x->told_deadline == deadline;
+    mem_free(x->told);
+    x->told = text;
+    x->told_deadline = deadline;
+    if (!same && x->ev.on_state) x->ev.on_state(x->arg, x->op, text, deadline);
+}
+
+/* ---- From operation to operation ---- */
+
+static void begin_op_deferred(void *arg) {
+    begin_op(arg);
+}
+
+static void next_op(struct op_runner *x) {
+    x->op = x->op->next;
+    x->at = AT_BEGIN;
+    loop_defer(x->run->loop, begin_op_deferred, x);
+}
+
+static void done(struct op_runner *x) {
+    tell(x, buf_str(&x->reason));
+    next_op(x);
+}
+
+static void stand_still(struct op_runner *x) {
+    x->at = AT_PAUSED;
+}
+
+/* Looks again in a while. */
+static void later(struct op_runner *x, int64_t delay_ms) {
+    x->at = AT_LATER;
+    if (!x->paused || x->look == LOOK_AFTER) timer_start(x->timer, delay_ms, 0);
+}
+
+static bool too_late(const struct op_runner *x) {
+    return !x->paused && clock_mono_ms() >= x->deadline;
+}
+
+static void timed_out(struct op_runner *x, const char *last) {
+    char age[32];
+    clock_format_age(clock_mono_ms() - x->began - x->stood_ms, age, sizeof age);
+    fail(x, err_new(ERR_FAILED, "gave up after %s%s%s", age, *last ? "; last: " : "", last));
+}
+
+/* ---- Acts: intent, fence, request, outcome ---- */
+
+static void outcome(struct op_runner *x, const char *result, const char *detail) {
+    x->at = AT_OUTCOME;
+    write_then(x, outcome_record(x, result, detail), done);
+}
+
+static void intent_durable(struct op_runner *x) {
+    if (x->paused) stand_still(x); /* it is looked at again before anything is sent */
+    else fence(x);
+}
+
+static void write_intent(struct op_runner *x) {
+    struct json_t *d = record(x, "act");
+    struct buf text = {0};
+    op_text(x->op, &text);
+    jd_set(d, "what", jd_string(x->op->what));
+    if (text.len) jd_set(d, "request", jd_string(buf_str(&text)));
+    buf_free(&text);
+    x->at = AT_INTENT;
+    x->intent = true;
+    write_then(x, d, intent_durable);
+}
+
+static void fenced_off(struct op_runner *x, const struct err *e) {
+    struct err *mine = err_copy(e);
+    err_set_kind(mine, ERR_LOCKED);
+    fail(x, mine);
+}
+
+static void on_saved(void *arg, const struct err *e) {
+    struct op_runner *x = arg;
+    if (e) {
+        fail(x, err_wrap(err_copy(e), "the recovery state could not be written"));
+        return;
+    }
+    x->saved = true;
+    fence(x);
+}
+
+static void on_confirmed(void *arg, const struct err *e) {
+    struct op_runner *x = arg;
+    if (e) {
+        fenced_off(x, e);
+        return;
+    }
+    fence(x);
+}
+
+/* True if something has to come first. */
+static bool confirm_first(struct op_runner *x) {
+    struct run *r = x->run;
+    if (!x->op->irreversible) return false;
+    if (r->save_state && !x->saved) {
+        x->at = AT_SAVE;
+        r->save_state(r->save_arg, on_saved, x);
+        return true;
+    }
+    if (r->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS) {
+        x->at = AT_CONFIRM;
+        x->confirmed_ns = clock_mono_ns();
+        lock_confirm(r->lock, on_confirmed, x);
+        return true;
+    }
+    return false;
+}
+
+/* The lock and the kept session; false: it has ended. */
+static bool still_ours(struct op_runner *x) {
+    const struct err *lost = run_pg_lost(x->run);
+    struct err *e = x->run->lock ? lock_fence(x->run->lock) : NULL;
+    if (e || lost) fenced_off(x, e ? e : lost);
+    err_free(e);
+    return !e && !lost;
+}
+
+static void on_sent(void *arg, const struct reply *reply);
+
+static void send(struct op_runner *x) {
+    const struct op *op = x->op;
+    int64_t limit = op->deadline_ms ? op->deadline_ms : op->sql ? STATEMENT_MS : TRY_MS;
+    x->at = AT_SEND;
+    x->unsure = true;
+    if (x->tries++ == 0) x->deadline = clock_mono_ms() + (op->deadline_ms ? op->deadline_ms : TRY_MS);
+    x->ask = ask_act(x->run, op, limit, (x->looked_ns + FRESH_NS) / CLOCK_NS_PER_MS, on_sent, x);
+}
+
+/* The intent is durable: everything that must hold at the moment of the request, then the request. */
+static void fence(struct op_runner *x) {
+    x->at = AT_FENCE;
+    if (!still_ours(x) || confirm_first(x)) return;
+    if (x->op->kind == OP_JOB) {
+        x->at = AT_JOB;
+        x->op->job->start(x->run, x->op);
+        if (x->paused && x->at == AT_JOB && x->op->job->pause) x->op->job->pause(x->run, x->op, true);
+        return;
+    }
+    if (clock_mono_ns() - x->looked_ns >= FRESH_NS) {
+        if (clock_mono_ms() >= x->deadline) {
+            timed_out(x, "what it rests on could not be looked at less than 2 s before the request: the server or this machine is too slow");
+            return;
+        }
+        x->look = LOOK_FENCE;
+        begin_look(x);
+        return;
+    }
+    send(x);
+}
+
+/* The answer to the request. What it is worth is seen by looking, in the answer itself if it is the object. */
+static void on_sent(void *arg, const struct reply *reply) {
+    struct op_runner *x = arg;
+    const char *kind = jd_str(reply->doc, "kind");
+    struct seen seen = {.status = 200, .doc = reply->doc, .text = reply->text};
+    ask_free(x->ask);
+    x->ask = NULL;
+    err_free(x->trouble);
+    x->trouble = reply->e ? err_copy(reply->e) : NULL;
+    x->answer = reply->kind;
+    x->lost = x->lost || reply->kind == REPLY_AGAIN;
+    x->after_ms = reply->after_ms;
+    x->look = LOOK_AFTER;
+    x->unsure = reply->kind == REPLY_OK || reply->kind == REPLY_AGAIN;
+    buf_clear(&x->reason);
+    if (reply->kind == REPLY_REFUSED) {
+        fail(x, err_copy(reply->e));
+        return;
+    }
+    bool object = reply->kind == REPLY_OK && reply->doc && !x->op->uid && !str_eq(kind, "Status") && jd_str(reply->doc, "metadata.uid");
+    if (object && op_judge(x->run, x->op, &seen, &x->reason) == OP_DONE) {
+        outcome(x, "done", buf_str(&x->reason));
+        return;
+    }
+    if (x->deadline < clock_mono_ms() + TRY_MS && (reply->kind == REPLY_OK || x->tries == 1)) x->deadline = clock_mono_ms() + TRY_MS;
+    begin_look(x);
+}
+
+/* It was refused with a conflict again and again: which test does not hold, and who changed it, the server does not say. */
+static void conflict(struct op_runner *x, const struct json_t *doc) {
+    struct buf why = {0};
+    struct err *e = err_copy(x->trouble);
+    if (str_eq(x->op->method, "PATCH") && doc && op_failing_test(x->op, doc, &why)) {
+        struct err *told = err_new(ERR_FAILED, "%s; %s: find out who changed it, then start again", err_text(e), buf_str(&why));
+        err_free(e);
+        e = told;
+    }
+    buf_free(&why);
+    fail(x, e);
+}
+
+/* Looked at after the request: not so. */
+static void not_seen_after(struct op_runner *x, const struct json_t *doc) {
+    if (x->answer == REPLY_OK) {
+        if (too_late(x)) timed_out(x, x->reason.len ? buf_str(&x->reason) : "the server accepted it, and it is not so");
+        else later(x, SETTLE_MS);
+        return;
+    }
+    x->unsure = false;
+    if (x->aborting) {
+        fail(x, err_new(ERR_CANCELLED, "aborted; the request was not carried out: %s", err_text(x->trouble)));
+        return;
+    }
+    if (x->answer == REPLY_CONFLICT && x->tries >= TRIES_MAX) {
+        conflict(x, doc);
+        return;
+    }
+    if (too_late(x)) {
+        fail(x, err_copy(x->trouble));
+        return;
+    }
+    tell(x, err_text(x->trouble)); /* it was not carried out: once more, after what the server asked for */
+    x->resend = true;
+    int64_t now = clock_mono_ms();
+    later(x, backoff_next_after(&x->backoff, now, x->after_ms));
+}
+
+/* ---- Looking ---- */
+
+static void judged_act(struct op_runner *x, enum op_answer a, const struct seen *seen) {
+    bool was_sent = x->tries > 0;
+    if (a == OP_REFUSE) {
+        refused(x, &x->reason);
+    } else if (a == OP_DONE && was_sent) {
+        if (x->lost) buf_printf(&x->reason, "%sthe answer was lost; seen by looking", x->reason.len ? "; " : "");
+        outcome(x, "done", buf_str(&x->reason));
+    } else if (a == OP_DONE) {
+        outcome(x, "already", buf_str(&x->reason));
+    } else if (op_on_its_way_out(x->op, seen)) {
+        tell(x, "one of that name is on its way out");
+        if (too_late(x)) timed_out(x, "one of that name is still on its way out");
+        else later(x, POLL_MS);
+    } else if (x->look == LOOK_AFTER && !x->resend) {
+        not_seen_after(x, seen->doc);
+    } else if (x->paused) {
+        stand_still(x);
+    } else {
+        x->resend = false;
+        if (x->intent) fence(x);
+        else write_intent(x);
+    }
+}
+
+static void judged_wait(struct op_runner *x, enum op_answer a) {
+    if (a == OP_REFUSE) {
+        refused(x, &x->reason);
+    } else if (a == OP_DONE) {
+        done(x);
+    } else {
+        tell(x, buf_str(&x->reason));
+        if (too_late(x)) timed_out(x, buf_str(&x->reason));
+        else later(x, x->op->poll_ms ? x->op->poll_ms : POLL_MS);
+    }
+}
+
+static void judge(struct op_runner *x, const struct seen *seen) {
+    buf_clear(&x->reason);
+    bool gone = op_on_its_way_out(x->op, seen) && x->tries == 0;
+    enum op_answer a = gone ? OP_TODO : op_judge(x->run, x->op, seen, &x->reason);
+    switch (x->op->kind) {
+    case OP_READ:
+        if (a == OP_DONE) done(x);
+        else refused(x, &x->reason);
+        return;
+    case OP_WAIT: judged_wait(x, a); return;
+    case OP_ACT: judged_act(x, a, seen); return;
+    case OP_JOB:
+        if (a == OP_DONE) outcome(x, "already", buf_str(&x->reason));
+        else if (a == OP_REFUSE) refused(x, &x->reason);
+        else if (x->paused) stand_still(x);
+        else write_intent(x);
+        return;
+    case OP_CALL: return;
+    }
+}
+
+/* No answer to a look: again after a while, for as long as the operation may take. */
+static void look_again(struct op_runner *x, const struct reply *reply) {
+    int64_t now = clock_mono_ms();
+    char *text = str_printf("%s; trying again", err_text(reply->e));
+    x->backing_off = true;
+    tell(x, text);
+    mem_free(text);
+    if (too_late(x)) timed_out(x, err_text(reply->e));
+    else later(x, backoff_next_after(&x->backoff, now, reply->after_ms));
+}
+
+static void on_looked(void *arg, const struct reply *reply) {
+    struct op_runner *x = arg;
+    bool waits_for_server = x->op->kind == OP_WAIT && x->op->look && reply->kind != REPLY_OK && err_kind(reply->e) != ERR_DENIED;
+    ask_free(x->ask);
+    x->ask = NULL;
+    if (reply->kind == REPLY_AGAIN || waits_for_server) {
+        look_again(x, reply);
+        return;
+    }
+    if (reply->kind != REPLY_OK) {
+        fail(x, err_copy(reply->e));
+        return;
+    }
+    backoff_reset(&x->backoff);
+    x->backing_off = false;
+    struct seen seen = {.status = reply->status, .doc = reply->doc, .rows = reply->rows, .text = reply->text};
+    judge(x, &seen);
+}
+
+static int64_t look_timeout(const struct op *op) {
+    if (!op->look) return LOOK_MS;
+    return op->kind != OP_READ ? TRY_MS : op->deadline_ms ? op->deadline_ms : STATEMENT_MS;
+}
+
+/* What may be asked by a POST without being an act. */
+static bool asks_only(const struct op *op) {
+    return strstr(op->path, "accessreviews") || strstr(op->path, "rulesreviews") || strstr(op->path, "selfsubjectreviews");
+}
+
+static void begin_look(struct op_runner *x) {
+    const struct op *op = x->op;
+    x->at = AT_LOOK;
+    x->looked_ns = clock_mono_ns();
+    if (!op_looks(op)) {
+        judge(x, &(struct seen){.status = 0});
+        return;
+    }
+    if (op->method && op->kind != OP_ACT && !asks_only(op)) {
+        fail(x, err_new(ERR_FAILED, "%s %s is an act, not a question", op->method, op->path));
+        return;
+    }
+    x->ask = ask_look(x->run, op, look_timeout(op), on_looked, x);
+}
+
+static void on_timer(void *arg) {
+    begin_look(arg);
+}
+
+/* ---- Beginning ---- */
+
+static void reset(struct op_runner *x) {
+    int64_t limit = x->op->deadline_ms ? x->op->deadline_ms : x->op->kind == OP_WAIT ? WAIT_MS : TRY_MS;
+    x->look = LOOK_FIRST;
+    x->intent = x->saved = x->lost = x->unsure = x->resend = x->backing_off = false;
+    x->tries = 0;
+    x->confirmed_ns = -FRESH_NS;
+    x->began = clock_mono_ms();
+    x->stood_ms = 0;
+    x->deadline = x->began + limit;
+    err_free(x->trouble);
+    x->trouble = NULL;
+    x->backoff = (struct backoff){.first_ms = 300, .cap_ms = 4000};
+    buf_clear(&x->reason);
+}
+
+static void begin_op(struct op_runner *x) {
+    if (x->aborting) {
+        end(x, err_new(ERR_CANCELLED, "aborted %s%s", x->op ? "before " : "at the end of the step", x->op ? x->op->what : ""));
+        return;
+    }
+    if (!x->op) {
+        end(x, NULL);
+        return;
+    }
+    if (x->paused) {
+        stand_still(x);
+        return;
+    }
+    reset(x);
+    if (x->op->kind == OP_CALL) {
+        script_call_now(x->run, x->script, x->op);
+        next_op(x);
+        return;
+    }
+    tell(x, "");
+    if (x->op->kind == OP_JOB && !x->op->see) write_intent(x);
+    else begin_look(x);
+}
+
+/* ---- Jobs ---- */
+
+static void job_ended(void *arg) {
+    struct op_runner *x = arg;
+    struct err *e = x->job_error;
+    x->job_error = NULL;
+    if (e) {
+        fail(x, e);
+        return;
+    }
+    buf_clear(&x->reason);
+    buf_adds(&x->reason, x->job_detail ? x->job_detail : "");
+    outcome(x, "done", buf_str(&x->reason));
+}
+
+void op_job_done(struct run *r, struct op *op, struct err *e, const char *detail) {
+    struct op_runner *x = r->runner;
+    if (!x || x->at != AT_JOB || x->op != op) {
+        err_free(e);
+        return;
+    }
+    x->at = AT_JOB_ENDED;
+    err_free(x->job_error);
+    x->job_error = e;
+    mem_free(x->job_detail);
+    x->job_detail = detail ? utf8_cleaned(slice_of(detail)) : NULL;
+    loop_defer(r->loop, job_ended, x);
+}
+
+void op_job_progress(struct run *r, struct op *op, int64_t n, int64_t total, const char *unit, const char *text) {
+    if (r->on_progress) r->on_progress(r->progress_arg, op, n, total, unit, text);
+}
+
+static void cancel_job(struct op_runner *x) {
+    if (x->at == AT_JOB && x->op->job->cancel) x->op->job->cancel(x->run, x->op);
+}
+
+/* ---- From outside ---- */
+
+/* The lock's loss ends what is in flight at once (safety 25), not only the next act. */
+static bool lock_is_lost(const struct op_runner *x) {
+    return x->run->lock && lock_state(x->run->lock) == LOCK_LOST;
+}
+
+void op_runner_fail(struct op_runner *x, struct err *e) {
+    if (x->at == AT_END) {
+        err_free(e);
+        return;
+    }
+    cancel_job(x);
+    if (x->op) fail(x, e);
+    else end(x, e);
+}
+
+static void check_lock(struct op_runner *x) {
+    if (x->at == AT_END || !lock_is_lost(x)) return;
+    struct err *e = lock_fence(x->run->lock);
+    struct err *lost = err_new(ERR_LOCKED, "%s", e ? err_text(e) : "the lock was lost");
+    err_free(e);
+    op_runner_fail(x, lost);
+}
+
+static void on_tick(void *arg) {
+    check_lock(arg);
+}
+
+void op_runner_poke(struct op_runner *x) {
+    check_lock(x);
+    if (x->at != AT_LATER || x->paused || x->backing_off || x->op->kind != OP_WAIT) return;
+    int64_t since = (clock_mono_ns() - x->looked_ns) / CLOCK_NS_PER_MS, least = op_looks(x->op) ? POKE_MS : 0;
+    timer_start(x->timer, since >= least ? 0 : least - since, 0);
+}
+
+static void resume(struct op_runner *x) {
+    int64_t stood = clock_mono_ms() - x->paused_at;
+    x->deadline += stood;
+    x->stood_ms += stood;
+    if (x->at == AT_PAUSED && (!x->op || !x->intent)) loop_defer(x->run->loop, begin_op_deferred, x);
+    else if (x->at == AT_PAUSED && x->op->kind == OP_JOB) fence(x);
+    else if (x->at == AT_PAUSED) {
+        x->look = LOOK_FENCE;
+        begin_look(x);
+    } else if (x->at == AT_LATER && !timer_active(x->timer)) timer_start(x->timer, 0, 0);
+}
+
+void op_runner_pause(struct op_runner *x, bool paused) {
+    if (x->paused == paused || x->at == AT_END) return;
+    x->paused = paused;
+    if (x->at == AT_JOB && x->op->job->pause) x->op->job->pause(x->run, x->op, paused);
+    if (!paused) {
+        resume(x);
+        return;
+    }
+    x->paused_at = clock_mono_ms();
+    if (x->at == AT_LATER && x->look != LOOK_AFTER) timer_stop(x->timer);
+}
+
+/* From the request until it is known what became of it. */
+static bool in_flight(const struct op_runner *x) {
+    switch (x->at) {
+    case AT_SEND:
+    case AT_OUTCOME:
+    case AT_JOB_ENDED: return true;
+    case AT_LOOK:
+    case AT_LATER: return x->look == LOOK_AFTER && !x->resend;
+    default: return false;
+    }
+}
+
+bool op_runner_abort(struct op_runner *x) {
+    if (x->at == AT_END) return true;
+    x->aborting = true;
+    if (in_flight(x)) return false;
+    cancel_job(x);
+    if (x->op) fail(x, err_new(ERR_CANCELLED, "aborted%s", x->op->kind == OP_ACT ? "; nothing is in flight" : ""));
+    else end(x, err_new(ERR_CANCELLED, "aborted"));
+    return true;
+}
+
+static void begin_deferred(void *arg) {
+    struct op_runner *x = arg;
+    check_lock(x);
+    if (x->at == AT_BEGIN) begin_op(x);
+}
+
+struct op_runner *op_runner_new(struct run *r, struct script *s, const char *phase, const char *step, const struct op_runner_events *ev,
+                                void *arg) {
+    struct op_runner *x = MEM_NEW(struct op_runner);
+    *x = (struct op_runner){.run = r, .script = s, .op = s->first, .phase = mem_strdup(phase), .step = mem_strdup(step), .ev = *ev, .arg = arg, .at = AT_BEGIN};
+    x->timer = timer_new(r->loop, on_timer, x);
+    x->tick = timer_new(r->loop, on_tick, x);
+    timer_start(x->tick, TICK_MS, TICK_MS);
+    r->runner = x;
+    loop_defer(r->loop, begin_deferred, x);
+    return x;
+}
+
+const char *op_runner_phase(const struct op_runner *x) {
+    return x->phase;
+}
+
+void op_runner_free(struct op_runner *x) {
+    if (!x) return;
+    cancel_job(x);
+    stop_asking(x);
+    loop_undefer(x->run->loop, x);
+    if (x->run->journal) journal_forget(x->run->journal, x);
+    if (x->run->lock) lock_forget(x->run->lock, x);
+    if (x->run->runner == x) x->run->runner = NULL;
+    timer_free(x->timer);
+    timer_free(x->tick);
+    script_free(x->script);
+    err_free(x->end);
+    err_free(x->trouble);
+    err_free(x->job_error);
+    mem_free(x->job_detail);
+    mem_free(x->told);
+    mem_free(x->phase);
+    mem_free(x->step);
+    buf_free(&x->reason);
+    mem_free(x);
+}
