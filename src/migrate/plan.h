@@ -44,6 +44,7 @@ struct plan_postgres {
         char *via; /* direct or port-forward */
         char *conninfo, *database, *password_file;
         int64_t port;
+        char *identifier; /* pinned system identifier of the source; NULL: not pinned */
     } postgres;
     struct {
         char *strategy, *directory;

@@ -29,6 +29,7 @@ static const struct plan_field server_fields[] = {
     {.name = "database", .type = FIELD_TEXT, .offset = AT(postgres.database) - AT(postgres)},
     {.name = "password_file", .type = FIELD_PATH, .offset = AT(postgres.password_file) - AT(postgres)},
     {.name = "port", .type = FIELD_INT, .offset = AT(postgres.port) - AT(postgres), .min = 1, .max = 65535},
+    {.name = "identifier", .type = FIELD_TEXT, .offset = AT(postgres.identifier) - AT(postgres)},
     {.name = NULL},
 };
 
