@@ -1,0 +1,365 @@
+/* Phase "clean up": after the retention the old copy goes (safety 30, 31). By uid and handle from the journal, never by name: the old
+ * claim is deleted while its volume is Retain, then the volume's object, when it is Released by that very claim, of a source class,
+ * and no other volume lies on the same or a parent path. Deleting a Retain volume frees nothing: what has to be removed on the server is
+ * printed, and the plaintext is said to be there until an operator says otherwise. Dumps are purged too. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "client/pg_conn.h"
+#include "loop/work.h"
+#include "migrate/dump_manifest.h"
+#include "migrate/postgres.h"
+#include "migrate/postgres_cleanup.h"
+#include "migrate/postgres_move.h"
+#include "migrate/postgres_rollback.h"
+#include "world/world.h"
+
+#define RELEASED_MS INT64_C(180000)
+#define FOREIGN_FILES "foreign-files"
+
+/* ---- Who would miss it ---- */
+
+/* An object whose pods mount the claim. */
+static enum op_answer see_no_template(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct json_t *items = jd_get(seen->doc, "items");
+    const char *claim = run_fact(r, "claim.old.name"), *kind = op->data;
+    for (size_t i = 0; i < jd_len(items); i++) {
+        const struct json_t *one = jd_at(items, i);
+        if (!postgres_mounts(postgres_pod_spec(one), claim) || postgres_pod_finished(one))
+            continue;
+        buf_printf(reason, "%s/%s mounts claim %s: give it another one first, or delete it", kind, jd_str(one, "metadata.name"), claim);
+        return OP_REFUSE;
+    }
+    buf_printf(reason, "none of %zu", jd_len(items));
+    return OP_DONE;
+}
+
+static enum op_answer see_serving(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct slice id = seen->rows ? pg_rows_text(seen->rows, 0, 0) : (struct slice){0};
+    (void)op;
+    buf_printf(reason, "system identifier %.*s", SLICE_FMT(id));
+    if (slice_is(id, run_fact(r, "pg.identifier.new")))
+        return OP_DONE;
+    buf_printf(reason, " serves, not the new database (%s): the old copy may be in use; nothing is purged", run_fact(r, "pg.identifier.new"));
+    return OP_REFUSE;
+}
+
+static void script_look(struct run *r, struct script *s)
+{
+    static const struct {
+        const char *kind, *base, *plural;
+    } kinds[] = {{"pod", "/api/v1", "pods"},
+                 {"deployment", "/apis/apps/v1", "deployments"},
+                 {"statefulset", "/apis/apps/v1", "statefulsets"},
+                 {"cronjob", "/apis/batch/v1", "cronjobs"},
+                 {"job", "/apis/batch/v1", "jobs"}};
+    script_query(s, "serving", "the new database serves", DB_SERVER, NULL, postgres_sql_identifier, see_serving);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct op *op = script_get(s, script_fmt(s, "%s users", kinds[i].kind), script_fmt(s, "no %s mounts the old claim", kinds[i].kind),
+                                   script_fmt(s, "%s/namespaces/%s/%s", kinds[i].base, r->workload->ns, kinds[i].plural), see_no_template);
+        op->data = (void *)(uintptr_t)kinds[i].kind;
+    }
+}
+
+/* ---- The claim ---- */
+
+static void script_claim(struct run *r, struct script *s)
+{
+    const char *name = move_fact(r, s, "claim.old.name");
+    if (!r->preview && run_has(r, "cleanup.claim"))
+        return;
+    script_get(s, "retained", "the old volume is kept", postgres_path_volume(move_fact(r, s, "volume.old.name")).p, move_see_retained);
+    move_script_gone(r, s, script_fmt(s, "claim/%s", name), postgres_path_claim(r, name).p, move_fact(r, s, "claim.old.uid"), -1, NULL)
+        ->irreversible = true;
+}
+
+/* ---- The volume ---- */
+
+static enum op_answer see_released(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    if (!seen->doc || !str_eq(jd_str(seen->doc, "metadata.uid"), run_fact(r, "volume.old.uid"))) {
+        buf_adds(reason, "gone");
+        return OP_DONE;
+    }
+    buf_printf(reason, "it is %s", jd_str(seen->doc, "status.phase"));
+    return str_eq(jd_str(seen->doc, "status.phase"), "Released") ? OP_DONE : OP_TODO;
+}
+
+static const char *place_of(const struct json_t *volume, const char *member)
+{
+    const char *nfs = jd_str(volume, str_eq(member, "server") ? "spec.nfs.server" : "spec.nfs.path");
+    if (nfs)
+        return nfs;
+    return jd_str(volume, str_eq(member, "server") ? "spec.csi.volumeAttributes.server" : "spec.csi.volumeAttributes.share");
+}
+
+/* b is the same folder as a, or below it. */
+static bool is_within(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+    while (n > 0 && a[n - 1] == '/')
+        n--;
+    return strncmp(a, b, n) == 0 && (b[n] == '\0' || b[n] == '/');
+}
+
+bool cleanup_may_purge(const struct cleanup_facts *f, const struct json_t *volume, const struct json_t *all, struct buf *reason)
+{
+    const char *uid = jd_str(volume, "metadata.uid"), *ref = jd_str(volume, "spec.claimRef.uid"), *class = jd_str(volume, "spec.storageClassName");
+    const char *server = place_of(volume, "server"), *path = place_of(volume, "path"), *handle = jd_str(volume, "spec.csi.volumeHandle");
+    const char *name = jd_str(volume, "metadata.name"), *phase = jd_str(volume, "status.phase");
+    if (!str_eq(uid, f->uid))
+        buf_printf(reason, "volume %s is another one now (uid %.8s, journal %.8s)", name, uid ? uid : "(none)", f->uid);
+    else if (handle && !str_eq(handle, f->handle))
+        buf_printf(reason, "volume %s has handle %s, the journal %s", name, handle, f->handle);
+    else if (!str_eq(phase, "Released"))
+        buf_printf(reason, "volume %s is %s, not Released", name, phase ? phase : "in no phase");
+    else if (!str_eq(ref, f->claim_uid))
+        buf_printf(reason, "volume %s was released by claim uid %.8s, not by the retired one (%.8s)", name, ref ? ref : "(none)", f->claim_uid);
+    else if (!f->in_source(f->arg, class))
+        buf_printf(reason, "volume %s has class %s, which is not a source class of the plan", name, class ? class : "(none)");
+    if (reason->len > 0)
+        return false;
+    const struct json_t *items = jd_get(all, "items");
+    for (size_t i = 0; server && path && i < jd_len(items); i++) {
+        const struct json_t *other = jd_at(items, i);
+        const char *s = place_of(other, "server"), *p = place_of(other, "path");
+        if (str_eq(jd_str(other, "metadata.uid"), uid) || !s || !p || !str_eq(s, server) || (!is_within(p, path) && !is_within(path, p)))
+            continue;
+        buf_printf(reason, "volume %s lies on %s:%s, too", jd_str(other, "metadata.name"), s, p);
+        return false;
+    }
+    return true;
+}
+
+static bool in_source(void *arg, const char *class)
+{
+    const struct plan *p = arg;
+    for (size_t i = 0; i < p->source_classes.n; i++)
+        if (str_eq(p->source_classes.v[i], class))
+            return true;
+    return false;
+}
+
+/* All volumes: ours among them is judged with the others. */
+static enum op_answer see_may_purge(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct json_t *items = jd_get(seen->doc, "items"), *ours = NULL;
+    struct cleanup_facts f = {.uid = run_fact(r, "volume.old.uid"),
+                              .handle = run_fact(r, "volume.old.handle"),
+                              .claim_uid = run_fact(r, "claim.old.uid"),
+                              .in_source = in_source,
+                              .arg = (void *)(uintptr_t)r->plan};
+    (void)op;
+    for (size_t i = 0; i < jd_len(items); i++)
+        if (str_eq(jd_str(jd_at(items, i), "metadata.name"), run_fact(r, "volume.old.name")))
+            ours = jd_at(items, i);
+    if (!ours) {
+        buf_adds(reason, "gone");
+        return OP_DONE;
+    }
+    if (!cleanup_may_purge(&f, ours, seen->doc, reason))
+        return OP_REFUSE;
+    const char *server = place_of(ours, "server"), *path = place_of(ours, "path");
+    struct buf place = {0};
+    if (server && path)
+        buf_printf(&place, "%s:%s", server, path);
+    else
+        buf_adds(&place, run_fact(r, "volume.old.handle"));
+    run_set(r, "cleanup.place", buf_str(&place));
+    buf_printf(reason, "Released by the retired claim, of a source class, nobody else on %s", buf_str(&place));
+    buf_free(&place);
+    return OP_DONE;
+}
+
+static enum op_answer see_told(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    const char *place = run_has(r, "cleanup.place") ? run_fact(r, "cleanup.place") : run_fact(r, "volume.old.handle");
+    run_note(r, "WARN", "PLAINTEXT IS STILL ON %s: deleting a volume that is Retain frees nothing; remove it there. What else was said to lie in it: %s",
+             place, run_override(r, FOREIGN_FILES) ? run_override(r, FOREIGN_FILES) : "nothing");
+    buf_printf(reason, "plaintext is still on %s: remove it there", place);
+    return OP_DONE;
+}
+
+static void script_volume(struct run *r, struct script *s)
+{
+    const char *name = move_fact(r, s, "volume.old.name");
+    script_wait(s, "released", script_fmt(s, "wait until volume %s is Released", name), postgres_path_volume(name).p, see_released, RELEASED_MS);
+    script_get(s, "may purge", "nobody else has anything there", "/api/v1/persistentvolumes", see_may_purge);
+    move_script_gone(r, s, script_fmt(s, "volume %s", name), postgres_path_volume(name).p, move_fact(r, s, "volume.old.uid"), -1, NULL)
+        ->irreversible = true;
+    script_check(s, "told", "what is left on the server", see_told);
+}
+
+/* ---- Dumps ---- */
+
+struct purge {
+    struct run *run;
+    struct op *op; /* NULL: given up */
+    char *file;
+    struct err *e;
+};
+
+static struct err *remove_file(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT)
+        return NULL;
+    return err_sys(errno, "cannot remove %s", path);
+}
+
+/* A dump of the parallel strategy is a folder of files. */
+static struct err *remove_folder(const char *path)
+{
+    struct err *e = NULL;
+    DIR *d = opendir(path);
+    for (struct dirent *entry; d && !e && (entry = readdir(d));) {
+        if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+            continue;
+        char *file = str_printf("%s/%s", path, entry->d_name);
+        e = remove_file(file);
+        mem_free(file);
+    }
+    if (d)
+        closedir(d);
+    if (!e && rmdir(path) != 0 && errno != ENOENT)
+        e = err_sys(errno, "cannot remove %s", path);
+    return e;
+}
+
+struct err *cleanup_remove_dump(const char *file)
+{
+    struct stat st;
+    char *manifest = dump_manifest_path(file), *hmac = dump_hmac_path(file);
+    struct err *e = lstat(file, &st) == 0 && S_ISDIR(st.st_mode) ? remove_folder(file) : remove_file(file);
+    if (!e)
+        e = remove_file(hmac);
+    if (!e)
+        e = remove_file(manifest);
+    mem_free(manifest);
+    mem_free(hmac);
+    return e;
+}
+
+static void purge_run(void *arg)
+{
+    struct purge *p = arg;
+    p->e = cleanup_remove_dump(p->file);
+}
+
+static void purge_done(void *arg)
+{
+    struct purge *p = arg;
+    if (p->op) {
+        p->op->data = NULL;
+        op_job_done(p->run, p->op, p->e, p->file);
+        p->e = NULL;
+    }
+    err_free(p->e);
+    mem_free(p->file);
+    mem_free(p);
+}
+
+static void purge_start(struct run *r, struct op *op)
+{
+    struct purge *p = MEM_NEW(struct purge);
+    *p = (struct purge){.run = r, .op = op, .file = mem_strdup(op->what + strlen("remove "))};
+    op->data = p;
+    work_start(r->loop, purge_run, purge_done, p);
+}
+
+static void purge_cancel(struct run *r, struct op *op)
+{
+    struct purge *p = op->data;
+    (void)r;
+    if (p)
+        p->op = NULL;
+    op->data = NULL;
+}
+
+static const struct op_job purge_job = {.start = purge_start, .cancel = purge_cancel};
+
+void cleanup_script_purge(struct run *r, struct script *s, const char *id, const char *fact)
+{
+    if (r->preview || run_has(r, fact))
+        script_job(s, id, script_fmt(s, "remove %s", move_fact(r, s, fact)), &purge_job, NULL, NULL);
+}
+
+static enum op_answer see_clean(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    (void)reason;
+    run_set_int(r, "cleanup.done", clock_plan_ms());
+    return OP_DONE;
+}
+
+static void script_dumps(struct run *r, struct script *s)
+{
+    cleanup_script_purge(r, s, "dump", "dump.file");
+    rehearse_script_remove(r, s);
+    script_check(s, "clean", "everything that was made on the way is gone", see_clean);
+}
+
+static const struct step steps[] = {
+    {"look", "nobody needs the old copy", script_look},
+    {"claim", "the old claim goes", script_claim},
+    {"volume", "the old volume goes", script_volume},
+    {"dumps", "dumps and scratch go", script_dumps},
+    {NULL, NULL, NULL},
+};
+
+static bool may_begin(const struct run *r, struct buf *reason)
+{
+    int64_t until = run_fact_int(r, "retain.until", 0), now = clock_plan_ms();
+    char text[40], age[40];
+    if (!run_has(r, "resume.at") || until == 0) {
+        buf_adds(reason, "the applications have not been resumed on the new copy yet");
+        return false;
+    }
+    if (now < until) {
+        clock_format_utc(until, text, sizeof text);
+        buf_printf(reason, "claim %s is kept until %s (%s)", run_fact(r, "claim.old.name"), text, clock_format_age(now - until, age, sizeof age));
+        return false;
+    }
+    if (!run_override(r, FOREIGN_FILES)) {
+        buf_printf(reason, "what else lies on volume %s cannot be seen from here (backups in a subPath?): look, then override the gate "
+                           FOREIGN_FILES " with what you found as the reason", move_say(r, "volume.old.name"));
+        return false;
+    }
+    return postgres_may_begin(r, reason);
+}
+
+static void dialog(struct run *r, struct dialog *d)
+{
+    dialog_line(d, "will go", "claim %s  uid %s  %s", move_say(r, "claim.old.name"), move_short(r, "claim.old.uid"), move_say(r, "claim.old.class"));
+    dialog_line(d, "will go", "volume %s  uid %s  handle %s: its object; what lies on the server stays there until you remove it",
+                move_say(r, "volume.old.name"), move_short(r, "volume.old.uid"), move_say(r, "volume.old.handle"));
+    dialog_line(d, "will go", "dump %s", move_say(r, "dump.file"));
+    dialog_line(d, "proof", "system identifier %s serves; it was verified against the old one: %s", move_say(r, "pg.identifier.new"), move_say(r, "verify.done"));
+    if (run_override(r, FOREIGN_FILES))
+        dialog_line(d, "also there", "%s", run_override(r, FOREIGN_FILES));
+    dialog_line(d, "lost", "the old copy of the database, for good: this is the end of every rollback");
+    dialog_line(d, "undo", "none");
+}
+
+const struct phase postgres_phase_cleanup = {
+    .id = "cleanup",
+    .title = "clean up",
+    .stake = STAKE_PURGE,
+    .steps = steps,
+    .may_begin = may_begin,
+    .dialog = dialog,
+    .no_rollback_after = true,
+};

@@ -1,0 +1,206 @@
+/* Phase "resume apps": the fence is lifted, the applications come back and are judged over HTTP. From its first act on the new copy may
+ * be written, and a rollback loses what was written; before that, everything is looked at once more. The old claim becomes the
+ * tombstone: its fence stays, and until its retention ends the identifier that serves is compared (safety 6). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "client/pg_conn.h"
+#include "migrate/postgres.h"
+#include "migrate/postgres_move.h"
+#include "world/world.h"
+
+#define HTTP_MS INT64_C(600000)
+
+/* ---- Once more before there is no way back ---- */
+
+/* The pod that serves now, by the deployment's labels: an image of the same tag may be another one (safety 27). */
+static enum op_answer see_images(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct json_t *pod = boot_pick(seen->doc, run_fact(r, "claim.new.name"), NULL);
+    struct json_t *recorded = run_fact_json(r, "deployment.image"), *now = pod ? postgres_pod_images(pod) : NULL;
+    (void)op;
+    bool same = now && (!recorded || jd_equal(recorded, now));
+    if (!pod)
+        buf_adds(reason, "no pod serves the new claim");
+    else if (!same) {
+        buf_adds(reason, "its image is ");
+        jd_dump(now, reason);
+        buf_adds(reason, ", the source ran ");
+        jd_dump(recorded, reason);
+        buf_adds(reason, ": pin the image in the deployment, or override the gate image with a reason");
+    } else
+        buf_printf(reason, "pod %s, the same image", jd_str(pod, "metadata.name"));
+    if (pod && !same && run_override(r, "image")) {
+        buf_printf(reason, "; overridden: %s", run_override(r, "image"));
+        same = true;
+    }
+    if (pod && same)
+        postgres_note_pod(r, "server", pod);
+    jd_free(recorded);
+    jd_free(now);
+    return pod && same ? OP_DONE : OP_REFUSE;
+}
+
+static enum op_answer see_identifier(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct slice id = seen->rows ? pg_rows_text(seen->rows, 0, 0) : (struct slice){0};
+    (void)op;
+    buf_printf(reason, "system identifier %.*s", SLICE_FMT(id));
+    if (slice_is(id, run_fact(r, "pg.identifier.new")))
+        return OP_DONE;
+    buf_printf(reason, " serves, the new database is %s: the deployment was put back on its old claim", run_fact(r, "pg.identifier.new"));
+    return OP_REFUSE;
+}
+
+static void script_look(struct run *r, struct script *s)
+{
+    move_script_look(r, s, "look");
+    move_script_retain(r, s, "retain");
+    script_get(s, "images", "the image is the one that was recorded", postgres_path_pods_of(r, move_fact(r, s, "deployment.selector")).p,
+               see_images);
+    script_query(s, "identifier", "the new database serves", DB_SERVER, NULL, postgres_sql_identifier, see_identifier);
+}
+
+/* ---- From here on it is written ---- */
+
+static enum op_answer see_resuming(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    (void)reason;
+    if (!run_has(r, "resume.at")) {
+        run_set_int(r, "resume.at", clock_plan_ms());
+        run_set_int(r, "retain.until", clock_plan_ms() + postgres_spec(r)->retain_ms);
+    }
+    return OP_DONE;
+}
+
+static void script_fence(struct run *r, struct script *s)
+{
+    const char *value = run_has(r, "inventory.readonly") ? run_fact(r, "inventory.readonly") : "";
+    if (r->preview || !run_has(r, "resume.writes"))
+        postgres_script_writes(r, s, DB_SERVER, "resume.writes");
+    script_check(s, "resuming", "from here on the new copy may be written; the old one is kept until its retention ends", see_resuming);
+    move_script_fence(r, s, DB_SERVER, strstr(value, "‹") ? "" : value, "fence.new");
+}
+
+/* ---- Judged from outside ---- */
+
+static bool source_is_fresh(const struct run *r, const struct row *probe, int64_t since)
+{
+    const struct row *source = world_find(r->world, T_SOURCES, slice_of(row_src(r->world, probe)));
+    return source && row_int(source, SOURCES_LAST_OK, 0) > since;
+}
+
+/* One probe; true: it is well, and was asked after the applications came back. */
+static bool probe_is_ok(const struct run *r, const char *url, struct buf *reason)
+{
+    int64_t since = run_fact_int(r, "apps.back.at", 0);
+    for (const struct row *p = world_first(r->world, T_PROBES); p; p = world_next(r->world, p)) {
+        if (!slice_is(row_text(p, PROBES_NAME), url) || !slice_is(row_text(p, PROBES_WORKLOAD), r->workload->name))
+            continue;
+        struct slice state = row_text(p, PROBES_STATE), error = row_text(p, PROBES_ERROR);
+        if (slice_is(state, "OK") && source_is_fresh(r, p, since))
+            return true;
+        buf_printf(reason, "%s: %.*s", url, SLICE_FMT(state));
+        if (slice_is(state, "OK"))
+            buf_adds(reason, ", not asked since the applications are back");
+        else if (error.n > 0)
+            buf_printf(reason, " (%.*s)", SLICE_FMT(error));
+        return false;
+    }
+    buf_printf(reason, "%s: nothing has been heard yet", url);
+    return false;
+}
+
+static enum op_answer see_http(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct plan_items *http = &postgres_spec(r)->http;
+    (void)op;
+    (void)seen;
+    for (size_t i = 0; i < http->n; i++) {
+        const struct plan_http *h = (const struct plan_http *)http->v + i;
+        if (probe_is_ok(r, h->url, reason))
+            continue;
+        if (!run_override(r, "http"))
+            return OP_TODO;
+        buf_printf(reason, "; overridden: %s", run_override(r, "http"));
+        return OP_DONE;
+    }
+    buf_printf(reason, "%zu of %zu probes answered as the plan expects", http->n, http->n);
+    return OP_DONE;
+}
+
+static void script_http(struct run *r, struct script *s)
+{
+    if (postgres_spec(r)->http.n > 0)
+        script_wait(s, "http", "HTTP answers as the plan expects, asked anew", NULL, see_http, HTTP_MS);
+    else
+        script_check(s, "http", "the plan names nothing to ask over HTTP", see_http);
+}
+
+/* ---- The tombstone ---- */
+
+static enum op_answer see_retaining(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    char until[40];
+    (void)op;
+    (void)seen;
+    clock_format_utc(run_fact_int(r, "retain.until", 0), until, sizeof until);
+    run_note(r, "GOOD", "%s serves again; claim %s (uid %s) is kept, fenced, until %s", r->workload->name, run_fact(r, "claim.old.name"),
+             move_short(r, "claim.old.uid"), until);
+    buf_printf(reason, "claim %s is kept until %s", run_fact(r, "claim.old.name"), until);
+    return OP_DONE;
+}
+
+static void script_tombstone(struct run *r, struct script *s)
+{
+    move_script_retain(r, s, "still retained");
+    script_check(s, "retaining", "the old claim is kept as a tombstone", see_retaining);
+}
+
+static const struct step steps[] = {
+    {"look", "once more: image, identifier", script_look},
+    {"fence", "the fence is lifted", script_fence},
+    {"apps", "the applications come back", move_script_apps_back},
+    {"http", "HTTP, from outside", script_http},
+    {"tombstone", "the old copy is kept", script_tombstone},
+    {NULL, NULL, NULL},
+};
+
+static bool may_begin(const struct run *r, struct buf *reason)
+{
+    if (!move_same(r, "restore.done", "claim.new.uid") || !run_has(r, "verify.done")) {
+        buf_adds(reason, "the restored database has not been verified yet");
+        return false;
+    }
+    return postgres_may_begin(r, reason);
+}
+
+static void dialog(struct run *r, struct dialog *d)
+{
+    const struct plan_strings *apps = &postgres_spec(r)->quiesce;
+    int64_t days = postgres_spec(r)->retain_ms / (24 * 60 * 60 * CLOCK_MS_PER_S);
+    for (size_t i = 0; i < apps->n; i++)
+        dialog_line(d, "will come", str_starts(apps->v[i], "cronjob/") ? "%s, on schedule again" : "%s, back to its replicas", apps->v[i]);
+    dialog_line(d, "will go", "the fence on the new server: it is written from here on");
+    dialog_line(d, "proof", "verified: %s", move_say(r, "verify.done"));
+    dialog_line(d, "from", "claim %s  uid %s, kept fenced for %lld days (Retain)", move_say(r, "claim.old.name"), move_short(r, "claim.old.uid"),
+                (long long)days);
+    dialog_line(d, "lost", "nothing now; a rollback after this loses what is written from here on");
+    dialog_line(d, "undo", "rollback with loss: NO WAY BACK BUT FORWARD for what the applications write");
+}
+
+const struct phase postgres_phase_resume = {
+    .id = "resume",
+    .title = "resume apps",
+    .stake = STAKE_HARD,
+    .steps = steps,
+    .may_begin = may_begin,
+    .dialog = dialog,
+    .no_rollback_after = true,
+};
