@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/json_doc.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "client/kube_config.h"
@@ -134,7 +133,7 @@ static void mover_connect(struct mover *v) {
     v->run->journal = m->journal;
     v->run->id = m->journal ? journal_id(m->journal) : "none";
     if (!m->journal) {
-        v->read_only = mem_strdup(m->broken);
+        if (!m->look) v->read_only = mem_strdup(m->broken);
         return;
     }
     v->lock = lock_new(&(struct lock_options){.loop = m->loop, .kube = m->kube, .ns = v->w->ns, .workload = v->w->name,
@@ -146,29 +145,35 @@ static void mover_connect(struct mover *v) {
     v->foreign = foreign_new(v->run, on_foreign, v);
 }
 
-static void open_journal(struct migration *m) {
-    struct err *e = journal_open(m->loop, m->dir, m->plan->name, migration_fold, m, &m->journal);
+static void open_journal(struct migration *m, bool look) {
+    struct err *e = look ? err_new(ERR_LOCKED, "this command only looks")
+                         : journal_open(m->loop, m->dir, m->plan->name, migration_fold, m, &m->journal);
     if (!e) return;
     m->broken = mem_strdup(err_text(e));
     m->journal = NULL;
-    timeline_add(m->world, "BAD", "journal", "%s", err_text(e));
-    log_error("%s", err_text(e));
+    m->looking = err_kind(e) == ERR_LOCKED;
+    if (!look) {
+        timeline_add(m->world, "BAD", "journal", "%s", err_text(e));
+        log_error("%s", err_text(e));
+    }
     err_free(e);
+    if (m->looking) migration_look(m);
 }
 
 struct migration *migration_new(const struct migration_options *o) {
     struct migration *m = MEM_NEW(struct migration);
     *m = (struct migration){.loop = o->loop, .world = o->world, .plan = o->plan, .config = o->config, .kube = o->kube,
-                            .on_idle = o->on_idle, .arg = o->arg};
+                            .look = o->look, .on_idle = o->on_idle, .arg = o->arg};
     m->dir = o->dir ? mem_strdup(o->dir) : journal_dir(o->plan->name);
     m->operator_name = user_name();
     m->host = host_name();
     m->movers = mem_calloc(o->plan->nworkloads + 1, sizeof *m->movers);
     for (size_t i = 0; i < o->plan->nworkloads; i++) {
-        const struct phase_table *t = phase_table_of(o->plan->workloads[i].kind);
+        const struct plan_kind *kind = o->plan->workloads[i].kind;
+        const struct phase_table *t = o->table_of ? o->table_of(kind) : phase_table_of(kind);
         if (t) mover_init(m, &m->movers[m->nmovers++], &o->plan->workloads[i], t);
     }
-    open_journal(m);
+    open_journal(m, o->look);
     for (size_t i = 0; i < m->nmovers; i++) mover_connect(&m->movers[i]);
     arming_row(m);
     for (size_t i = 0; i < m->nmovers; i++) mover_rows(&m->movers[i]);
@@ -233,6 +238,12 @@ bool migration_busy(const struct migration *m) {
     return false;
 }
 
+bool migration_in_flight(const struct migration *m) {
+    for (size_t i = 0; i < m->nmovers; i++)
+        if (m->movers[i].runner && op_runner_in_flight(m->movers[i].runner)) return true;
+    return false;
+}
+
 void migration_turn(struct migration *m) {
     for (size_t i = 0; i < m->nmovers; i++)
         if (m->movers[i].runner) op_runner_poke(m->movers[i].runner);
@@ -246,10 +257,10 @@ static void save_state(void *arg, void (*fn)(void *arg, const struct err *e), vo
     struct mover *v = arg;
     struct json_t *state = jd_object(), *facts = jd_object();
     struct slice name;
-    void *value;
+    const char *value;
     char at[32];
     size_t it = 0;
-    while (map_each(v->run->facts, &it, &name, &value)) {
+    while (run_each_fact(v->run, &it, &name, &value)) {
         char *key = slice_dup(name);
         if (strlen(value) <= FACT_MAX_IN_SECRET) jd_set(facts, key, jd_string(value));
         mem_free(key);
@@ -326,10 +337,20 @@ static struct err *skip_phase(struct mover *v, const struct intent *in) {
     return NULL;
 }
 
+/* Judgements of the world around, and answers that only the operator has; never copies, quorum, identity or proof (safety 22, 26, 35). */
+static bool may_override(const char *gate) {
+    static const char *const names[] = {"alerts", "backups", "http", "image", "hours"}, *const answers[] = {"replicas of ", "circle"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(gate, names[i])) return true;
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+        if (str_starts(gate, answers[i])) return true;
+    return false;
+}
+
 static struct err *override_gate(struct mover *v, const struct intent *in) {
     if (!in->gate || !*in->gate || !in->reason || !*in->reason) return err_new(ERR_USAGE, "overriding a gate needs its name and a reason");
-    if (!str_eq(in->gate, "alerts") && !str_eq(in->gate, "backups"))
-        return err_new(ERR_USAGE, "the gate '%s' cannot be overridden: only alerts and backups can; copies, quorum, identity and proof never", in->gate);
+    if (!may_override(in->gate))
+        return err_new(ERR_USAGE, "the gate '%s' cannot be overridden: copies, quorum, identity and proof never can", in->gate);
     struct json_t *d = migration_record(v, "override", NULL);
     jd_set(d, "gate", jd_string(in->gate));
     jd_set(d, "reason", jd_string(in->reason));
@@ -405,6 +426,7 @@ void migration_peer_gone(struct migration *m, unsigned peer) {
 void migration_tick(struct migration *m) {
     if (m->arming.on && clock_mono_ms() >= m->arming.until) disarm(m, "15 minutes are over");
     dialogs_tick(m);
+    if (m->looking) migration_look(m);
     for (size_t i = 0; i < m->nmovers; i++) {
         mover_rows(&m->movers[i]);
         if (m->movers[i].runner) op_runner_poke(m->movers[i].runner);

@@ -15,6 +15,8 @@ struct kube_client;
 struct kube_config;
 struct loop;
 struct migration;
+struct phase_table;
+struct plan_kind;
 struct plan;
 struct world;
 
@@ -25,6 +27,8 @@ struct migration_options {
     const struct kube_config *config;
     struct kube_client *kube;
     const char *dir;      /* NULL: journal_dir(plan->name) */
+    bool look;            /* never acts and takes no journal: shows what one says */
+    const struct phase_table *(*table_of)(const struct plan_kind *kind); /* NULL: phase_table_of */
     void (*on_idle)(void *arg); /* a phase ended: an engine without readers may end */
     void *arg;
 };
@@ -38,6 +42,8 @@ void migration_free(struct migration *m);
 bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg);
 /* A phase or window is under way: the engine must outlive its readers. */
 bool migration_busy(const struct migration *m);
+/* An act was sent, and what became of it is not known yet: no time to end. */
+bool migration_in_flight(const struct migration *m);
 void migration_turn(struct migration *m);  /* end of a loop turn in which the world may have changed */
 void migration_tick(struct migration *m);  /* once a second */
 

@@ -198,9 +198,12 @@ static void object_lines(struct dialog *d) {
 
 /* Every act of the phase, as it would be sent. */
 static void request_lines(struct dialog *d) {
+    struct run *r = d->mover->run;
     d->script = script_new();
-    for (const struct step *s = d->phase->phase->steps; s->id; s++) s->script(d->mover->run, d->script);
-    script_expand(d->mover->run, d->script);
+    r->preview = true; /* what is not known yet reads as "‹name›", and nothing is noted */
+    for (const struct step *s = d->phase->phase->steps; s->id; s++) s->script(r, d->script);
+    script_expand(r, d->script);
+    r->preview = false;
     for (const struct op *op = script_first(d->script); op; op = op->next) {
         struct buf text = {0};
         if (op->kind != OP_ACT && op->kind != OP_JOB) continue;

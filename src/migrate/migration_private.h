@@ -93,6 +93,8 @@ struct migration {
     char *dir, *operator_name, *host;
     struct journal *journal;   /* NULL: it cannot be used, see broken */
     char *broken;
+    bool look, looking, elsewhere;   /* without a journal of ours: it is read as it grows; another process is at work on it */
+    int64_t looked_size, looked_at;
     struct mover *movers;
     size_t nmovers;
     struct dialog *dialogs;
@@ -121,6 +123,9 @@ const char *phase_typed(const struct mover *v, const struct phase *p);
 /* A record with t, workload and phase (both may be NULL) to which the caller adds. */
 struct json_t *migration_record(const struct mover *v, const char *t, const struct phase_now *p) MUST_CHECK;
 void migration_write(struct migration *m, struct json_t *record, void (*fn)(void *arg, const struct err *e), void *arg); /* taken over */
+
+/* ---- migration_look.c */
+void migration_look(struct migration *m);
 
 /* ---- migration_fold.c */
 void migration_fold(void *migration, const struct json_t *record);

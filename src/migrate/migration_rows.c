@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/json_doc.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "client/kube_config.h"
 #include "migrate/migration_private.h"
@@ -27,7 +26,7 @@ static const char *step_word(const struct mover *v, const struct phase_now *p, c
     switch (s->state) {
     case STEP_DONE: return "DONE";
     case STEP_FAILED: return "FAILED";
-    case STEP_INTERRUPTED: return "INTERRUPTED";
+    case STEP_INTERRUPTED: return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";
     case STEP_RUNNING: return v->current != p ? "INTERRUPTED" : v->paused ? "PAUSED" : s->deadline ? "WAITING" : "RUNNING";
     default: return "TODO";
     }
@@ -71,7 +70,7 @@ static const char *phase_word(const struct mover *v, const struct phase_now *p, 
     case PHASE_DONE: return "DONE";
     case PHASE_FAILED: return "FAILED";
     case PHASE_SKIPPED: return "SKIPPED";
-    case PHASE_INTERRUPTED: return "INTERRUPTED";
+    case PHASE_INTERRUPTED: return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";
     default: break;
     }
     if (p == next) return "NEXT";
@@ -129,7 +128,7 @@ static const char *workload_word(const struct mover *v, const struct phase_now *
     if (!any_begun(v)) return "NOT STARTED";
     if (!next) return "DONE";
     if (next->state == PHASE_FAILED) return "FAILED";
-    if (next->state == PHASE_INTERRUPTED) return "INTERRUPTED";
+    if (next->state == PHASE_INTERRUPTED) return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";
     return run_has(v->run, "retain.until") && done_by_id(v, "resume") ? "RETAINING" : "BETWEEN PHASES";
 }
 
@@ -185,9 +184,9 @@ static void lock_row(struct mover *v) {
 static void criteria_rows(struct mover *v) {
     static const char prefix[] = "criterion.";
     struct slice name;
-    void *value;
+    const char *value;
     size_t it = 0;
-    while (map_each(v->run->facts, &it, &name, &value)) {
+    while (run_each_fact(v->run, &it, &name, &value)) {
         struct json_t *d = NULL;
         if (name.n < sizeof prefix || memcmp(name.p, prefix, sizeof prefix - 1) != 0) continue;
         struct slice short_name = {name.p + sizeof prefix - 1, name.n - (sizeof prefix - 1)};
