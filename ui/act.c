@@ -47,9 +47,9 @@ bool act_refused(const struct console *c, enum command command, struct buf *why)
     struct arming a = act_arming(c);
     struct buf key = {0};
     key_of(c, COMMAND_ARM, &key);
-    if (a.state == ARMED_NOBODY) buf_printf(why, "this console is read-only: %s arms it", buf_str(&key));
+    if (a.state == ARMED_NOBODY) buf_printf(why, "read-only: %s arms", buf_str(&key));
     else if (a.state == ARMED_ELSEWHERE)
-        buf_printf(why, "this console is read-only: %.*s is armed at another one", SLICE_FMT(a.by.n ? a.by : SLICE_LIT("somebody")));
+        buf_printf(why, "read-only: %.*s is armed elsewhere", SLICE_FMT(a.by.n ? a.by : SLICE_LIT("somebody")));
     buf_free(&key);
     return why->len > 0;
 }
@@ -107,10 +107,12 @@ void act_disarm(struct console *c) {
 void act_arm(struct console *c) {
     struct arming a = act_arming(c);
     struct buf why = {0};
-    if (a.state == ARMED_OURS) {
+    if (a.state == ARMED_OURS && !c->o.read_only_attach) {
         act_disarm(c);
     } else if (cut_off(c, &why)) {
         ui_message(&c->ui, STYLE_WARN, "%s", buf_str(&why));
+    } else if (a.state == ARMED_ELSEWHERE) {
+        ui_message(&c->ui, STYLE_WARN, "another console of this engine is armed (%.*s): it is disarmed there", SLICE_FMT(a.by));
     } else {
         char *label = str_printf("to arm for " ARMED_FOR " type the context's name (%.*s): ", SLICE_FMT(a.typed));
         prompt_ask(c, &(struct ask){.label = label, .help = "Esc leaves", .done = typed_to_arm});
@@ -168,21 +170,20 @@ static void typed_gate(struct console *c, const char *text) {
     mem_free(workload);
 }
 
-/* Gates that do not pass, of this workload or of none. */
+/* Copies, quorum, identity and proof are never passed over. */
 static char **open_gates(struct console *c, const char *typed) {
-    char **list = mem_calloc(world_count(c->o.world, T_GATES) + 1, sizeof *list);
+    static const char *const names[] = {"alerts", "backups"};
+    char **list = mem_calloc(ARRAY_LEN(names) + 1, sizeof *list);
     size_t n = 0;
-    for (const struct row *r = world_first(c->o.world, T_GATES); r; r = world_next(c->o.world, r)) {
-        struct slice workload = row_text(r, GATES_WORKLOAD), answer = row_text(r, GATES_ANSWER), name = row_text(r, GATES_NAME);
-        if (slice_is(answer, "PASS") || slice_is(answer, "NOT ASKED") || !slice_starts(name, typed)) continue;
-        if (!workload.n || slice_is(workload, c->about_workload)) list[n++] = slice_dup(name);
-    }
+    (void)c;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_starts(names[i], typed)) list[n++] = mem_strdup(names[i]);
     return list;
 }
 
 void act_override(struct console *c, struct slice workload) {
     remember(c, workload, (struct slice){NULL, 0});
-    prompt_ask(c, &(struct ask){.label = "gate to pass over: ", .help = "Tab goes through those that do not pass", .done = typed_gate,
+    prompt_ask(c, &(struct ask){.label = "gate to pass over (alerts or backups): ", .help = "Tab completes  Esc leaves", .done = typed_gate,
                                 .complete = open_gates});
 }
 
@@ -219,5 +220,6 @@ void act_commit(struct console *c) {
     if (!r || !c->awaiting || row_int(r, ARMING_ANSWERED, 0) == c->answered) return;
     struct slice answer = row_text(r, ARMING_ANSWER);
     c->awaiting = false;
+    if (answer.n) dialog_answered(c, answer);
     if (answer.n) ui_message(&c->ui, STYLE_WARN, "%.*s", SLICE_FMT(answer));
 }

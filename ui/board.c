@@ -137,7 +137,7 @@ void board_line(struct board *b, const struct board_line *line) {
     *own = (struct line){
         .state = slice_dup(line->state), .label = slice_dup(line->label), .text = slice_dup(line->text),
         .right = slice_dup(line->right),
-        .fresh = fresh_of(b, line), .style = line->style, .wrap = line->wrap,
+        .fresh = fresh_of(b, line), .style = line->style, .wrap = line->wrap, .whole = line->whole,
     };
     identify(s, own, line->row, line->screen);
     if (own->id) own->changed_at = changed_at(b, own);

@@ -42,6 +42,7 @@ struct board_line {
     struct slice label, text, right;
     enum style style;    /* of the text */
     int wrap;            /* rows that the text may take; 0: one */
+    bool whole;          /* the text has the line to itself, and goes on from the line before */
     const struct row *row;            /* Enter opens it */
     const struct screen_ops *screen;  /* or this */
 };

@@ -36,7 +36,7 @@ static int text_x(const struct section *s) {
 }
 
 static int line_height(const struct board *b, const struct section *s, const struct line *l, int cols) {
-    int width = cols - MARGIN - text_x(s);
+    int width = cols - MARGIN - (l->whole ? MARGIN : text_x(s));
     if (l->wrap < 2 || !l->text || width < 8) return 1;
     return larger(1, section_text(b->ui, (struct rect){-10000, 0, l->wrap, width}, STYLE_NORMAL, slice_of(l->text)));
 }
@@ -52,7 +52,7 @@ static void measure(const struct board *b, struct section *s, int cols) {
         s->label_cols = larger(s->label_cols, columns(l->label));
         s->right_cols = larger(s->right_cols, columns(l->right));
     }
-    int most = s->right_cols ? cols - MARGIN - s->state_cols - s->right_cols - 3 : cols * 9 / 20;
+    int most = s->right_cols ? cols - MARGIN - s->state_cols - s->right_cols - 3 : cols / 2;
     s->label_cols = smaller(s->label_cols, most);
     for (size_t i = 0; i < s->n; i++) s->need += line_height(b, s, &s->lines[i], cols);
     s->rows = 0;
@@ -133,9 +133,10 @@ static void draw_line(struct board *b, const struct section *s, struct line *l, 
     if (shows_was(b, s, l)) draw_fmt(d, r.y, x, s->state_cols, STYLE_DIM, "was %s", l->state);
     else if (shows_fresh(l)) draw_fresh(d, r.y, x, s->state_cols, l->fresh);
     else if (l->state) draw_status(d, r.y, x, s->state_cols, slice_of(l->state));
-    if (s->state_cols) x += s->state_cols + 1;
+    if (s->state_cols && !l->whole) x += s->state_cols + 1;
+    if (l->whole) x += MARGIN;
     int bar = x;
-    if (s->label_cols) {
+    if (s->label_cols && !l->whole) {
         draw_str(d, r.y, x, s->label_cols, old ? STYLE_DIM : STYLE_NORMAL, l->label);
         x += s->label_cols + 2;
     }

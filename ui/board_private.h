@@ -9,6 +9,7 @@ struct line {
     struct fresh fresh;
     enum style style;
     int wrap;
+    bool whole;
     int64_t changed_at;      /* 0: long ago */
     bool changed;            /* a moment ago: to be marked */
     /* what it stands for, over frames: "RAFT:raft_peers/vault/vault-0"; NULL: cannot be selected */

@@ -209,7 +209,7 @@ static void phase_banner(struct console *c, int *y) {
         struct slice detail = row_text(r, STEPS_DETAIL), state = row_text(r, STEPS_STATE);
         struct buf text = {0};
         if (!slice_starts(detail, "NO WAY BACK") || slice_is(state, "DONE") || slice_is(state, "TODO")) continue;
-        buf_printf(&text, "%.*s · %.*s: %.*s", SLICE_FMT(row_text(r, STEPS_WORKLOAD)), SLICE_FMT(row_text(r, STEPS_PHASE)), SLICE_FMT(detail));
+        buf_printf(&text, "%.*s · %.*s of %.*s", SLICE_FMT(detail), SLICE_FMT(row_text(r, STEPS_PHASE)), SLICE_FMT(row_text(r, STEPS_WORKLOAD)));
         banner(c, y, STYLE_BANNER_BAD, &text);
     }
 }

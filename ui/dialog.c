@@ -7,6 +7,7 @@
 
 #define GUARD_MS 300
 #define TYPED_MAX 256
+#define SCROLL_MAX 100000
 
 static void on_guard(void *arg) {
     (void)arg;
@@ -111,6 +112,14 @@ void dialog_commit(struct console *c) {
     if (newest && (!b->id || !slice_is(row_key(newest), b->id) || dialog_state_of(newest) != b->state)) begin(c, newest);
 }
 
+void dialog_answered(struct console *c, struct slice why) {
+    struct dialog_box *b = c->dialog;
+    if (!b->id) return;
+    b->sent = false;
+    mem_free(b->note);
+    b->note = slice_dup(why);
+}
+
 void dialog_lost(struct console *c) {
     struct dialog_box *b = c->dialog;
     if (!b->id) return;
@@ -171,10 +180,10 @@ static void move_focus(struct console *c, const struct row *r, int step) {
     b->focus = typed || at == 0 ? (enum dialog_focus)at : DIALOG_GO;
 }
 
+/* Drawing holds it to what there is. */
 static void scroll(struct console *c, int lines) {
     struct dialog_box *b = c->dialog;
-    if (lines > b->below) lines = b->below;
-    b->scroll += lines;
+    b->scroll = b->scroll + lines < SCROLL_MAX ? b->scroll + lines : SCROLL_MAX;
     if (b->scroll < 0) b->scroll = 0;
 }
 
@@ -187,8 +196,8 @@ static bool movement(struct console *c, const struct row *r, struct key key) {
     case KEY_CODE_DOWN: case KEY_CODE_WHEEL_DOWN: scroll(c, 1); return true;
     case KEY_CODE_PAGE_UP: scroll(c, -page); return true;
     case KEY_CODE_PAGE_DOWN: scroll(c, page); return true;
-    case KEY_CODE_HOME: scroll(c, -100000); return true;
-    case KEY_CODE_END: scroll(c, 100000); return true;
+    case KEY_CODE_HOME: scroll(c, -SCROLL_MAX); return true;
+    case KEY_CODE_END: scroll(c, SCROLL_MAX); return true;
     case KEY_CODE_TAB: if (ready) move_focus(c, r, 1); return true;
     case KEY_CODE_BACKTAB: if (ready) move_focus(c, r, -1); return true;
     case KEY_CODE_LEFT: if (ready && c->dialog->focus == DIALOG_GO) c->dialog->focus = DIALOG_CANCEL; return true;

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "base/buf.h"
+#include "base/str.h"
 
 struct console;
 struct dialog_box;
@@ -23,6 +23,8 @@ const struct row *dialog_row(struct console *c);
 bool dialog_is_open(const struct console *c);
 /* The world has changed: a dialog of ours may have come, changed its state, or gone. */
 void dialog_commit(struct console *c);
+/* The engine has refused an intent, and why: if it was the confirmation, it may be given again. */
+void dialog_answered(struct console *c, struct slice why);
 /* The line to the engine is down: an open dialog closes, and says what is known of it. */
 void dialog_lost(struct console *c);
 /* All keys are its own while one is open. */

@@ -77,9 +77,8 @@ static void add_state(struct console *c, const struct row *r, struct lines *l, i
         add_text(l, cols, SLICE_LIT("✗ REFUSED"), STYLE_BAD, reason.n ? reason : SLICE_LIT("the engine gives no reason"));
         add_line(l, (struct line){none, none, STYLE_NORMAL});
     } else if (state == DIALOG_STALE) {
-        char *text = str_printf("the plan is stale: %.*s. Nothing was done: close this, look, and open it again",
-                                SLICE_FMT(reason.n ? reason : SLICE_LIT("something moved since it was prepared")));
-        add_text(l, cols, SLICE_LIT("~ STALE"), STYLE_WARN, own(l, text));
+        add_text(l, cols, SLICE_LIT("~ STALE"), STYLE_WARN,
+                 reason.n ? reason : SLICE_LIT("the plan is stale: something moved since this dialog was opened; open it again"));
         add_line(l, (struct line){none, none, STYLE_NORMAL});
     }
 }
@@ -88,6 +87,15 @@ static enum style style_of(struct slice label) {
     if (slice_is(label, "will go") || slice_is(label, "lost") || slice_is(label, "meanwhile")) return STYLE_BOLD;
     if (slice_is(label, "note")) return STYLE_DIM;
     return STYLE_NORMAL;
+}
+
+/* Behind the last request, once. */
+static void add_more(struct console *c, struct lines *l, int cols, size_t *requests) {
+    size_t n = *requests;
+    *requests = 0;
+    if (n <= REQUESTS_SHOWN) return;
+    char *text = c->dialog->all ? mem_strdup("v shows fewer") : str_printf("and %zu more: v shows all", n - REQUESTS_SHOWN);
+    add_text(l, cols, (struct slice){NULL, 0}, STYLE_ACCENT, own(l, text));
 }
 
 /* Lines with the same label stand under it once; requests are many, so few of them are shown unless asked for. */
@@ -99,14 +107,13 @@ static void add_rows(struct console *c, struct lines *l, int cols) {
         struct slice label = row_text(rows[i], DIALOG_LINES_LABEL), none = {NULL, 0};
         if (!slice_is(row_text(rows[i], DIALOG_LINES_DIALOG), c->dialog->id)) continue;
         bool request = slice_is(label, "request");
+        if (!request) add_more(c, l, cols, &requests);
         if (request && ++requests > REQUESTS_SHOWN && !c->dialog->all) continue;
         struct slice shown = slice_eq(label, last) ? none : request ? SLICE_LIT("requests") : label;
         add_text(l, cols, shown, style_of(label), row_text(rows[i], DIALOG_LINES_TEXT));
         last = label;
     }
-    if (requests > REQUESTS_SHOWN)
-        add_text(l, cols, (struct slice){NULL, 0}, STYLE_ACCENT,
-                 own(l, c->dialog->all ? mem_strdup("v shows fewer") : str_printf("and %zu more: v shows all", requests - REQUESTS_SHOWN)));
+    add_more(c, l, cols, &requests);
     mem_free(rows);
 }
 
@@ -118,6 +125,15 @@ static void draw_edge(struct draw *d, int y, struct rect box, const char *left, 
     draw_str(d, y, box.x + box.cols - 1, 1, STYLE_BORDER, right);
 }
 
+/* What is at stake, in the upper edge. */
+static void draw_stake(struct draw *d, const struct row *r, struct rect box) {
+    struct slice stake = row_text(r, DIALOGS_STAKE);
+    bool purge = slice_is(stake, "purge");
+    const char *text = purge ? " CANNOT BE UNDONE " : dialog_is_typed(r) ? " HARD TO UNDO " : " can be undone ";
+    int cols = (int)utf8_columns(slice_of(text));
+    draw_str(d, box.y, box.x + box.cols - cols - 2, cols, purge ? STYLE_BANNER_BAD : dialog_is_typed(r) ? STYLE_BANNER_WARN : STYLE_DIM, text);
+}
+
 static void draw_frame(struct console *c, const struct row *r, struct rect box) {
     struct draw *d = c->ui.draw;
     draw_clear(d, box);
@@ -127,8 +143,12 @@ static void draw_frame(struct console *c, const struct row *r, struct rect box) 
     draw_vline(d, box.y + 1, box.x + box.cols - 1, box.rows - 2);
     int x = box.x + 2;
     x += draw_str(d, box.y, x, 1, STYLE_NORMAL, " ");
-    x += draw_text(d, box.y, x, box.cols - 8, STYLE_TITLE, row_text(r, DIALOGS_TITLE));
+    char *title = str_printf("%.*s · %.*s", SLICE_FMT(row_text(r, DIALOGS_TITLE)), SLICE_FMT(row_text(r, DIALOGS_WORKLOAD)));
+    if (*title >= 'a' && *title <= 'z') *title = (char)(*title - 32);
+    x += draw_str(d, box.y, x, box.cols - 32, STYLE_TITLE, title);
     draw_str(d, box.y, x, 1, STYLE_NORMAL, " ");
+    draw_stake(d, r, box);
+    mem_free(title);
 }
 
 static void draw_lines(struct console *c, const struct lines *l, struct rect r) {
@@ -144,8 +164,9 @@ static void draw_lines(struct console *c, const struct lines *l, struct rect r) 
         draw_text(d, r.y + i, r.x, LABEL_COLS - 1, status ? line->style : STYLE_DIM, line->label);
         draw_text(d, r.y + i, r.x + LABEL_COLS, r.cols - LABEL_COLS, line->style, line->text);
     }
-    if (b->scroll) draw_fmt(d, r.y - 1, r.x + r.cols - 20, 20, STYLE_ACCENT, " %d above: PgUp ", b->scroll);
-    if (b->below) draw_fmt(d, r.y + r.rows, r.x + LABEL_COLS, 40, STYLE_ACCENT, "%d more below: PgDn", b->below);
+    int x = r.x + LABEL_COLS, y = r.y + r.rows;
+    if (b->below) x += draw_fmt(d, y, x, 40, STYLE_ACCENT, "%d more below: PgDn", b->below) + 3;
+    if (b->scroll) draw_fmt(d, y, x, 20, STYLE_ACCENT, "%d above: PgUp", b->scroll);
 }
 
 static int button(struct draw *d, int y, int x, const char *text, bool focus, bool dim) {
@@ -174,7 +195,8 @@ static void draw_field(struct console *c, const struct row *r, int y, struct rec
     struct slice wanted = row_text(r, DIALOGS_TYPED), text = buf_slice(&b->typed);
     bool focus = b->focus == DIALOG_FIELD;
     int x = box.x + 2, field = (int)utf8_columns(wanted) + 2 > FIELD_COLS ? (int)utf8_columns(wanted) + 2 : FIELD_COLS;
-    x += draw_fmt(d, y, x, box.cols - 4 - field, STYLE_WARN, "Type %.*s to go on: ", SLICE_FMT(wanted));
+    bool purge = slice_is(row_text(r, DIALOGS_STAKE), "purge");
+    x += draw_fmt(d, y, x, box.cols - 4 - field, STYLE_WARN, purge ? "To go on type the context, %.*s: " : "Type %.*s to go on: ", SLICE_FMT(wanted));
     while ((int)utf8_columns(text) > field - 1) { /* the end is what is being typed */
         uint32_t cp;
         size_t n = utf8_decode(text.p, text.n, &cp);
@@ -205,11 +227,10 @@ static void draw_question(struct console *c, const struct row *r, int y, struct 
 static void draw_keys(struct console *c, const struct row *r) {
     struct draw *d = c->ui.draw;
     int y = term_rows(c->o.term) - 1, cols = term_cols(c->o.term);
-    bool ready = c->dialog->state == DIALOG_READY, field = c->dialog->focus == DIALOG_FIELD;
+    bool ready = c->dialog->state == DIALOG_READY, field = c->dialog->focus == DIALOG_FIELD, typed = dialog_is_typed(r);
     draw_fill(d, y, 0, cols, STYLE_NORMAL);
-    draw_fmt(d, y, 1, cols - 2, STYLE_DIM, "Esc %s   %s%s%sPgUp PgDn scroll   %s", ready ? "cancels" : "closes",
-             ready && dialog_is_typed(r) ? "Tab next field   " : "", ready && dialog_is_typed(r) ? "Enter when it is typed   " : "",
-             ready && !dialog_is_typed(r) ? "y goes on   " : "", field ? "" : "v shows all requests");
+    draw_fmt(d, y, 1, cols - 2, STYLE_DIM, "Esc %s   %s%sPgUp PgDn   %s", ready || c->dialog->state == DIALOG_PREPARING ? "cancels" : "closes",
+             ready && typed ? "Tab moves on   Enter when typed   " : "", ready && !typed ? "y goes on   " : "", field ? "" : "v all requests");
 }
 
 void dialog_draw(struct console *c) {

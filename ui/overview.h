@@ -15,6 +15,8 @@ struct world;
 void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost);
 /* kinds: there is room for what kind of workload it is */
 void overview_plan(struct ui *ui, struct board *b, bool kinds);
+/* What runs now, or is next: nothing before the first phase was begun. */
+void overview_now(struct ui *ui, struct board *b, bool wide);
 void overview_gates(struct ui *ui, struct board *b, bool wide); /* wide: long reasons take more than one row */
 void overview_raft(struct ui *ui, struct board *b);
 void overview_postgres(struct ui *ui, struct board *b);

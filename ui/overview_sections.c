@@ -1,9 +1,11 @@
 /* Plan, gates, raft, PostgreSQL, alerts and events in a few lines each. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ui/format.h"
 #include "ui/overview.h"
+#include "ui/phase_view.h"
 #include "ui/plan_help.h"
 #include "ui/rows.h"
 #include "ui/screen.h"
@@ -22,6 +24,33 @@ static void no_plan(struct board *b) {
     });
     board_line(b, &(struct board_line){.text = slice_of(plan_help_why(PLAN_HELP_WHOLE)), .wrap = 4});
     while (slice_cut(&yaml, '\n', &line)) board_line(b, &(struct board_line){.text = line, .style = STYLE_ACCENT});
+}
+
+/* "> immich-postgres  RUNNING" */
+static void plan_workload(struct board *b, const struct row *r, bool kinds) {
+    struct slice state = row_text(r, PLAN_WORKLOADS_STATE);
+    struct phase_look look = phase_look(state);
+    struct buf label = {0}, text = {0};
+    buf_printf(&label, "%s %.*s", look.mark, SLICE_FMT(row_text(r, PLAN_WORKLOADS_NAME)));
+    buf_add_slice(&text, state);
+    if (kinds) buf_printf(&text, "  %.*s", SLICE_FMT(row_text(r, PLAN_WORKLOADS_KIND)));
+    board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .row = r});
+    buf_free(&label);
+    buf_free(&text);
+}
+
+/* "✓ preflight > dump · swap": of a workload that has begun; false: it has not. */
+static bool plan_phases(const struct world *w, const struct row *workload, struct buf *out) {
+    size_t n;
+    const struct row **phases = phase_list(w, row_key(workload), &n);
+    bool begun = !slice_is(row_text(workload, PLAN_WORKLOADS_STATE), "NOT STARTED");
+    for (size_t i = 0; begun && i < n; i++) {
+        struct slice name = row_text(phases[i], PHASES_NAME);
+        buf_printf(out, "%s%s\xC2\xA0%.*s", i ? " " : "", phase_look(row_text(phases[i], PHASES_STATE)).mark, SLICE_FMT(name));
+    }
+    begun = begun && n;
+    mem_free(phases);
+    return begun;
 }
 
 void overview_plan(struct ui *ui, struct board *b, bool kinds) {
@@ -43,13 +72,75 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
         .side = BOARD_LEFT, .row = plan,
     });
     for (size_t i = 0; i < n; i++) {
-        board_line(b, &(struct board_line){
-            .state = row_text(rows[i], PLAN_WORKLOADS_STATE), .label = row_text(rows[i], PLAN_WORKLOADS_NAME),
-            .text = kinds ? row_text(rows[i], PLAN_WORKLOADS_KIND) : (struct slice){NULL, 0}, .style = STYLE_DIM,
-            .row = rows[i],
-        });
+        struct buf phases = {0};
+        plan_workload(b, rows[i], kinds);
+        if (plan_phases(ui->world, rows[i], &phases))
+            board_line(b, &(struct board_line){.text = buf_slice(&phases), .wrap = 6, .whole = true});
+        buf_free(&phases);
     }
     buf_free(&detail);
+    mem_free(rows);
+}
+
+/* ---- Now ----------------------------------------------------------------------------------------------------------- */
+
+/* Of a workload with a phase under way or in trouble: the phase, its step, what it does or waits for. */
+static void now_at_work(struct ui *ui, struct board *b, const struct row *workload, const struct row *phase, bool wide) {
+    const struct row *step = phase_step_now(ui->world, row_key(workload), row_text(phase, PHASES_NAME));
+    struct slice state = row_text(phase, PHASES_STATE);
+    struct phase_look look = phase_look(state);
+    struct buf label = {0}, text = {0};
+    buf_printf(&label, "%s %.*s · %.*s", look.mark, SLICE_FMT(row_key(workload)), SLICE_FMT(row_text(phase, PHASES_NAME)));
+    buf_printf(&text, "%.*s  ", SLICE_FMT(state));
+    phase_times(ui->world, phase, &text);
+    board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .screen = &screen_phase});
+    buf_clear(&text);
+    if (step) {
+        buf_printf(&text, "%.*s  ", SLICE_FMT(row_text(step, STEPS_TITLE)));
+        phase_progress(step, &text);
+        if (row_text(step, STEPS_DETAIL).n) buf_printf(&text, "%s%.*s", text.p[text.len - 1] == ' ' ? "" : " · ", SLICE_FMT(row_text(step, STEPS_DETAIL)));
+        struct buf deadline = {0};
+        phase_deadline(ui->world, step, &deadline);
+        if (deadline.len) buf_printf(&text, " · %s", buf_str(&deadline));
+        buf_free(&deadline);
+    } else if (row_text(phase, PHASES_REASON).n) {
+        buf_add_slice(&text, row_text(phase, PHASES_REASON));
+    }
+    if (text.len) board_line(b, &(struct board_line){.text = buf_slice(&text), .wrap = wide ? 3 : 2, .whole = true});
+    buf_free(&label);
+    buf_free(&text);
+}
+
+/* Of a workload between phases: the next one, and how long the old copy is kept. */
+static void now_next(struct ui *ui, struct board *b, const struct row *workload, const struct row *phase) {
+    struct buf text = {0}, label = {0};
+    buf_printf(&label, "%s %.*s", phase_look(row_text(workload, PLAN_WORKLOADS_STATE)).mark, SLICE_FMT(row_key(workload)));
+    int64_t until = row_int(workload, PLAN_WORKLOADS_RETAIN_UNTIL, 0), left = until - world_now(ui->world);
+    if (until && left > 0) {
+        buf_printf(&text, "old copy kept; clean up at the earliest in ");
+        char age[32];
+        buf_adds(&text, clock_format_age(left, age, sizeof age));
+    } else if (phase) {
+        buf_printf(&text, "next: %.*s (%.*s)", SLICE_FMT(row_text(phase, PHASES_TITLE)), SLICE_FMT(row_text(phase, PHASES_STAKE)));
+    }
+    if (text.len)
+        board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .screen = &screen_phase});
+    buf_free(&label);
+    buf_free(&text);
+}
+
+void overview_now(struct ui *ui, struct board *b, bool wide) {
+    size_t n, shown = 0;
+    const struct row **rows = rows_sorted(ui->world, T_PLAN_WORKLOADS, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct slice state = row_text(rows[i], PLAN_WORKLOADS_STATE);
+        const struct row *phase = phase_find(ui->world, row_key(rows[i]), row_text(rows[i], PLAN_WORKLOADS_PHASE));
+        bool idle = slice_is(state, "NOT STARTED") || slice_is(state, "DONE") || slice_is(state, "READ ONLY");
+        if (idle || (!phase && !phase_under_way(state))) continue;
+        if (!shown++) board_section(b, &(struct board_section){.title = "NOW", .side = BOARD_RIGHT, .min = 3});
+        if (phase && (phase_under_way(state) || phase_in_trouble(state))) now_at_work(ui, b, rows[i], phase, wide);
+        else now_next(ui, b, rows[i], phase);
+    }
     mem_free(rows);
 }
 

@@ -172,6 +172,21 @@ static void lost_claims(struct wrong *s) {
     mem_free(rows);
 }
 
+/* A phase that failed, was interrupted or stands still waits for somebody. */
+static void workloads(struct wrong *s) {
+    size_t n;
+    const struct row **rows = rows_sorted(s->ui->world, T_PLAN_WORKLOADS, -1, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct slice state = row_text(rows[i], PLAN_WORKLOADS_STATE), reason = row_text(rows[i], PLAN_WORKLOADS_REASON);
+        struct buf text = {0};
+        if (!slice_is(state, "FAILED") && !slice_is(state, "INTERRUPTED") && !slice_is(state, "PAUSED") && !slice_is(state, "READ ONLY")) continue;
+        buf_printf(&text, "%.*s%s%.*s", SLICE_FMT(row_text(rows[i], PLAN_WORKLOADS_PHASE)), reason.n ? ": " : "", SLICE_FMT(reason));
+        add(s, rows[i], state, row_key(rows[i]), &text);
+        buf_free(&text);
+    }
+    mem_free(rows);
+}
+
 struct listened {
     size_t sources, starting;
     int64_t oldest;
@@ -226,6 +241,7 @@ static void well(struct ui *ui, struct board *b) {
 void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost) {
     struct wrong s = {.ui = ui, .b = b, .wide = wide};
     board_section(b, &(struct board_section){.side = BOARD_TOP, .min = 7});
+    workloads(&s);
     raft(&s, true);
     sources(&s, false);
     raft(&s, false);

@@ -8,9 +8,9 @@
 #include "ui/rows.h"
 #include "ui/screen.h"
 
-#define BAR_MIN 10
+#define BAR_MIN 8
 #define BAR_MAX 40
-#define NAME_COLS 34
+#define NAME_COLS 28
 #define CRITERIA_MAX 8
 
 /* ---- Phases ------------------------------------------------------------------------------------------------------ */
@@ -124,7 +124,7 @@ static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_
     struct slice state = row_text(step, STEPS_STATE);
     struct phase_look look = phase_look(state);
     bool todo = slice_is(state, "TODO"), done = slice_is(state, "DONE");
-    int name = r.cols > 100 ? NAME_COLS + 10 : r.cols > 70 ? NAME_COLS : 26;
+    int name = r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
     draw_str(d, r.y, r.x, 1, look.style, look.mark);
     draw_fmt(d, r.y, r.x + 2, 3, STYLE_DIM, "%2zu", number);
     draw_text(d, r.y, r.x + 5, name - 6, todo ? STYLE_DIM : done ? STYLE_NORMAL : STYLE_BOLD, row_text(step, STEPS_TITLE));
@@ -159,7 +159,7 @@ static int draw_stake(struct ui *ui, struct rect r, const struct row *phase) {
     struct buf text = {0};
     if (slice_is(state, "DONE") || phase_under_way(state) || !stake.n) return 0;
     buf_printf(&text, "%.*s", SLICE_FMT(stake));
-    if (typed.n) buf_printf(&text, "; its dialog asks for: %.*s", SLICE_FMT(typed));
+    if (typed.n) buf_printf(&text, ": its dialog asks for %.*s", SLICE_FMT(typed));
     int used = section_text(ui, (struct rect){r.y, r.x + 2, 1, r.cols - 2}, STYLE_DIM, buf_slice(&text));
     buf_free(&text);
     return used;
@@ -171,7 +171,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     int y = r.y + draw_head(ui, r, phase), end = r.y + r.rows;
     y += draw_stake(ui, (struct rect){y, r.x, end - y, r.cols}, phase);
     if (n && end - y > (int)n + 4) y++;
-    bool roomy = end - y >= 2 * (int)n + 5;
+    bool roomy = end - y >= 2 * (int)n + 2;
     /* the step at work is always seen: steps before it give way */
     for (size_t i = 0; i < n && !roomy; i++)
         if (!slice_is(row_text(steps[i], STEPS_STATE), "TODO") && (int)(i - first) + 5 > end - y) first = i + 5 > (size_t)(end - y) ? i + 5 - (size_t)(end - y) : 0;
@@ -190,13 +190,14 @@ static enum style lock_text(const struct world *w, struct slice workload, struct
     struct slice holder = row_text(r, LOCKS_HOLDER);
     if (slice_is(state, "OURS")) buf_adds(out, "ours");
     else if (slice_is(state, "FREE")) buf_adds(out, "free: nobody acts on it");
-    else if (slice_is(state, "HELD")) buf_printf(out, "HELD by %.*s: only they may act", SLICE_FMT(holder.n ? holder : SLICE_LIT("another")));
+    else if (slice_is(state, "HELD")) buf_printf(out, "HELD by %.*s", SLICE_FMT(holder.n ? holder : SLICE_LIT("another")));
     else buf_printf(out, "%.*s", SLICE_FMT(state));
     if (since && !slice_is(state, "FREE")) {
         buf_adds(out, ", for ");
         format_age(out, world_now(w), since);
     }
-    if (reason.n) buf_printf(out, ": %.*s", SLICE_FMT(reason));
+    if (slice_is(state, "HELD")) buf_adds(out, ": only they may act");
+    else if (reason.n) buf_printf(out, ": %.*s", SLICE_FMT(reason));
     if (!slice_is(state, "FREE") && row_text(r, LOCKS_NAME).n)
         buf_printf(out, " · Lease %.*s/%.*s", SLICE_FMT(row_text(r, LOCKS_NAMESPACE)), SLICE_FMT(row_text(r, LOCKS_NAME)));
     return slice_is(state, "LOST") ? STYLE_BAD : slice_is(state, "OURS") || slice_is(state, "FREE") ? STYLE_NORMAL : STYLE_WARN;

@@ -54,8 +54,10 @@ const struct row *phase_workload(const struct world *w) {
 const struct row **phase_list(const struct world *w, struct slice workload, size_t *ret_n) {
     size_t n, kept = 0;
     const struct row **rows = rows_sorted(w, T_PHASES, PHASES_RANK, false, &n);
-    for (size_t i = 0; i < n; i++)
-        if (slice_eq(row_text(rows[i], PHASES_WORKLOAD), workload)) rows[kept++] = rows[i];
+    for (size_t i = 0; i < n; i++) {
+        bool unused = slice_is(row_text(rows[i], PHASES_NAME), "rollback") && slice_is(row_text(rows[i], PHASES_STATE), "TODO");
+        if (slice_eq(row_text(rows[i], PHASES_WORKLOAD), workload) && !unused) rows[kept++] = rows[i];
+    }
     *ret_n = kept;
     return rows;
 }
@@ -105,8 +107,7 @@ void phase_times(const struct world *w, const struct row *phase, struct buf *out
     int64_t started = row_int(phase, PHASES_STARTED, 0), ended = row_int(phase, PHASES_ENDED, 0), now = world_now(w);
     int64_t estimate = row_int(phase, PHASES_ESTIMATE, 0);
     if (phase_under_way(state) && started) {
-        add_age(out, slice_is(state, "RUNNING") ? "running " : slice_is(state, "PAUSED") ? "paused, began " : "waiting, began ", now - started,
-                slice_is(state, "RUNNING") ? "" : " ago");
+        add_age(out, "for ", now - started, "");
         if (estimate) add_age(out, " of about ", estimate, "");
         add_by(phase, out);
     } else if (slice_is(state, "DONE") && started && ended) {
@@ -143,13 +144,13 @@ void phase_progress(const struct row *step, struct buf *out) {
     int64_t done = row_int(step, STEPS_DONE, -1), total = row_int(step, STEPS_TOTAL, 0), left = row_int(step, STEPS_LEFT, -1);
     int percent = phase_percent(step);
     if (done < 0) return;
-    if (percent >= 0) buf_printf(out, "%3d %%   ", percent);
+    if (percent >= 0) buf_printf(out, "%d %%  ", percent);
     add_amount(out, unit, done, total <= 0);
     if (total > 0) {
         buf_adds(out, " of ");
         add_amount(out, unit, total, true);
     }
-    if (left >= 0 && percent < 100) add_age(out, "   ~", left, " left");
+    if (left >= 0 && percent < 100) add_age(out, "  ~", left, " left");
 }
 
 void phase_deadline(const struct world *w, const struct row *step, struct buf *out) {

@@ -25,15 +25,15 @@ bool phase_in_trouble(struct slice state);
 /* The workload that wants to be looked at: one with a phase under way, else one in trouble, else the first that has phases, else
  * the first. NULL: the plan has none. */
 const struct row *phase_workload(const struct world *w);
-/* In their order; freed with mem_free, never NULL. */
+/* In their order, the rollback only once it was begun; freed with mem_free, never NULL. */
 const struct row **phase_list(const struct world *w, struct slice workload, size_t *ret_n) MUST_CHECK;
 const struct row **phase_steps(const struct world *w, struct slice workload, struct slice phase, size_t *ret_n) MUST_CHECK;
 const struct row *phase_find(const struct world *w, struct slice workload, struct slice name);
 /* The step of a phase that is not done and was begun last; NULL. */
 const struct row *phase_step_now(const struct world *w, struct slice workload, struct slice phase);
 
-/* "running 4m12s · started by ana", "done in 3m12s, 2h07m ago · by ana", "may take about 12m"; nothing if there is nothing to
- * say. */
+/* "for 4m12s of about 6m · started by ana", "took 3m12s, ended 2h07m ago", "may take about 12m"; nothing if there is nothing
+ * to say. */
 void phase_times(const struct world *w, const struct row *phase, struct buf *out);
 /* Of a step with a total: 0 to 99, and 100 only when it is DONE; -1: none. */
 int phase_percent(const struct row *step);

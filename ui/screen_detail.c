@@ -24,11 +24,10 @@ struct state {
 /* Which rows of another table belong to this one. */
 struct relation {
     enum world_table from, to;
-    enum { BY_NAME, BY_UID, HAS_WORD, BY_OWNER } how;
+    enum { BY_NAME, BY_UID, HAS_WORD, BY_OWNER, BELOW } how; /* BELOW: its key begins with this one's and a slash */
     int from_col;    /* BY_NAME, HAS_WORD: the word; -1: namespace and name of the row itself */
     int to_col;      /* HAS_WORD, BY_UID: where it is looked for */
     const char *title;
-   
 };
 
 static const struct relation relations[] = {
@@ -55,6 +54,12 @@ static const struct relation relations[] = {
     {T_RAFT_PEERS, T_PODS, HAS_WORD, RAFT_PEERS_NAME, PODS_NAME, "pod"},
     {T_RAFT_PEERS, T_RAFT_CLUSTERS, HAS_WORD, RAFT_PEERS_WORKLOAD, -1, "cluster"},
     {T_EXTENSIONS, T_DATABASES, HAS_WORD, EXTENSIONS_DATABASE, DATABASES_NAME, "database"},
+    {T_PLAN_WORKLOADS, T_PHASES, BELOW, -1, -1, "phases"},
+    {T_PLAN_WORKLOADS, T_CRITERIA, BELOW, -1, -1, "verified"},
+    {T_PLAN_WORKLOADS, T_LOCKS, HAS_WORD, PLAN_WORKLOADS_NAME, -1, "lock"},
+    {T_PHASES, T_STEPS, BELOW, -1, -1, "steps"},
+    {T_PHASES, T_PLAN_WORKLOADS, BY_NAME, PHASES_WORKLOAD, -1, "workload"},
+    {T_STEPS, T_PHASES, BY_NAME, STEPS_PHASE, -1, "phase"},
     {T_DATABASES, T_EXTENSIONS, HAS_WORD, DATABASES_NAME, EXTENSIONS_DATABASE, "extensions"},
 };
 
@@ -104,6 +109,8 @@ static bool related(const struct relation *rel, const struct row *from, const st
     case BY_NAME: return slice_eq(row_name(to), word);
     case BY_UID: return slice_eq(there, row_key(from));
     case HAS_WORD: return has_word(there, word);
+    case BELOW: return row_key(to).n > row_key(from).n && row_key(to).p[row_key(from).n] == '/'
+        && memcmp(row_key(to).p, row_key(from).p, row_key(from).n) == 0;
     case BY_OWNER: return owner_is(there, word);
     }
     return false;
@@ -123,11 +130,15 @@ static void describe_more(const struct row *r, struct buf *out) {
     } more[] = {
         {T_VOLUMES, {VOLUMES_PHASE, VOLUMES_RECLAIM, VOLUMES_DRIVER}},
         {T_STORAGE_CLASSES, {STORAGE_CLASSES_ROLE, STORAGE_CLASSES_BACKEND, STORAGE_CLASSES_PROVISIONER}},
+        {T_STEPS, {STEPS_TITLE, STEPS_DETAIL, STEPS_DETAIL}},
+        {T_CRITERIA, {CRITERIA_TEXT, CRITERIA_TEXT, CRITERIA_TEXT}},
+        {T_PHASES, {PHASES_TITLE, PHASES_REASON, PHASES_REASON}},
         {T_DATABASES, {DATABASES_OWNER, DATABASES_ENCODING, DATABASES_COLLATION}},
     };
     for (size_t i = 0; i < ARRAY_LEN(more); i++)
         for (size_t k = 0; more[i].table == row_table(r) && k < 3; k++) {
             struct slice text = row_text(r, more[i].cols[k]);
+            if (k && more[i].cols[k] == more[i].cols[k - 1]) continue;
             if (text.n) buf_printf(out, " · %.*s", SLICE_FMT(text));
         }
 }
@@ -149,6 +160,11 @@ static int compare_rows(const void *a, const void *b) {
     if (row_table(x) == T_EVENTS) {
         int64_t p = row_int(x, EVENTS_LAST, 0), q = row_int(y, EVENTS_LAST, 0);
         if (p != q) return p < q ? 1 : -1;
+    }
+    if (row_table(x) == T_PHASES || row_table(x) == T_STEPS) { /* in their order */
+        int col = row_table(x) == T_PHASES ? PHASES_RANK : STEPS_RANK;
+        int64_t p = row_int(x, col, 0), q = row_int(y, col, 0);
+        if (p != q) return p < q ? -1 : 1;
     }
     int d = slice_cmp(row_name(x), row_name(y));
     return d ? d : slice_cmp(row_key(x), row_key(y));

@@ -29,6 +29,7 @@ static void draw_overview(void *state, struct rect r) {
     board_begin(s->board);
     overview_storage_update(s->storage, s->ui);
     overview_wrong(s->ui, s->board, wide, overview_storage_lost(s->storage));
+    overview_now(s->ui, s->board, wide);
     overview_gates(s->ui, s->board, wide);
     overview_raft(s->ui, s->board);
     overview_postgres(s->ui, s->board);

@@ -82,8 +82,10 @@ static void draw_title(struct phase_screen *s, struct rect r, const struct row *
     struct slice state = row_text(workload, PLAN_WORKLOADS_STATE);
     struct phase_look look = phase_look(state);
     x += 3;
-    x += draw_str(d, r.y, x, 1, look.style, look.mark) + 1;
-    x += draw_text(d, r.y, x, end - x, look.style, state) + 2;
+    if (!phase || !slice_eq(state, row_text(phase, PHASES_STATE))) { /* else it stands below */
+        x += draw_str(d, r.y, x, 1, look.style, look.mark) + 1;
+        x += draw_text(d, r.y, x, end - x, look.style, state) + 2;
+    }
     if (n > 1 && end - x > 26) draw_fmt(d, r.y, end - 25, 25, STYLE_DIM, "Tab: next of %zu workloads", n);
 }
 
@@ -105,6 +107,15 @@ static int draw_key(struct phase_screen *s, int y, int x, int end, enum command 
     return x;
 }
 
+/* Between an act that cannot be taken back and its end. */
+static bool no_way_back(struct phase_screen *s, struct slice workload) {
+    for (const struct row *r = world_first(s->ui->world, T_STEPS); r; r = world_next(s->ui->world, r))
+        if (slice_eq(row_text(r, STEPS_WORKLOAD), workload) && slice_is(row_text(r, STEPS_STATE), "RUNNING")
+            && slice_starts(row_text(r, STEPS_DETAIL), "NO WAY BACK"))
+            return true;
+    return false;
+}
+
 /* What can be done now, and why not where it cannot. */
 static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct row *workload) {
     struct slice none = {NULL, 0}, state = row_text(workload, PLAN_WORKLOADS_STATE), next = row_text(workload, PLAN_WORKLOADS_PHASE);
@@ -112,13 +123,14 @@ static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct
     int x = r.x + 1, end = r.x + r.cols - 1;
     if (phase_under_way(state)) {
         x = draw_key(s, y, x, end, COMMAND_PHASE_PAUSE, slice_is(state, "PAUSED") ? "go on" : "pause", none);
-        x = draw_key(s, y, x, end, COMMAND_PHASE_ABORT, "abort", next);
+        if (no_way_back(s, row_key(workload))) x += draw_str(s->ui->draw, y, x, end - x, STYLE_DIM, "no abort now") + 3;
+        else x = draw_key(s, y, x, end, COMMAND_PHASE_ABORT, "abort", next);
     } else {
         if (next.n) x = draw_key(s, y, x, end, COMMAND_PHASE_START, phase_in_trouble(state) ? "try again" : "start", next);
         if (!slice_is(state, "NOT STARTED")) x = draw_key(s, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none);
     }
     x = draw_key(s, y, x, end, COMMAND_OPEN, "details", none);
-    x = draw_key(s, y, x, end, COMMAND_PHASE_OVERRIDE, "override a gate", none);
+    x = draw_key(s, y, x, end, COMMAND_PHASE_OVERRIDE, "override", none);
     if (act_refused(console_of(s->ui), COMMAND_PHASE_START, &why) && end - x > 12)
         draw_text(s->ui->draw, y, x, end - x, STYLE_WARN, buf_slice(&why));
     buf_free(&why);

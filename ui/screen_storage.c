@@ -211,11 +211,26 @@ static void draw_side(struct state *s, struct rect r) {
 
 /* ---- The selected claim ------------------------------------------------------------------------------------------ */
 
+/* The old copy of a workload that was moved: whose, and how long it is kept. */
+static void kept_until(const struct world *w, const struct row *claim, struct buf *out) {
+    for (const struct row *r = world_first(w, T_PLAN_WORKLOADS); r; r = world_next(w, r)) {
+        int64_t until = row_int(r, PLAN_WORKLOADS_RETAIN_UNTIL, 0), left = until - world_now(w);
+        char age[32];
+        if (!slice_eq(row_text(r, PLAN_WORKLOADS_TOMBSTONE_UID), row_key(claim))) continue;
+        buf_printf(out, "old copy of %.*s", SLICE_FMT(row_key(r)));
+        if (until && left > 0) buf_printf(out, ", kept %s more, until ", clock_format_age(left, age, sizeof age));
+        else if (until) buf_adds(out, ", its time is over: clean up may begin, since ");
+        if (until) format_utc(out, until);
+        buf_adds(out, " · ");
+    }
+}
+
 static void describe(const struct state *s, const struct row *r, struct buf *out) {
     struct slice evidence = row_text(r, CLAIMS_EVIDENCE), manager = row_text(r, CLAIMS_MANAGER),
         phase = row_text(r, CLAIMS_PHASE);
     int64_t created = row_int(r, CLAIMS_CREATED, 0), deleting = row_int(r, CLAIMS_DELETING, 0),
         now = world_now(s->ui->world);
+    kept_until(s->ui->world, r, out);
     buf_adds(out, "evidence: ");
     buf_add_slice(out, evidence.n ? evidence : SLICE_LIT("none yet"));
     if (manager.n) buf_printf(out, " · field manager %.*s", SLICE_FMT(manager));

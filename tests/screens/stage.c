@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "loop/timer.h"
 #include "ui/command.h"
 #include "ui/term.h"
 #include "world/stream.h"
@@ -94,7 +95,7 @@ struct stage *stage_open(int rows, int cols, const char *fixture, const struct s
     check(console_new(&(struct console_options){
         .loop = s->loop, .world = s->world, .term = s->term, .ns = o->ns, .theme = o->theme,
             .color = o->color ? o->color : "auto",
-        .ascii = o->ascii, .state_dir = o->state_dir, .send = on_send, .quit = on_quit, .arg = s,
+        .ascii = o->ascii, .read_only_attach = o->attach, .state_dir = o->state_dir, .send = on_send, .quit = on_quit, .arg = s,
     }, &s->console));
     s->reader = stream_reader_new(s->world, &events, s);
     if (fixture) stage_feed(s, fixture);
@@ -143,6 +144,21 @@ void stage_keys(struct stage *s, const char *keys) {
 
 void stage_type(struct stage *s, const char *text) {
     for (; *text; text++) console_key(s->console, (struct key){.ch = (unsigned char)*text});
+}
+
+static void on_seen(void *arg) {
+    bool *seen = arg;
+    *seen = true;
+}
+
+/* A timer of the same length that begins later ends later. */
+void stage_seen(struct stage *s) {
+    bool seen = false;
+    console_draw_now(s->console);
+    struct timer *t = timer_new(s->loop, on_seen, &seen);
+    timer_start(t, 310, 0);
+    assert_true(loop_run_until(s->loop, &seen, 5000));
+    timer_free(t);
 }
 
 void stage_resize(struct stage *s, int rows, int cols) {
@@ -196,6 +212,10 @@ struct console *stage_console(struct stage *s) {
 
 const char *stage_sent(const struct stage *s) {
     return buf_str(&s->sent);
+}
+
+void stage_forget_sent(struct stage *s) {
+    buf_clear(&s->sent);
 }
 
 bool stage_quit(const struct stage *s) {

@@ -12,7 +12,7 @@ struct stage;
 
 struct stage_options {
     const char *ns, *theme, *color, *state_dir, *config_dir;
-    bool ascii;
+    bool ascii, attach;
 };
 
 /* fixture: a file of tests/screens, or NULL: nothing has come yet. Fails the test when anything goes wrong. o may be
@@ -25,6 +25,8 @@ void stage_feed_line(struct stage *s, const char *json);
 void stage_keys(struct stage *s, const char *keys);
 /* Single characters, as typed into a prompt. */
 void stage_type(struct stage *s, const char *text);
+/* Draws, and lets the loop run until keys count that are pressed in what was drawn (a dialog's guard is over). */
+void stage_seen(struct stage *s);
 void stage_resize(struct stage *s, int rows, int cols);
 /* The screen now; valid until the next call. */
 const char *stage_text(struct stage *s);
@@ -35,6 +37,7 @@ void stage_hides(struct stage *s, const char *text);
 void stage_golden(struct stage *s, const char *name);
 struct console *stage_console(struct stage *s);
 const char *stage_sent(const struct stage *s); /* intents, one a line */
+void stage_forget_sent(struct stage *s);
 bool stage_quit(const struct stage *s);
 
 #endif

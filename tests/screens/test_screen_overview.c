@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "stage.h"
@@ -34,6 +35,24 @@ static void at_every_size(void **state) {
         stage_golden(s, sizes[i].stuck);
         stage_close(s);
     }
+}
+
+/* Workload.ndjson's world with a migration in it: rows of both fixtures. */
+static void a_migration_on_the_overview(void **state) {
+    static const char *const states[] = {"running", "failed", "retaining"};
+    (void)state;
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            char fixture[64], golden[64];
+            struct stage *s = open_at(sizes[k].rows, sizes[k].cols);
+            snprintf(fixture, sizeof fixture, "phase-%s.ndjson", states[i]);
+            snprintf(golden, sizeof golden, "overview-%s-%dx%d", states[i], sizes[k].cols, sizes[k].rows);
+            stage_feed(s, "migration.ndjson");
+            stage_feed(s, fixture);
+            stage_keys(s, "1");
+            stage_golden(s, golden);
+            stage_close(s);
+        }
 }
 
 /* In the smallest terminal too the verdict stands first and whole, and a firing alert is named. */
@@ -159,6 +178,7 @@ static void cluster_without_rows(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_every_size),
+        cmocka_unit_test(a_migration_on_the_overview),
         cmocka_unit_test(the_worst_stands_first),
         cmocka_unit_test(only_ascii),
         cmocka_unit_test(old_facts_do_not_look_well),

@@ -142,6 +142,18 @@ static void any_column_sorts(void **state) {
     stage_close(s);
 }
 
+static void an_old_copy_says_how_long_it_is_kept(void **state) {
+    (void)state;
+    struct stage *s = stage_open(40, 160, "cluster.ndjson", NULL);
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"plan_workloads\",\"key\":\"immich-postgres\",\"seq\":900,\"row\":{\"name\":\"immich-postgres\","
+                       "\"tombstone_uid\":\"uid-vault-data-vault-1\",\"retain_until\":1777732267000}}");
+    stage_keys(s, "2 /");
+    stage_type(s, "data-vault-1");
+    stage_keys(s, "Enter");
+    stage_shows(s, "old copy of immich-postgres, kept 6d22h more, until 2026-05-02 14:31:07Z · evidence:");
+    stage_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_every_size),
@@ -154,6 +166,7 @@ int main(void) {
         cmocka_unit_test(namespace_only),
         cmocka_unit_test(selection_stays_on_its_row),
         cmocka_unit_test(any_column_sorts),
+        cmocka_unit_test(an_old_copy_says_how_long_it_is_kept),
     };
     return cmocka_run_group_tests_name("screen_storage", tests, NULL, NULL);
 }
