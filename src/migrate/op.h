@@ -161,6 +161,8 @@ void op_runner_free(struct op_runner *x);       /* gives up what is under way; o
 void op_runner_pause(struct op_runner *x, bool paused); /* between operations; waits stand still, jobs are paused if they can */
 /* At the next point where no act is in flight: on_done with ERR_CANCELLED. False: an act is in flight now (it will be then). */
 bool op_runner_abort(struct op_runner *x);
+/* An act was sent, and what became of it is not known and recorded yet. */
+bool op_runner_in_flight(const struct op_runner *x);
 /* Turn of the world: waits look again. */
 void op_runner_poke(struct op_runner *x);
 /* From a job. e is taken over. detail: the result in words, may be NULL. */

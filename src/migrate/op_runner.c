@@ -616,6 +616,10 @@ static bool in_flight(const struct op_runner *x) {
     }
 }
 
+bool op_runner_in_flight(const struct op_runner *x) {
+    return in_flight(x);
+}
+
 bool op_runner_abort(struct op_runner *x) {
     if (x->at == AT_END) return true;
     x->aborting = true;
