@@ -30,7 +30,11 @@ const char *const postgres_sql_server =
     "(SELECT system_identifier::text FROM pg_control_system()), rolsuper, current_user, current_setting('data_directory'), "
     "current_setting('shared_preload_libraries'), pg_is_in_recovery(), (SELECT count(*) FROM pg_prepared_xacts), "
     "(SELECT string_agg(slot_name, ', ' ORDER BY slot_name) FROM pg_replication_slots), "
-    "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database) FROM pg_roles WHERE rolname = current_user";
+    "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database), "
+    "(SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_wal_size'), "
+    "(SELECT setting::bigint * 1024 FROM pg_settings WHERE name = 'maintenance_work_mem'), "
+    "current_setting('max_parallel_maintenance_workers')::int, "
+    "(SELECT rolname FROM pg_roles WHERE oid = 10) FROM pg_roles WHERE rolname = current_user";
 const char *const postgres_sql_readonly =
     "SELECT coalesce((SELECT setting FROM pg_file_settings WHERE name = 'default_transaction_read_only' "
     "AND sourcefile = current_setting('data_directory') || '/postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1), '')";
