@@ -27,6 +27,8 @@ static const struct access_row {
     {"list", "", "nodes", NULL, true, ALWAYS, ANY},
     {"get", "", "namespaces", NULL, true, ALWAYS, ANY},
     {"get", "apps", "deployments", NULL, false, ALWAYS, DEPLOYMENT},
+    {"list", "apps", "deployments", NULL, false, ALWAYS, ANY}, /* who mounts the claim */
+    {"list", "apps", "statefulsets", NULL, false, ALWAYS, ANY},
     {"list", "batch", "cronjobs", NULL, false, ALWAYS, ANY},
     {"list", "batch", "jobs", NULL, false, ALWAYS, ANY},
     {"list", "autoscaling", "horizontalpodautoscalers", NULL, false, ALWAYS, ANY},
@@ -47,10 +49,7 @@ static const struct access_row {
     {"create", "", "persistentvolumeclaims", NULL, false, ALWAYS, ANY}, /* the rehearsal's, too */
     {"delete", "", "persistentvolumeclaims", NULL, false, ALWAYS, ANY},
     {"patch", "", "persistentvolumeclaims", NULL, false, CONSOLE, ANY},
-    /* The rehearsal's server. */
-    {"create", "apps", "deployments", NULL, false, ALWAYS, ANY},
-    {"delete", "apps", "deployments", NULL, false, ALWAYS, ANY},
-    {"create", "", "pods", NULL, false, ALWAYS, ANY},
+    {"create", "", "pods", NULL, false, ALWAYS, ANY}, /* the rehearsal's server */
 };
 
 /* What quiesce stops: "deployment/NAME" is scaled, "cronjob/NAME" suspended, both by a patch. */
