@@ -47,13 +47,15 @@ static void on_psql(void *arg, const char *path, int version, const struct err *
 static void on_dumpall(void *arg, const char *path, int version, const struct err *e)
 {
     struct programs *p = arg;
-    clear(p);
-    if (e) {
-        end(p, err_copy(e));
+    struct err *bad = e ? err_copy(e) : NULL;
+    p->dump = version;
+    if (!bad)
+        buf_printf(&p->found, "%s %d.%d", path, version / 10000, version % 10000);
+    clear(p); /* path and e go with the tool */
+    if (bad) {
+        end(p, bad);
         return;
     }
-    p->dump = version;
-    buf_printf(&p->found, "%s %d.%d", path, version / 10000, version % 10000);
     p->tool = pg_tool_find(p->run->loop, "psql", server_version(p->run), on_psql, p);
 }
 
