@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "migrate/intent.h"
+#include "migrate/migration.h"
 #include "migrate/plan.h"
 #include "setup.h"
 #include "world/gate.h"
@@ -26,6 +27,9 @@ struct engine {
     const struct setup *setup;
     struct world *world;
     struct engine_sources *sources;
+    struct migration *migration; /* NULL without a plan */
+    void (*on_idle)(void *arg);
+    void *idle_arg;
     struct timer *tick;
     int64_t longest_turn_us, longest_turn_cpu_us;
     void (*on_tick)(void *arg);
@@ -45,12 +49,14 @@ static void tick(void *arg) {
     note_stall(e);
     world_set_now(e->world, clock_wall_ms());
     gates_update(e->world);
+    if (e->migration) migration_tick(e->migration);
     if (e->on_tick) e->on_tick(e->tick_arg);
 }
 
 static void turn(void *arg) {
     struct engine *e = arg;
     world_set_now(e->world, clock_wall_ms());
+    if (e->migration) migration_turn(e->migration);
     if (e->on_turn) e->on_turn(e->turn_arg);
 }
 
@@ -100,7 +106,12 @@ static void write_workload_rows(struct engine *e, const struct plan *p) {
     }
 }
 
-struct engine *engine_new(struct loop *l, const struct setup *setup) {
+static void idle(void *arg) {
+    struct engine *e = arg;
+    if (e->on_idle) e->on_idle(e->idle_arg);
+}
+
+struct engine *engine_new(struct loop *l, const struct setup *setup, bool acts) {
     struct engine *e = MEM_NEW(struct engine);
     e->loop = l;
     e->setup = setup;
@@ -109,6 +120,9 @@ struct engine *engine_new(struct loop *l, const struct setup *setup) {
     write_plan_row(e, setup->plan);
     write_workload_rows(e, setup->plan);
     e->sources = engine_sources_new(l, e->world, setup);
+    if (setup->plan)
+        e->migration = migration_new(&(struct migration_options){.loop = l, .world = e->world, .plan = setup->plan, .config = setup->kube,
+                                                                 .kube = engine_sources_kube(e->sources), .look = !acts, .on_idle = idle, .arg = e});
     e->tick = timer_new(l, tick, e);
     timer_start(e->tick, TICK_MS, TICK_MS);
     loop_on_turn(l, turn, e);
@@ -121,6 +135,7 @@ void engine_free(struct engine *e) {
     log_info("longest turn of the loop: %lld us; of processor time: %lld us", (long long)e->longest_turn_us, (long long)e->longest_turn_cpu_us);
     loop_on_turn(e->loop, NULL, NULL);
     timer_free(e->tick);
+    migration_free(e->migration);
     engine_sources_free(e->sources);
     world_free(e->world);
     mem_free(e);
@@ -158,21 +173,31 @@ void engine_on_turn(struct engine *e, void (*fn)(void *arg), void *arg) {
 void engine_intent(struct engine *e, unsigned peer, struct slice line) {
     struct intent in = {0};
     struct err *err = intent_parse(line, &in);
-    (void)peer;
     if (err) log_warn("%s", err_text(err));
     else if (str_eq(in.verb, "refresh")) engine_sources_poke(e->sources);
     else if (str_eq(in.verb, "log") && in.ns && in.pod) engine_sources_log(e->sources, in.ns, in.pod, in.container);
-    else log_warn("an intent with the unknown verb '%s' was passed over", in.verb ? in.verb : "");
+    else if (!e->migration || !migration_intent(e->migration, peer, &in)) log_warn("an intent with the unknown verb '%s' was passed over", in.verb ? in.verb : "");
     err_free(err);
     intent_clear(&in);
 }
 
 void engine_peer_gone(struct engine *e, unsigned peer) {
-    (void)e;
-    (void)peer;
+    if (e->migration) migration_peer_gone(e->migration, peer);
 }
 
 bool engine_busy(const struct engine *e) {
-    (void)e;
-    return false;
+    return e->migration && migration_busy(e->migration);
+}
+
+bool engine_in_flight(const struct engine *e) {
+    return e->migration && migration_in_flight(e->migration);
+}
+
+void engine_on_idle(struct engine *e, void (*fn)(void *arg), void *arg) {
+    e->on_idle = fn;
+    e->idle_arg = arg;
+}
+
+bool engine_end(struct engine *e, void (*fn)(void *arg), void *arg) {
+    return e->migration && migration_end(e->migration, fn, arg);
 }

@@ -14,7 +14,8 @@ struct setup;
 struct world;
 
 /* Borrows loop and setup until engine_free. Starts every source at once; none waits for another. */
-struct engine *engine_new(struct loop *l, const struct setup *setup);
+/* acts: it takes the plan's journal and may be armed; else it only looks. */
+struct engine *engine_new(struct loop *l, const struct setup *setup, bool acts);
 void engine_free(struct engine *e);
 struct world *engine_world(struct engine *e);
 /* What a hello says. Borrowed from setup. */
@@ -30,5 +31,11 @@ void engine_intent(struct engine *e, unsigned peer, struct slice line);
 void engine_peer_gone(struct engine *e, unsigned peer);
 /* A phase is under way: the engine must outlive its readers. */
 bool engine_busy(const struct engine *e);
+/* An act was sent and what became of it is not known yet. */
+bool engine_in_flight(const struct engine *e);
+/* Called when a phase has ended. */
+void engine_on_idle(struct engine *e, void (*fn)(void *arg), void *arg);
+/* Before the end: releases locks. True: fn follows; false: there is nothing to wait for. */
+bool engine_end(struct engine *e, void (*fn)(void *arg), void *arg);
 
 #endif

@@ -243,6 +243,10 @@ void engine_sources_free(struct engine_sources *s) {
     mem_free(s);
 }
 
+struct kube_client *engine_sources_kube(struct engine_sources *s) {
+    return kube_source_client(s->kube);
+}
+
 void engine_sources_poke(struct engine_sources *s) {
     kube_source_poke(s->kube);
     for (size_t i = 0; i < s->count; i++) s->list[i].poke(s->list[i].source);

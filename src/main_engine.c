@@ -21,10 +21,14 @@
 
 #define FIRST_READER_MS 10000 /* a console that was killed while it started us */
 #define NO_READER_MS 2000     /* a console that reconnects */
+#define RELEASE_MS 3000       /* for the locks; another operator waits them out otherwise */
 
 struct process {
     struct loop *loop;
+    struct engine *engine;
     struct timer *end; /* runs while there is no reader */
+    size_t readers;
+    bool released;
     const char *reason;
 };
 
@@ -33,8 +37,20 @@ static void stop(struct process *p, const char *reason) {
     loop_stop(p->loop);
 }
 
+/* A phase outlives the terminal it was started from. */
 static void on_end(void *arg) {
-    stop(arg, "the last reader has gone");
+    struct process *p = arg;
+    if (!engine_busy(p->engine)) stop(p, "the last reader has gone");
+}
+
+static void on_idle(void *arg) {
+    struct process *p = arg;
+    if (p->readers == 0) timer_start(p->end, NO_READER_MS, 0);
+}
+
+static void on_released(void *arg) {
+    struct process *p = arg;
+    p->released = true;
 }
 
 static void on_signal(void *arg, int signum) {
@@ -43,6 +59,7 @@ static void on_signal(void *arg, int signum) {
 
 static void on_readers(void *arg, size_t readers) {
     struct process *p = arg;
+    p->readers = readers;
     if (readers) timer_stop(p->end);
     else timer_start(p->end, NO_READER_MS, 0);
 }
@@ -67,7 +84,9 @@ static struct err *lock(const char *path, int *ret_fd) {
 static struct err *serve(const struct setup *setup, const char *path) {
     static const int signums[] = {SIGTERM, SIGINT};
     struct process p = {.loop = loop_new(), .reason = "the engine ends"};
-    struct engine *engine = engine_new(p.loop, setup);
+    struct engine *engine = engine_new(p.loop, setup, true);
+    p.engine = engine;
+    engine_on_idle(engine, on_idle, &p);
     struct engine_server *server = NULL;
     struct signals *signals = signals_new(p.loop, signums, 2, on_signal, &p);
     p.end = timer_new(p.loop, on_end, &p);
@@ -75,6 +94,7 @@ static struct err *serve(const struct setup *setup, const char *path) {
     struct err *e = engine_server_new(p.loop, engine, path, on_readers, &p, &server);
     if (!e) loop_run(p.loop);
     log_info("engine ends: %s", p.reason);
+    if (engine_end(engine, on_released, &p)) (void)loop_run_until(p.loop, &p.released, RELEASE_MS);
     engine_server_free(server, p.reason);
     timer_free(p.end);
     signals_free(signals);

@@ -177,11 +177,14 @@ static void print_text(const struct world *w) {
                                                  {EXTENSIONS_INSTALLED, 10}, {EXTENSIONS_AVAILABLE, 10}};
     static const struct text_col alerts[] = {{ALERTS_NAME, 30}, {ALERTS_STATE, 11}, {ALERTS_SEVERITY, 9}, {ALERTS_SUMMARY, 70}};
     static const struct text_col gates[] = {{GATES_ANSWER, 9}, {GATES_NAME, 44}, {GATES_WORKLOAD, 18}, {GATES_REASON, 90}};
+    static const struct text_col workloads[] = {{PLAN_WORKLOADS_NAME, 20}, {PLAN_WORKLOADS_STATE, 14}, {PLAN_WORKLOADS_PHASE, 11},
+                                                {PLAN_WORKLOADS_REASON, 90}};
     put_table(w, T_SOURCES, "sources", NULL, sources, ARRAY_LEN(sources), "none");
     print_claims(w);
     put_table(w, T_RAFT_PEERS, "raft peers", "vault/", peers, ARRAY_LEN(peers), "no raft-rolling workload in the plan, or not seen yet");
     put_table(w, T_EXTENSIONS, "extensions", "postgres/", extensions, ARRAY_LEN(extensions), "no postgres-dump-restore workload in the plan, or not seen yet");
     put_table(w, T_ALERTS, "alerts", "alerts/", alerts, ARRAY_LEN(alerts), "no alert fires, or alerts are not in the plan");
+    put_table(w, T_PLAN_WORKLOADS, "workloads of the plan", NULL, workloads, ARRAY_LEN(workloads), "no plan; start with --plan FILE");
     put_table(w, T_GATES, "gates", NULL, gates, ARRAY_LEN(gates), "none");
 }
 
@@ -210,7 +213,7 @@ static int run(struct cli *cli) {
     struct err *e = cli->nargs ? err_new(ERR_USAGE, "status takes no argument '%s'", cli->args[0]) : setup_load(cli, &setup);
     if (e) return cli_report(e);
     struct loop *loop = loop_new();
-    struct wait wait = {.engine = engine_new(loop, &setup)};
+    struct wait wait = {.engine = engine_new(loop, &setup, false)};
     struct timer *timer = timer_new(loop, check, &wait);
     timer_start(timer, CHECK_MS, CHECK_MS);
     loop_run_until(loop, &wait.done, cli->timeout_ms);

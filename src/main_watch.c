@@ -74,7 +74,7 @@ static struct err *watch(const struct setup *setup) {
     static const struct sock_events events = {.on_drained = pump, .on_end = on_end};
     static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
     struct watch w = {.loop = loop_new()};
-    struct engine *engine = engine_new(w.loop, setup);
+    struct engine *engine = engine_new(w.loop, setup, false);
     struct stream_hello hello = engine_hello(engine, 0);
     struct signals *signals = signals_new(w.loop, signums, 3, on_signal, &w);
     w.writer = stream_writer_new(engine_world(engine), &hello);
