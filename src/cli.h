@@ -35,7 +35,7 @@ struct subcommand {
 };
 
 extern const struct subcommand command_console, command_status, command_watch, command_attach, command_plan, command_sandbox,
-    command_engine, command_commands, command_journal;
+    command_engine, command_commands, command_journal, command_run, command_rollback;
 
 struct option;
 /* The tables that shell completion is made of: NULL-terminated, and ended by an option without a name. */

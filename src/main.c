@@ -20,7 +20,7 @@
 
 static const struct subcommand *const subcommands[] = {
     &command_console, &command_status,   &command_watch,   &command_attach, &command_plan,
-    &command_journal, &command_sandbox, &command_engine, &command_commands, NULL,
+    &command_run,     &command_rollback, &command_journal, &command_sandbox, &command_engine, &command_commands, NULL,
 };
 
 enum option_id {

@@ -25,7 +25,9 @@ static void bash_completion(struct buf *out) {
                   "    --theme) COMPREPLY=($(compgen -W 'colour-blind dark light high-contrast mono' -- \"$cur\")); return ;;\n"
                   "    --color) COMPREPLY=($(compgen -W 'auto always never' -- \"$cur\")); return ;;\n"
                   "    --context) COMPREPLY=($(compgen -W \"$(kubectl config get-contexts -o name 2>/dev/null)\" -- \"$cur\")); return ;;\n"
-                  "    plan) COMPREPLY=($(compgen -W check -- \"$cur\")); return ;;\n"
+                  "    plan) COMPREPLY=($(compgen -W 'check show preview' -- \"$cur\")); return ;;\n"
+                  "    journal) COMPREPLY=($(compgen -W 'show verify import' -- \"$cur\")); return ;;\n"
+                  "    --arm) COMPREPLY=($(compgen -W \"$(kubectl config get-contexts -o name 2>/dev/null)\" -- \"$cur\")); return ;;\n"
                   "    esac\n"
                   "    COMPREPLY=($(compgen -W '");
     add_words(out);

@@ -6,8 +6,10 @@ _ferryman() {
     --theme) COMPREPLY=($(compgen -W 'colour-blind dark light high-contrast mono' -- "$cur")); return ;;
     --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
     --context) COMPREPLY=($(compgen -W "$(kubectl config get-contexts -o name 2>/dev/null)" -- "$cur")); return ;;
-    plan) COMPREPLY=($(compgen -W check -- "$cur")); return ;;
+    plan) COMPREPLY=($(compgen -W 'check show preview' -- "$cur")); return ;;
+    journal) COMPREPLY=($(compgen -W 'show verify import' -- "$cur")); return ;;
+    --arm) COMPREPLY=($(compgen -W "$(kubectl config get-contexts -o name 2>/dev/null)" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W 'console status watch attach plan sandbox --plan --kubeconfig --context --namespace --json --theme --ascii --color --mouse --log --timeout --headless --sandbox --dir --version --help' -- "$cur"))
+    COMPREPLY=($(compgen -W 'console status watch attach plan run rollback journal sandbox --plan --kubeconfig --context --namespace --json --theme --ascii --color --mouse --log --timeout --headless --sandbox --dir --arm --confirm --skip --override --pin --version --help' -- "$cur"))
 }
 complete -o default -F _ferryman ferryman
