@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "migrate/migration_private.h"
 
+#define SHOWN_OF_READS ((size_t)200)
+
 static const char *kind_word(const struct op *op) {
     switch (op->kind) {
     case OP_ACT: return op->irreversible ? "ACT!" : "act ";
@@ -11,6 +13,17 @@ static const char *kind_word(const struct op *op) {
     case OP_WAIT: return "wait";
     default: return "read";
     }
+}
+
+/* What only reads is shown by its beginning: the inventory's queries fill pages. */
+static void shorten(struct buf *text) {
+    size_t n = SHOWN_OF_READS;
+    if (text->len <= n) return;
+    while (n > 0 && ((unsigned char)text->p[n] & 0xC0) == 0x80) n--;
+    char *cut = mem_strndup(text->p, n);
+    buf_clear(text);
+    buf_printf(text, "%s…", cut);
+    mem_free(cut);
 }
 
 static void preview_step(struct run *r, const struct step *step, struct buf *out) {
@@ -22,6 +35,7 @@ static void preview_step(struct run *r, const struct step *step, struct buf *out
         struct buf text = {0};
         if (op->kind == OP_CALL) continue;
         op_text(op, &text);
+        if (op->kind != OP_ACT) shorten(&text);
         buf_printf(out, "    %s  %s\n", kind_word(op), op->what);
         if (text.len) buf_printf(out, "          %s\n", buf_str(&text));
         buf_free(&text);
