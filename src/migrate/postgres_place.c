@@ -90,10 +90,16 @@ static const struct row *gate_of(const struct run *r, const char *name)
     return NULL;
 }
 
+/* The word by which a gate is overridden (safety 35); NULL: never. */
+static const char *override_of(const char *gate)
+{
+    return str_starts(gate, "no alert") ? "alerts" : str_starts(gate, "backup") ? "backups" : NULL;
+}
+
 static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     const struct row *g = gate_of(r, op->id);
-    const char *why = run_override(r, op->id);
+    const char *word = override_of(op->id), *why = word ? run_override(r, word) : NULL;
     struct slice answer = g ? row_text(g, GATES_ANSWER) : SLICE_LIT("NO DATA");
     (void)seen;
     buf_printf(reason, "%.*s", SLICE_FMT(answer));
@@ -105,7 +111,8 @@ static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *
         buf_printf(reason, "; overridden: %s", why);
         return OP_DONE;
     }
-    buf_printf(reason, ". It can be overridden with a reason (gate \"%s\")", op->id);
+    if (word)
+        buf_printf(reason, ". It can be overridden with a reason (gate %s)", word);
     return OP_REFUSE;
 }
 
