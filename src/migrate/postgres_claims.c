@@ -373,12 +373,22 @@ bool move_interrupted(const struct run *r, const char **ret_why)
     return *ret_why != NULL;
 }
 
+static enum op_answer see_discarding(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const char *why = op->data;
+    (void)seen;
+    run_note(r, "WARN", "the target claim %s (uid %s) is discarded: %s", move_say(r, "claim.new.name"), move_short(r, "claim.new.uid"), why);
+    buf_adds(reason, why);
+    return OP_DONE;
+}
+
 void move_script_discard(struct run *r, struct script *s, const char *why)
 {
     if (!r->preview && !run_has(r, "claim.new.uid"))
         return;
-    if (!r->preview)
-        run_note(r, "WARN", "the target claim %s (uid %s) is discarded: %s", run_fact(r, "claim.new.name"), move_short(r, "claim.new.uid"), why);
+    struct op *op = script_check(s, "discard", "the target is discarded", see_discarding);
+    op->data = mem_strdup(why);
+    op->drop = mem_free;
     move_script_halt(r, s);
     move_script_claim_away(r, s, "new");
 }
