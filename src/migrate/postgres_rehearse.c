@@ -209,8 +209,9 @@ static void pod_rest(struct run *r, struct script *s, struct op *op)
 {
     const struct blueprint *b = op->data;
     const char *name = scratch_name(r, s);
-    script_create(s, "scratch pod made", script_fmt(s, "create pod/%s like the deployment's, on the scratch claim", name),
-                  postgres_path_pods(r).p, rehearse_pod(r, b->deployment, name), NULL);
+    struct op *made = script_create(s, "scratch pod made", script_fmt(s, "create pod/%s like the deployment's, on the scratch claim", name),
+                                    postgres_path_pods(r).p, rehearse_pod(r, b->deployment, name), NULL);
+    made->dry = b->deployment != NULL; /* before it was read there is no pod to be tried; preflight has tried it */
     script_get(s, "scratch pod noted", "note its uid", postgres_path_pod(r, name).p, see_pod);
 }
 
