@@ -301,6 +301,12 @@ static void queue_all(struct kube *k, enum kube_id kind)
     }
 }
 
+void controllers_wake(struct kube *k, int kind)
+{
+    if (k->controllers)
+        queue_all(k, (enum kube_id)kind);
+}
+
 struct controllers *controllers_new(struct kube *k)
 {
     static const enum kube_id first[] = {KIND_DEPLOYMENT, KIND_REPLICASET, KIND_STATEFULSET, KIND_POD, KIND_SERVICE};

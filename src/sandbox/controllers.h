@@ -30,6 +30,9 @@ void controllers_free(struct controllers *c);
 /* Calls the queue's function for the key after delay_ms; a key that waits already keeps the earlier time. */
 void controllers_queue(struct kube *k, enum queue_id q, const char *ns, const char *name, int64_t delay_ms);
 
+/* Looks at every object of a kind anew. */
+void controllers_wake(struct kube *k, int kind);
+
 /* One function per queue; ns is "" for cluster-wide kinds. */
 void claim_sync(struct kube *k, const char *ns, const char *name);
 void volume_sync(struct kube *k, const char *ns, const char *name);

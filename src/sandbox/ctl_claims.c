@@ -155,6 +155,18 @@ static void bind_claim(struct kube *k, struct json_t *claim, struct json_t *volu
     kube_write(k, KIND_CLAIM, claim, KCM);
 }
 
+static bool said_already(struct kube *k, const struct json_t *claim, const char *reason)
+{
+    size_t from, to, count;
+    struct version *const *all = store_all(k->store, KIND_EVENT, &count);
+
+    store_range(k->store, KIND_EVENT, object_namespace(claim), &from, &to);
+    for (size_t i = from; i < to; i++)
+        if (slice_contains(version_json(all[i]), object_uid_of(claim)) && slice_contains(version_json(all[i]), reason))
+            return true;
+    return false;
+}
+
 static void provision(struct kube *k, struct json_t *claim, const struct json_t *class)
 {
     const char *driver = jd_str(class, "provisioner"), *node = object_annotation(claim, SELECTED_NODE);
@@ -166,24 +178,20 @@ static void provision(struct kube *k, struct json_t *claim, const struct json_t 
         controllers_queue(k, QUEUE_CLAIM, object_namespace(claim), object_name(claim), PROVISION_MS);
         return;
     }
+    if (k->faults.claims_pending && str_eq(object_name(class), "proxmox-lvm-encrypted")) {
+        if (!said_already(k, claim, "ExternalProvisioning"))
+            kube_event(k, KIND_CLAIM, claim, "persistentvolume-controller", "Normal", "ExternalProvisioning",
+                       "Waiting for a volume to be created either by the external provisioner '%s' or manually by the system "
+                       "administrator. If volume creation is delayed, please verify that the provisioner is running and "
+                       "correctly registered.", driver);
+        return;
+    }
     struct json_t *pv = volume_for(k, claim, class, node);
     kube_add(k, KIND_VOLUME, pv, "csi-provisioner");
     kube_event(k, KIND_CLAIM, claim, driver, "Normal", "ProvisioningSucceeded", "Successfully provisioned volume %s",
                object_name(pv));
     jd_free(pv);
     controllers_queue(k, QUEUE_CLAIM, object_namespace(claim), object_name(claim), STEP_MS);
-}
-
-static bool said_already(struct kube *k, const struct json_t *claim, const char *reason)
-{
-    size_t from, to, count;
-    struct version *const *all = store_all(k->store, KIND_EVENT, &count);
-
-    store_range(k->store, KIND_EVENT, object_namespace(claim), &from, &to);
-    for (size_t i = from; i < to; i++)
-        if (slice_contains(version_json(all[i]), object_uid_of(claim)) && slice_contains(version_json(all[i]), reason))
-            return true;
-    return false;
 }
 
 static void claim_pending(struct kube *k, struct json_t *claim)

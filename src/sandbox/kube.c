@@ -10,6 +10,8 @@
 #include "loop/loop.h"
 #include "sandbox/controllers.h"
 #include "sandbox/http_server.h"
+#include "sandbox/kube_faults.h"
+#include "sandbox/kube_foreign.h"
 #include "sandbox/kubelet.h"
 #include "sandbox/object.h"
 #include "sandbox/rest.h"
@@ -95,6 +97,25 @@ static struct err *set_quiet(struct sandbox *s, bool on)
     return NULL;
 }
 
+static struct err *set_claims_pending(struct sandbox *s, bool on)
+{
+    s->kube->faults.claims_pending = on;
+    if (!on)
+        controllers_wake(s->kube, KIND_CLAIM);
+    return NULL;
+}
+
+static struct err *set_webhook(struct sandbox *s, bool on)
+{
+    char fault[] = "fault", dry[] = "dry-write", any[] = "*", code[] = "400", always[] = "0", clear[] = "clear";
+    char *plant[] = {fault, dry, any, code, always, NULL}, *end[] = {fault, clear, NULL};
+    struct buf out = {0};
+    struct err *e = kube_run_fault(s, on ? 5 : 2, on ? plant : end, &out);
+
+    buf_free(&out);
+    return e;
+}
+
 static const struct scenario kube_scenarios[] = {
     {"api-down", "the API's port is closed and its connections are cut", set_down},
     {"watch-gone-410", "history is compacted: every watch ends with 410, old resource versions are refused", set_gone},
@@ -105,6 +126,13 @@ static const struct scenario kube_scenarios[] = {
     {"api-truncated", "bodies are cut in their middle", set_truncated},
     {"api-garbage", "bodies turn into malformed JSON", set_garbage},
     {"api-longline", "each watch gets one line of 10 MB", set_long_line},
+    {"other-cluster", "kube-system has another uid: another cluster answers to the same context", kube_set_other_cluster},
+    {"claim-pending", "the provisioner of proxmox-lvm-encrypted does nothing", set_claims_pending},
+    {"quota-exceeded", "the quota of namespace immich is used up", kube_set_quota_exceeded},
+    {"gitops", "argocd-controller sets claim names and replicas back to the seed's, every second", kube_set_gitops},
+    {"app-scaled-up", "keda-operator scales immich-server up from 0, every second", kube_set_scaler},
+    {"service-elsewhere", "the database's Service leads to another PostgreSQL server", kube_set_elsewhere},
+    {"webhook-refuses-dry-run", "an admission webhook refuses what it cannot try", set_webhook},
     {"quiet-watch", "watches stay open and deliver nothing, not even bookmarks", set_quiet},
 };
 
@@ -283,6 +311,16 @@ static const struct control_command kube_commands[] = {
     {"delete", "delete claim|pod NS/NAME", "as kubectl delete does it", run_delete},
     {"touch", "touch claim NS/NAME", "changes an annotation", run_touch},
     {"kill", "kill pod NS/NAME", "its main process dies (137) and is started again", run_kill},
+    {"fault", "fault [dry-]VERB RESOURCE CODE [COUNT]", "the next requests get this code; also drop, drop-after-commit, hang",
+     kube_run_fault},
+    {"fault", "fault list|clear", "the faults that are planted", kube_run_fault},
+    {"deny", "deny VERB RESOURCE [NAMESPACE], deny clear", "takes a right away", kube_run_deny},
+    {"audit", "audit [log|clear]", "what was changed how often, and by whom", kube_run_audit},
+    {"lease", "lease steal NS/NAME [HOLDER]", "somebody else takes the Lease", kube_run_lease},
+    {"patch", "patch claim NS/DEPLOYMENT CLAIM [MANAGER]", "a foreign manager changes the claim of the first volume",
+     kube_run_patch},
+    {"patch", "patch replicas NS/DEPLOYMENT N [MANAGER]", "a foreign manager scales", kube_run_patch},
+    {"run", "run cronjob NS/NAME", "a Job from it, now, also when it is suspended", kube_run_cronjob},
     {"compact", "compact", "forgets history, without ending watches", run_compact},
 };
 
@@ -314,12 +352,17 @@ static struct err *kube_start(struct sandbox *s)
     k->store = store_new();
     const char *token = s->saved ? jd_str(sandbox_saved(s, "kube"), "token") : NULL;
     k->token = token ? mem_strdup(token) : rest_random_hex(24);
+    k->viewer_token = str_printf("viewer-%s", k->token);
+    k->plan = kube_plan_new();
     k->kubelet = kubelet_new(k);
     struct err *e = s->saved ? kube_load(k) : NULL;
     if (!s->saved)
         seed_cluster(k);
     if (s->extra_claims)
         bulk_claims(k, s->extra_claims);
+    k->foreign = kube_foreign_new(k);
+    if (s->saved)
+        kube_audit_load(k, sandbox_saved(s, "kube"));
     store_compact(k->store);
     store_observe(k->store, wake_watches, k);
     k->controllers = controllers_new(k);
@@ -336,6 +379,9 @@ static void kube_stop(struct sandbox *s)
 
     loop_undefer(s->loop, k);
     bulk_free(k);
+    kube_foreign_free(k->foreign);
+    kube_plan_free(k->plan);
+    free(k->viewer_token);
     http_server_free(k->server);
     controllers_free(k->controllers);
     kubelet_free(k->kubelet);

@@ -20,23 +20,27 @@ struct watch;
 struct controllers;
 struct kubelet;
 struct bulk;
+struct kube_plan;
+struct kube_foreign;
 
 /* What scenarios change in the way the API answers. */
 struct kube_faults {
-    bool slow, error_500, truncated, garbage, long_line, quiet, denied, token_expired;
+    bool slow, error_500, truncated, garbage, long_line, quiet, denied, token_expired, claims_pending;
 };
 
 struct kube {
     struct sandbox *sb;
     struct store *store;
     struct http_server *server;
-    char *token;
+    char *token, *viewer_token;
     char *ca_pem, *key_pem, *cert_pem;
     struct kube_faults faults;
     struct watch *watches; /* all that are open */
     struct controllers *controllers;
     struct kubelet *kubelet;
     struct bulk *bulk;
+    struct kube_plan *plan;       /* faults, denials, audit (kube_faults.h) */
+    struct kube_foreign *foreign; /* what other managers do (kube_foreign.h) */
     uint64_t slow_seq;
     int64_t pretend_ms;    /* while the seed is written: the time that new objects show; 0: now */
 };
@@ -73,6 +77,7 @@ struct api_call {
     char *ns, *name, *sub, *rest; /* NULL where the path has none; rest: after the subresource, "/…" */
     const char *user;
     bool pretty;
+    bool drop_answer; /* carried out, but the connection is closed before the answer */
     enum { AS_OBJECT, AS_TABLE, AS_PARTIAL } as;
 };
 

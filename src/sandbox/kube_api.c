@@ -8,12 +8,14 @@
 #include "loop/timer.h"
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"
+#include "sandbox/kube_faults.h"
 #include "sandbox/object.h"
 
 #define JSON_TYPE "application/json"
 #define SLOW_MIN_MS 2000
 #define SLOW_STEP_MS 750
 #define SLOW_STEPS 5
+#define SANDBOX_VIEWER "sandbox-viewer" /* of kubeconfig-viewer: reads what is not secret */
 
 /* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
@@ -30,6 +32,10 @@ static void reply_bytes(const struct api_call *c, unsigned code, struct buf *b)
 {
     const struct kube_faults *f = &c->k->faults;
 
+    if (c->drop_answer) {
+        http_reply_none(c->r);
+        return;
+    }
     http_reply_header(c->r, "Cache-Control", "no-cache, private");
     if (f->truncated && b->len > 1) {
         http_reply_cut(c->r, code, JSON_TYPE, b->p, b->len / 2, b->len);
@@ -266,6 +272,10 @@ static struct refusal *authenticate(struct api_call *c)
             c->user = "sandbox-admin";
             return NULL;
         }
+        if (!c->k->faults.token_expired && str_eq(auth + strlen("Bearer "), c->k->viewer_token)) {
+            c->user = SANDBOX_VIEWER;
+            return NULL;
+        }
         return refusal_new(401, "Unauthorized", NULL, "Unauthorized");
     }
     c->user = http_request_client_cn(c->r);
@@ -279,13 +289,26 @@ static bool in_plan(const char *ns)
     return str_eq(ns, "immich") || str_eq(ns, "vault");
 }
 
+/* Whether the user has the verb at all: anonymous has none, the viewer reads, the administrator what is not denied. */
+static bool has_verb(const struct api_call *c, const char *verb)
+{
+    const char *agent = http_request_header(c->r, "User-Agent");
+    bool reads = str_eq(verb, "get") || str_eq(verb, "list") || str_eq(verb, "watch");
+
+    if (str_eq(c->user, "system:anonymous"))
+        return false;
+    if (str_eq(c->user, SANDBOX_VIEWER) && (!reads || c->kind->id == KIND_SECRET || str_eq(c->sub, "proxy")))
+        return false;
+    return (agent && str_starts(agent, "kubectl")) || !kube_denied(c->k, verb, c->kind->plural, c->sub, c->ns);
+}
+
 struct refusal *api_allowed(const struct api_call *c, const char *verb)
 {
     bool wide = str_eq(verb, "list") || str_eq(verb, "watch");
     char where[300] = "at the cluster scope", what[300] = "";
     struct json_t *details;
 
-    if (!str_eq(c->user, "system:anonymous") &&
+    if (has_verb(c, verb) &&
         !(c->k->faults.denied && wide && c->kind->namespaced && (!c->ns || !in_plan(c->ns))))
         return NULL;
     if (c->ns)
@@ -297,8 +320,9 @@ struct refusal *api_allowed(const struct api_call *c, const char *verb)
         jd_set(details, "group", jd_string(c->kind->group));
     jd_set(details, "kind", jd_string(c->kind->plural));
     return refusal_new(403, "Forbidden", details,
-                       "%s%s is forbidden: User \"%s\" cannot %s resource \"%s\" in API group \"%s\" %s",
-                       kube_kind_qualified(c->kind), what, c->user, verb, c->kind->plural, c->kind->group, where);
+                       "%s%s is forbidden: User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" %s",
+                       kube_kind_qualified(c->kind), what, c->user, verb, c->kind->plural, c->sub ? "/" : "",
+                       c->sub ? c->sub : "", c->kind->group, where);
 }
 
 /* ---- Dispatch ---------------------------------------------------------------------------------------------------- */
@@ -350,14 +374,8 @@ static void dispatch_verb(struct api_call *c)
                               "the server does not allow this method on the requested resource"));
 }
 
-static void dispatch_resource(struct api_call *c)
+static void dispatch_object(struct api_call *c)
 {
-    struct refusal *f = api_allowed(c, verb_of(c));
-
-    if (f) {
-        api_refuse(c, f);
-        return;
-    }
     if (c->sub && api_subresource(c))
         return;
     if (c->sub && !str_eq(c->sub, "status") && !str_eq(c->sub, "finalize")) {
@@ -371,6 +389,33 @@ static void dispatch_resource(struct api_call *c)
         return;
     }
     dispatch_verb(c);
+}
+
+/* Carries a mutation out and notes it if it changed anything. The request is gone when it has been answered. */
+static void dispatch_mutation(struct api_call *c, const char *verb)
+{
+    uint64_t before = store_rv(c->k->store);
+    char *manager = api_manager(c);
+
+    dispatch_object(c);
+    if (store_rv(c->k->store) != before)
+        kube_audit(c->k, verb, c->kind->plural, c->sub, c->ns, c->name, manager);
+    free(manager);
+}
+
+static void dispatch_resource(struct api_call *c)
+{
+    const char *verb = verb_of(c);
+    struct refusal *f = api_allowed(c, verb);
+
+    if (!f && kube_fault(c, verb, &f) == FAULT_DROPPED)
+        return;
+    if (f)
+        api_refuse(c, f);
+    else if (str_eq(verb, "get") || str_eq(verb, "list") || str_eq(verb, "watch"))
+        dispatch_object(c);
+    else
+        dispatch_mutation(c, verb);
 }
 
 static void dispatch(struct api_call *c)

@@ -22,6 +22,8 @@ static void access_review(struct api_call *c, struct json_t *doc)
                                      plural ? plural : "");
     asked.ns = ns && ns[0] ? (char *)(uintptr_t)ns : NULL;
     asked.name = NULL;
+    const char *sub = jd_str(doc, "spec.resourceAttributes.subresource");
+    asked.sub = sub && sub[0] ? (char *)(uintptr_t)sub : NULL;
     struct refusal *f = asked.kind ? api_allowed(&asked, verb ? verb : "") : NULL;
     jd_set(doc, "status", f ? object_parse("{'allowed':false}")
                             : object_parse("{'allowed':true,'reason':'RBAC: allowed by ClusterRoleBinding "

@@ -9,6 +9,8 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "sandbox/kube.h"
+#include "sandbox/kube_faults.h"
+#include "sandbox/kube_foreign.h"
 #include "sandbox/kubelet.h"
 #include "sandbox/save.h"
 
@@ -49,6 +51,8 @@ struct err *kube_save(struct sandbox *s, const char *folder, struct json_t *stat
     struct json_t *logs = jd_object();
     kubelet_save_logs(k->kubelet, logs);
     jd_set(state, "logs", logs);
+    kube_audit_save(k, state);
+    kube_foreign_save(k->foreign, state);
     free(from);
     free(to);
     return e;

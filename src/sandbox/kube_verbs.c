@@ -11,6 +11,7 @@
 #include "sandbox/object.h"
 #include "sandbox/patch.h"
 #include "sandbox/protobuf.h"
+#include "sandbox/quota.h"
 
 /* The body as a document; empty gives NULL without a refusal. */
 static struct refusal *read_body(const struct api_call *c, const char *what, struct json_t **ret)
@@ -119,12 +120,16 @@ void api_create(struct api_call *c)
         struct json_t *meta = jd_get(doc, "metadata");
         jd_del(meta, "creationTimestamp");
         jd_del(meta, "deletionTimestamp");
-        f = kube_create(c->k, c->kind->stored, doc, manager, dry);
+        f = quota_check(c->k, c->kind->stored, doc);
+        if (!f)
+            f = kube_create(c->k, c->kind->stored, doc, manager, dry);
     }
     if (f)
         api_refuse(c, f);
     else
         api_reply_object(c, 201, doc);
+    if (!f && !c->name)
+        c->name = mem_strdup(object_name(doc)); /* for the audit */
     free(manager);
     jd_free(doc);
 }

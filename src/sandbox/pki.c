@@ -1,5 +1,6 @@
 /* Keys and certificates, made at start by the openssl program in DIR/pki: a CA's, the server's and a client's.
- * And DIR/kubeconfig (token) and DIR/kubeconfig-cert (client certificate), which work as they are. */
+ * And DIR/kubeconfig (token), DIR/kubeconfig-cert (client certificate) and DIR/kubeconfig-viewer (a token that may only
+ * read, and no Secrets), which work as they are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,15 +129,20 @@ static struct err *write_file(const struct kube *k, const char *name, const stru
 
 struct err *kubeconfig_write(struct kube *k)
 {
-    struct buf token = {0}, cert = {0};
+    struct buf token = {0}, cert = {0}, viewer = {0};
 
     head(&token, k);
     buf_printf(&token, "    token: %s\n", k->token);
+    head(&viewer, k);
+    buf_printf(&viewer, "    token: %s\n", k->viewer_token);
     head(&cert, k);
     buf_printf(&cert, "    client-certificate: pki/admin.crt\n    client-key: pki/admin.key\n");
     struct err *e = write_file(k, "kubeconfig", &token);
     if (!e)
         e = write_file(k, "kubeconfig-cert", &cert);
+    if (!e)
+        e = write_file(k, "kubeconfig-viewer", &viewer);
+    buf_free(&viewer);
     buf_free(&token);
     buf_free(&cert);
     return e;
