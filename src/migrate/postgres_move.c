@@ -228,7 +228,7 @@ struct op *move_script_gone(struct run *r, struct script *s, const char *what, c
                       op_see_fn before)
 {
     (void)r;
-    struct op *del = script_delete(s, script_fmt(s, "delete %s", what), script_fmt(s, "delete %s (uid %.8s)", what, uid), path, uid, grace_s, before);
+    struct op *del = script_delete(s, script_fmt(s, "delete %s", what), script_fmt(s, strstr(uid, "‹") ? "delete %s (uid %s)" : "delete %s (uid %.8s)", what, uid), path, uid, grace_s, before);
     struct op *gone = script_wait(s, script_fmt(s, "%s gone", what), script_fmt(s, "wait until %s is gone", what), path, see_gone, GONE_MS);
     gone->data = mem_strdup(uid);
     gone->drop = mem_free;
