@@ -40,7 +40,7 @@ struct stream_writer *stream_writer_new(struct world *w, const struct stream_hel
 void stream_writer_free(struct stream_writer *s);
 /* Appends what is new (hello and snapshot first); returns true if there is more to write. */
 bool stream_writer_fill(struct stream_writer *s, struct buf *out, size_t max);
-/* Appends a tick (also refreshes nothing else). Skipped while the reader is behind. */
+/* Appends a tick (also refreshes nothing else). While the reader is behind it waits, and is told behind the next commit. */
 void stream_writer_tick(struct stream_writer *s, struct buf *out);
 /* The last record: this stream ends, and why. */
 void stream_writer_bye(struct stream_writer *s, const char *reason, struct buf *out);

@@ -19,6 +19,7 @@ struct stream_writer {
     unsigned peer;
     bool greeted;
     bool in_snapshot;
+    bool tick_due;        /* it was behind when the tick came: told when it has caught up */
     uint64_t committed;   /* seq of the last commit */
     int64_t behind_since; /* 0: it is not behind, or still in the snapshot */
 };
@@ -139,6 +140,14 @@ static void write_row(const struct stream_writer *s, const struct row *r, bool r
     record_end(&jw);
 }
 
+/* Time goes on also where something changes in every second, just before it would be told. */
+static void write_due_tick(struct stream_writer *s, struct buf *out)
+{
+    if (s->tick_due)
+        write_number(out, "tick", "now", world_now(s->w));
+    s->tick_due = false;
+}
+
 /* Everything is written: what stands there now belongs together. */
 static void caught_up(struct stream_writer *s, struct buf *out)
 {
@@ -147,6 +156,7 @@ static void caught_up(struct stream_writer *s, struct buf *out)
         s->in_snapshot = false;
         write_number(out, "end", "seq", (int64_t)seq);
     } else if (seq == s->committed) {
+        write_due_tick(s, out);
         return;
     }
     if (s->behind_since && world_now(s->w) - s->behind_since > LAGGED_AFTER_MS)
@@ -154,6 +164,7 @@ static void caught_up(struct stream_writer *s, struct buf *out)
     s->behind_since = 0;
     s->committed = seq;
     write_number(out, "commit", "seq", (int64_t)seq);
+    write_due_tick(s, out);
 }
 
 static void note_behind(struct stream_writer *s)
@@ -194,8 +205,10 @@ void stream_writer_tick(struct stream_writer *s, struct buf *out)
     if (!s->greeted || s->in_snapshot || world_reader_behind(s->reader)) {
         if (s->greeted)
             note_behind(s);
+        s->tick_due = s->greeted;
         return;
     }
+    s->tick_due = false;
     write_number(out, "tick", "now", world_now(s->w));
 }
 

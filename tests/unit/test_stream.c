@@ -106,10 +106,11 @@ static void test_records(void **state)
     assert_fill(s, "");
     world_upsert(w, T_LOGS, SLICE_LIT("1"), NULL, (struct cell[LOGS_COLS]){{0}});
     struct buf out = {0};
-    stream_writer_tick(s, &out); /* behind: no tick */
+    stream_writer_tick(s, &out); /* behind: told when it has caught up */
     assert_string_equal(buf_str(&out), "");
     assert_fill(s, "{\"t\":\"upsert\",\"table\":\"logs\",\"key\":\"1\",\"seq\":4,\"at\":1000,\"row\":{}}\n"
-                   "{\"t\":\"commit\",\"seq\":4}\n");
+                   "{\"t\":\"commit\",\"seq\":4}\n"
+                   "{\"t\":\"tick\",\"now\":1000}\n");
     stream_writer_tick(s, &out);
     stream_writer_bye(s, "the engine ends", &out);
     assert_string_equal(buf_str(&out), "{\"t\":\"tick\",\"now\":1000}\n"
