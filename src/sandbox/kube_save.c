@@ -1,5 +1,5 @@
 /* Saving and loading the API's objects: one line each in FOLDER/objects, "KIND NS NAME RV JSON" between tabs, as stored.
- * And the token, the certificates and the logs of pods. */
+ * And the token and the logs of pods. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +41,8 @@ static struct err *write_objects(const struct kube *k, const char *folder)
 struct err *kube_save(struct sandbox *s, const char *folder, struct json_t *state)
 {
     struct kube *k = s->kube;
-    char *from = str_printf("%s/pki", s->dir), *to = str_printf("%s/pki", folder);
     struct err *e = write_objects(k, folder);
 
-    if (!e)
-        e = sandbox_copy(from, to);
     jd_set(state, "token", jd_string(k->token));
     jd_set(state, "rv", jd_int((int64_t)store_rv(k->store)));
     struct json_t *logs = jd_object();
@@ -53,8 +50,6 @@ struct err *kube_save(struct sandbox *s, const char *folder, struct json_t *stat
     jd_set(state, "logs", logs);
     kube_audit_save(k, state);
     kube_foreign_save(k->foreign, state);
-    free(from);
-    free(to);
     return e;
 }
 

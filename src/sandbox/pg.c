@@ -118,15 +118,44 @@ static struct err *scenario_restart(struct sandbox *s, bool on)
     return NULL;
 }
 
+/* Changes the pod template of the deployment as somebody with an editor would; its pod is made anew. */
+static void edit_template(struct sandbox *s, void (*edit)(struct json_t *spec, bool on), bool on)
+{
+    struct json_t *d = kube_get(s->kube, KIND_DEPLOYMENT, PG_NAMESPACE, PG_APP);
+    if (!d)
+        return;
+    edit(jd_get(d, "spec.template.spec"), on);
+    kube_write(s->kube, KIND_DEPLOYMENT, d, "kubectl-edit");
+    jd_free(d);
+}
+
+static void edit_init(struct json_t *spec, bool on)
+{
+    jd_put(spec, "initContainers.0.command",
+           object_parse("['sh','-c','%scp /config/postgresql.override.conf $PGDATA/%s']",
+                        on ? "mkdir -p $PGDATA && " : "test -f $PGDATA/PG_VERSION && ", on ? "" : " || true"));
+}
+
 static struct err *scenario_init_writes(struct sandbox *s, bool on)
 {
     pg_of(s)->ungated_init = on;
+    edit_template(s, edit_init, on);
     return NULL;
+}
+
+static void edit_pgdata(struct json_t *spec, bool on)
+{
+    struct json_t *env = jd_get(spec, "containers.0.env");
+    for (size_t i = 0; i < jd_len(env); i++) {
+        if (str_eq(jd_str(jd_at(env, i), "name"), "PGDATA"))
+            jd_set(jd_at(env, i), "value", jd_string(on ? PG_MOUNT : PG_MOUNT "/pgdata"));
+    }
 }
 
 static struct err *scenario_lost_found(struct sandbox *s, bool on)
 {
     pg_of(s)->lost_found = on;
+    edit_template(s, edit_pgdata, on);
     return NULL;
 }
 
@@ -134,6 +163,12 @@ static struct err *scenario_no_preload(struct sandbox *s, bool on)
 {
     pg_of(s)->no_preload = on;
     return NULL;
+}
+
+static struct err *scenario_no_extension(struct sandbox *s, bool on)
+{
+    pg_of(s)->no_extension = on;
+    return pg_image_hide(pg_of(s)->root.path, PG_MISSING, on);
 }
 
 static struct err *scenario_temp_server(struct sandbox *s, bool on)
@@ -147,6 +182,7 @@ static const struct scenario pg_scenarios[] = {
     {"pg-init-writes", "the init container writes into PGDATA without asking for PG_VERSION", scenario_init_writes},
     {"pg-lost-found", "PGDATA on a new block volume is its root, with lost+found in it", scenario_lost_found},
     {"pg-preload-missing", "the init container's settings name no preload libraries", scenario_no_preload},
+    {"pg-extension-missing", "the image lacks the extension " PG_MISSING, scenario_no_extension},
     {"pg-temp-server", "a first boot's temporary server stays for 4 s and passes the readiness probe", scenario_temp_server},
 };
 

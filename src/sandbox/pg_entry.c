@@ -20,7 +20,7 @@ extern char **environ;
 
 struct pg_entry {
     const char *root, *pgdata, *bin, *address, *port, *socket, *user, *database, *password, *initdb, *init, *preload, *content,
-        *hold, *dir;
+        *missing, *hold, *dir;
     char *image_bin;
 };
 
@@ -129,7 +129,8 @@ static bool entry_parse(struct pg_entry *en, int argc, char **argv)
     } args[] = {{"root", &en->root},     {"pgdata", &en->pgdata},     {"bin", &en->bin},   {"port", &en->port},
                 {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content},
                 {"dir", &en->dir},       {"address", &en->address},   {"user", &en->user}, {"database", &en->database},
-                {"initdb", &en->initdb}, {"preload", &en->preload},   {"hold", &en->hold}};
+                {"initdb", &en->initdb}, {"preload", &en->preload},   {"hold", &en->hold},
+                {"missing", &en->missing}};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < ARRAY_LEN(args); k++) {
             size_t n = strlen(args[k].name);
@@ -232,10 +233,25 @@ static char *entry_seed_text(unsigned assets)
     return buf_steal(&out);
 }
 
+/* In single-user mode objects would get the object ids that initdb left over, below 16384: pg_dump takes those for built in and leaves
+ * extensions out. A server's first start skips them; here it is done by hand. */
+static struct err *entry_skip_builtin_ids(const struct pg_entry *en)
+{
+    char *resetwal = str_printf("%s/pg_resetwal", en->image_bin);
+    const char *const argv[] = {resetwal, "-o", "16384", "-D", en->pgdata, NULL};
+    struct buf out = {0};
+    struct err *e = pg_run(argv, NULL, &out);
+    buf_free(&out);
+    mem_free(resetwal);
+    return e;
+}
+
 static struct err *entry_load_seed(const struct pg_entry *en)
 {
     char *password = NULL;
-    struct err *e = entry_password(en, &password);
+    struct err *e = entry_skip_builtin_ids(en);
+    if (!e)
+        e = entry_password(en, &password);
     if (e)
         return e;
     char *role = str_eq(en->user, PG_APP_USER) ? mem_strdup("BEGIN;\n\n")
@@ -410,6 +426,8 @@ static struct err *entry_prepare(struct pg_entry *en)
         return e;
     e = pg_image_build(en->root, &in, &en->image_bin);
     pg_install_clear(&in);
+    if (!e && en->missing[0])
+        e = pg_image_hide(en->root, en->missing, true);
     if (!e && mkdir(en->pgdata, 0700) != 0 && errno != EEXIST)
         e = err_sys(errno, "cannot create %s", en->pgdata);
     if (!e)

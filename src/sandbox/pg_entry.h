@@ -9,6 +9,8 @@
 #ifndef FERRYMAN_SANDBOX_PG_ENTRY_H
 #define FERRYMAN_SANDBOX_PG_ENTRY_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -22,7 +24,8 @@
 
 /* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), address, port,
  * socket (folder), user, database, password (file), initdb (further arguments for it, between spaces), init = gated |
- * ungated | none, preload (what the init container sets shared_preload_libraries to), content = seed | seed-small |
+ * ungated | none, preload (what the init container sets shared_preload_libraries to), missing (an extension that
+ * the image lacks), content = seed | seed-small |
  * empty (what a new volume is filled with), hold (seconds that the first boot's temporary server stays), dir (the
  * sandbox's; stays in the server's command line as the setting ferryman.sandbox). Returns an exit status; on success it
  * does not return but becomes postgres. */
@@ -42,6 +45,10 @@ void pg_install_clear(struct pg_install *in);
 /* Makes ROOT/images/immich-postgres if it is not there: a copy of bin, links to lib and share, and an extension folder
  * of its own with the stand-ins. *ret_bin: the image's bin folder. Blocks. */
 struct err *pg_image_build(const char *root, const struct pg_install *in, char **ret_bin) MUST_CHECK;
+
+/* Takes an extension out of the image at ROOT (its control file gets another name), or puts it back. Nothing happens where
+ * there is no image yet. Blocks. */
+struct err *pg_image_hide(const char *root, const char *extension, bool hide) MUST_CHECK;
 
 /* Runs a program to its end with its stdin from a text (NULL: /dev/null); stdout is collected into out (NULL: passed
  * on). A status other than 0 is an error. Blocks. */

@@ -292,3 +292,25 @@ struct err *pg_image_build(const char *root, const struct pg_install *in, char *
         *ret_bin = bin;
     return err_wrap(e, "image immich-postgres");
 }
+
+struct err *pg_image_hide(const char *root, const char *extension, bool hide)
+{
+    char *images = str_printf("%s/images", root);
+    char *name = str_printf("%s.control%s", extension, hide ? "" : ".hidden");
+    const char *const argv[] = {"find", images, "-name", name, NULL};
+    struct buf found = {0};
+    struct err *e = pg_run(argv, NULL, &found);
+    struct slice rest = buf_slice(&found), line;
+    while (!e && slice_cut(&rest, '\n', &line)) {
+        char *from = slice_dup(line);
+        char *to = hide ? str_printf("%s.hidden", from) : mem_strndup(from, line.n > 7 ? line.n - strlen(".hidden") : 0);
+        if (line.n && rename(from, to) != 0)
+            e = err_sys(errno, "cannot rename %s", from);
+        mem_free(from);
+        mem_free(to);
+    }
+    buf_free(&found);
+    mem_free(images);
+    mem_free(name);
+    return e;
+}

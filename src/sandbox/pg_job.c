@@ -146,6 +146,7 @@ void pg_job_run(struct pg_job *j)
                                .initdb_args = j->initdb_args,
                                .init = j->restarted ? "none" : j->init,
                                .preload = pg->no_preload ? "" : PG_PRELOAD,
+                               .missing = pg->no_extension ? PG_MISSING : "",
                                .content = j->content,
                                .address = j->address,
                                .port = j->port,

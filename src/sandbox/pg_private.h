@@ -18,6 +18,7 @@ struct timer;
 
 #define PG_HOLD "postgres"
 #define PG_PORT 5432
+#define PG_MISSING "vchord" /* what the image lacks in the scenario pg-extension-missing */
 #define PG_SLOW_FIRST_BOOT_S 4
 #define PG_IMAGE "ghcr.io/immich-app/postgres"
 #define PG_MOUNT "/var/lib/postgresql/data"
@@ -44,7 +45,7 @@ struct pg {
     struct tcp_forward *service;
     bool held_start;     /* sandbox_hold is in force */
     bool seeded;
-    bool ungated_init, lost_found, no_preload, slow_first_boot, early_probe;
+    bool ungated_init, lost_found, no_preload, no_extension, slow_first_boot, early_probe;
     int64_t hold_until_ms; /* of the scenario pg-restart; mono */
     struct timer *hold_timer;
     struct pg_job *jobs;

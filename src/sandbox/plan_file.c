@@ -5,6 +5,21 @@
 #include "base/json_doc.h"
 #include "sandbox/kube.h"
 #include "sandbox/object.h"
+#include "sandbox/rest.h"
+
+#define PASSPHRASE "dump-passphrase"
+
+/* The dumps' passphrase: made once, and kept by a saved sandbox. */
+static struct err *write_passphrase(struct sandbox *s)
+{
+    char *path = str_printf("%s/" PASSPHRASE, s->dir), *text = rest_random_hex(20), *line = str_printf("%s\n", text);
+    struct err *e = file_exists(path) ? NULL : rest_write(s, PASSPHRASE, line, 0600);
+
+    free(path);
+    free(text);
+    free(line);
+    return e;
+}
 
 static void write_postgres(struct buf *b, const struct sandbox *s)
 {
@@ -21,7 +36,7 @@ static void write_postgres(struct buf *b, const struct sandbox *s)
         buf_printf(b, " passfile='%s'", s->ports.postgres_password_file);
     buf_adds(b, "\" }\n");
     buf_printf(b, "    dump: { strategy: dumpall, directory: \"%s/dumps\",\n"
-               "            encrypt: { none: true, reason: \"sandbox: the data is made up\" } }\n", s->dir);
+               "            encrypt: { passphrase_file: \"%s/" PASSPHRASE "\" } }\n", s->dir, s->dir);
     buf_adds(b, "    restart_for_preload: [vchord, vectors, pg_prewarm]\n"
                 "    reindex: [clip_index, face_index]\n"
                 "    verify:\n"
@@ -78,7 +93,9 @@ struct err *plan_file_write(struct sandbox *s)
     write_postgres(&b, s);
     write_vault(&b, s);
     write_rest(&b, s);
-    struct err *e = file_write_durable(path, b.p, b.len, 0600);
+    struct err *e = write_passphrase(s);
+    if (!e)
+        e = file_write_durable(path, b.p, b.len, 0600);
     jd_free(system);
     buf_free(&b);
     free(path);

@@ -18,6 +18,8 @@
 
 #define STATE_MAX ((size_t)64 << 20)
 
+static const char *const own_files[] = {"pki", "dumps", "dump-passphrase"}; /* of DIR; others are written anew */
+
 /* ---- Ports -------------------------------------------------------------------------------------------------------- */
 
 static struct json_t *ports_json(const struct sandbox_ports *p)
@@ -108,7 +110,6 @@ static struct err *save_parts(struct sandbox *s, const char *folder, struct json
 struct err *sandbox_save(struct sandbox *s, const char *name, struct buf *out)
 {
     char *folder = name[0] == '/' ? mem_strdup(name) : str_printf("%s/saved/%s", s->dir, name);
-    char *dumps = str_printf("%s/dumps", s->dir), *dumps_to = str_printf("%s/dumps", folder);
     char *path = str_printf("%s/state", folder);
     int64_t begun = clock_mono_ms();
     struct json_t *state = state_head(s);
@@ -118,8 +119,12 @@ struct err *sandbox_save(struct sandbox *s, const char *name, struct buf *out)
         e = file_mkdirs(folder, 0700);
     if (!e)
         e = save_parts(s, folder, state);
-    if (!e)
-        e = sandbox_copy(dumps, dumps_to);
+    for (size_t i = 0; i < ARRAY_LEN(own_files) && !e; i++) {
+        char *from = str_printf("%s/%s", s->dir, own_files[i]), *to = str_printf("%s/%s", folder, own_files[i]);
+        e = sandbox_copy(from, to);
+        mem_free(from);
+        mem_free(to);
+    }
     if (!e) {
         struct buf text = {0};
         jd_dump(state, &text);
@@ -130,8 +135,6 @@ struct err *sandbox_save(struct sandbox *s, const char *name, struct buf *out)
         buf_printf(out, "%s in %lld ms\n", folder, (long long)(clock_mono_ms() - begun));
     jd_free(state);
     mem_free(folder);
-    mem_free(dumps);
-    mem_free(dumps_to);
     mem_free(path);
     return e;
 }
@@ -140,11 +143,10 @@ struct err *sandbox_save(struct sandbox *s, const char *name, struct buf *out)
 
 static struct err *load_files(struct sandbox *s, const char *folder)
 {
-    static const char *const names[] = {"pki", "dumps"};
     struct err *e = NULL;
 
-    for (size_t i = 0; i < ARRAY_LEN(names) && !e; i++) {
-        char *from = str_printf("%s/%s", folder, names[i]), *to = str_printf("%s/%s", s->dir, names[i]);
+    for (size_t i = 0; i < ARRAY_LEN(own_files) && !e; i++) {
+        char *from = str_printf("%s/%s", folder, own_files[i]), *to = str_printf("%s/%s", s->dir, own_files[i]);
         if (!file_exists(to))
             e = sandbox_copy(from, to);
         mem_free(from);
