@@ -16,8 +16,8 @@ struct gate_memo {
 };
 
 const struct gate *const gate_table[] = {
-    &gate_hostile, &gate_raft,    &gate_extensions, &gate_http, &gate_alerts,
-    &gate_backups, &gate_snapshots, &gate_pool,     NULL,
+    &gate_hostile, &gate_raft,    &gate_extensions, &gate_extensions_equal, &gate_rows_equal, &gate_tombstone,
+    &gate_http,    &gate_alerts,  &gate_backups,    &gate_snapshots,        &gate_pool,       NULL,
 };
 
 const char *gate_answer_word(enum gate_answer a)

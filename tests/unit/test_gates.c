@@ -88,7 +88,17 @@ static void put_plan(struct world *w)
     PUT(w, T_PLAN_WORKLOADS, "vault", NULL, {PLAN_WORKLOADS_NAME, "vault", 0},
         {PLAN_WORKLOADS_KIND, "raft-rolling", 0});
     PUT(w, T_PLAN_WORKLOADS, "immich-postgres", NULL, {PLAN_WORKLOADS_NAME, "immich-postgres", 0},
-        {PLAN_WORKLOADS_KIND, "postgres-dump-restore", 0});
+        {PLAN_WORKLOADS_KIND, "postgres-dump-restore", 0}, {PLAN_WORKLOADS_IDENTIFIER, "7512", 0},
+        {PLAN_WORKLOADS_TOMBSTONE, "immich/data-host", 0}, {PLAN_WORKLOADS_TOMBSTONE_UID, "uid-immich-data-host", 0},
+        {PLAN_WORKLOADS_RETAIN_UNTIL, NULL, NOW + 24 * HOUR});
+}
+
+static void put_criterion(struct world *w, const char *name, const char *state, const char *text)
+{
+    char key[96];
+    snprintf(key, sizeof key, "immich-postgres/%s", name);
+    PUT(w, T_CRITERIA, key, NULL, {CRITERIA_WORKLOAD, "immich-postgres", 0}, {CRITERIA_NAME, name, 0}, {CRITERIA_STATE, state, 0},
+        {CRITERIA_TEXT, text, 0}, {CRITERIA_AT, NULL, NOW - HOUR});
 }
 
 static void put_backup(struct world *w, const char *ns, const char *name, int64_t last_ok)
@@ -122,6 +132,10 @@ static struct world *good_world(void)
     put_source(w, "alerts", "alerts", "POLLED");
     put_source(w, "lvm", "lvs", "POLLED");
     put_source(w, "http", "probes", "POLLED");
+    put_claim(w, "immich", "data-host", "nfs-truenas", "RETIRED");
+    put_criterion(w, "extensions equal baseline", "PASS", "10 of 10, vector 0.8.0→0.8.1 patch");
+    put_criterion(w, "rows equal baseline", "PASS", "343,222 rows in 15 tables, equal");
+    PUT(w, T_PG_SERVERS, "immich-postgres", "postgres/immich-postgres", {PG_SERVERS_STATE, "OK", 0}, {PG_SERVERS_IDENTIFIER, "7512", 0});
     put_claim(w, "immich", "library", "nfs-proxmox", "FINE");
     put_claim(w, "vault", "vault-backup-host", "nfs-truenas", "HOSTILE");
     put_claim(w, "vault", "data-vault-0", "encrypted", "MOVED");
@@ -183,6 +197,9 @@ static void assert_only(struct world *w, const char *key, const char *answer, co
 #define HOSTILE "no hostile claim on NFS"
 #define RAFT "voters are healthy/vault"
 #define EXTENSIONS "extensions available at their version/immich-postgres"
+#define EXTENSIONS_EQUAL "extensions equal baseline/immich-postgres"
+#define ROWS_EQUAL "rows equal baseline/immich-postgres"
+#define SERVES "the new server serves/immich-postgres"
 #define ALERTS "no alert firing, watchdog alive"
 #define HTTP "applications answer"
 #define BACKUPS "backup cron jobs succeeded lately"
@@ -194,11 +211,14 @@ static void test_all_pass(void **state)
     (void)state;
     struct world *w = good_world();
     gates_update(w);
-    assert_int_equal(world_count(w, T_GATES), 8);
-    assert_gate(w, HOSTILE, "PASS", "1 claim on source classes, none that NFS can hurt");
+    assert_int_equal(world_count(w, T_GATES), 11);
+    assert_gate(w, HOSTILE, "PASS", "2 claims on source classes, none that NFS can hurt");
     assert_gate(w, RAFT, "PASS", "3 voters, all healthy, leader vault-2, tolerance 1");
     assert_gate(w, EXTENSIONS, "PASS", "2 of 2 as installed");
     assert_gate(w, ALERTS, "PASS", "the watchdog is alive");
+    assert_gate(w, EXTENSIONS_EQUAL, "PASS", "10 of 10, vector 0.8.0→0.8.1 patch, at 2026-04-25T");
+    assert_gate(w, ROWS_EQUAL, "PASS", "343,222 rows");
+    assert_gate(w, SERVES, "PASS", "system identifier 7512; the old copy rests in immich/data-host");
     assert_gate(w, HTTP, "PASS", "1 of 1 as expected");
     assert_gate(w, BACKUPS, "PASS", "the oldest succeeded 9h");
     assert_gate(w, BACKUPS, "PASS", "(success of a job is not proof of a backup)");
@@ -216,9 +236,10 @@ static void test_nothing_known_passes_nothing(void **state)
     assert_gate(w, HOSTILE, "NOT ASKED", "no plan");
     put_plan(w);
     gates_update(w);
-    assert_int_equal(world_count(w, T_GATES), 8);
+    assert_int_equal(world_count(w, T_GATES), 11);
     for (const struct row *r = world_first(w, T_GATES); r; r = world_next(w, r)) {
-        assert_true(slice_is(row_text(r, GATES_ANSWER), "NO DATA"));
+        bool judged_once = slice_is(row_key(r), EXTENSIONS_EQUAL) || slice_is(row_key(r), ROWS_EQUAL);
+        assert_true(slice_is(row_text(r, GATES_ANSWER), judged_once ? "WAIT" : "NO DATA"));
         assert_true(row_text(r, GATES_REASON).n > 0);
     }
     world_free(w);
@@ -235,7 +256,8 @@ static void test_sources_decide_first(void **state)
         {RAFT, "vault", "vault-2"},                  {EXTENSIONS, "postgres", "immich-postgres"},
         {ALERTS, "alerts", "alerts"},                {HTTP, "http", "probes"},
         {BACKUPS, "kube", "cronjobs"},               {SNAPSHOTS, "lvm", "lvs"},
-        {POOL, "lvm", "lvs"},
+        {POOL, "lvm", "lvs"},                        {SERVES, "postgres", "immich-postgres"},
+        {SERVES, "kube", "persistentvolumeclaims"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct world *w = good_world();
@@ -411,6 +433,41 @@ static void test_extensions(void **state)
     assert_only(w, EXTENSIONS, "NO DATA", "no extension has been seen yet");
 }
 
+/* Safety 6: both copies would diverge in silence. */
+static void test_old_copy_is_back(void **state)
+{
+    (void)state;
+    struct world *w = good_world();
+    PATCH(w, T_PG_SERVERS, "immich-postgres", {PG_SERVERS_IDENTIFIER, "7497", 0});
+    assert_only(w, SERVES, "FAIL", "7497 serves, it must be 7512: THE OLD COPY OR ANOTHER IS BACK");
+    w = good_world();
+    assert_true(world_remove(w, T_CLAIMS, SLICE_LIT("uid-immich-data-host")));
+    assert_only(w, SERVES, "FAIL", "claim immich/data-host, is gone before its retention ended");
+    w = good_world();
+    PATCH(w, T_CLAIMS, "uid-immich-data-host", {CLAIMS_DELETING, NULL, NOW - 1000});
+    assert_only(w, SERVES, "FAIL", "is being deleted");
+    w = good_world();
+    unset(w, T_PG_SERVERS, "immich-postgres", PG_SERVERS_IDENTIFIER);
+    assert_only(w, SERVES, "NO DATA", "is not known");
+    w = good_world();
+    assert_true(world_remove(w, T_CLAIMS, SLICE_LIT("uid-immich-data-host")));
+    PATCH(w, T_PLAN_WORKLOADS, "immich-postgres", {PLAN_WORKLOADS_RETAIN_UNTIL, NULL, NOW - 1});
+    assert_gate(w, SERVES, "PASS", "7512");
+    unset(w, T_PLAN_WORKLOADS, "immich-postgres", PLAN_WORKLOADS_TOMBSTONE);
+    assert_only(w, SERVES, "WAIT", "nothing has been moved yet");
+}
+
+static void test_what_verify_froze(void **state)
+{
+    (void)state;
+    struct world *w = good_world();
+    put_criterion(w, "rows equal baseline", "FAIL", "immich public.asset: 111,843, now 111,842");
+    assert_only(w, ROWS_EQUAL, "FAIL", "111,843, now 111,842");
+    w = good_world();
+    assert_true(world_remove(w, T_CRITERIA, SLICE_LIT("immich-postgres/extensions equal baseline")));
+    assert_only(w, EXTENSIONS_EQUAL, "WAIT", "not verified yet");
+}
+
 static void test_backups(void **state)
 {
     (void)state;
@@ -548,6 +605,8 @@ int main(void)
         cmocka_unit_test(test_alerts),
         cmocka_unit_test(test_http),
         cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_old_copy_is_back),
+        cmocka_unit_test(test_what_verify_froze),
         cmocka_unit_test(test_backups),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_pool),
