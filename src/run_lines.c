@@ -148,6 +148,20 @@ static void step_line(struct run_lines *r, const struct row *row) {
     put(r, &line);
 }
 
+/* The checklist of a step: what was found or done, a line each. */
+static void result_line(struct run_lines *r, const struct row *row) {
+    if (!changed(r, "result", row_key(row), row_text(row, RESULTS_WHAT), row_text(row, RESULTS_TEXT), true)) return;
+    if (r->json) {
+        put_row(r, "result", row);
+        return;
+    }
+    struct buf line = {0};
+    add_time(&line);
+    add_text(&line, row_int(row, RESULTS_ACT, 0) ? "    * " : "    - ", row_text(row, RESULTS_WHAT));
+    add_text(&line, ": ", row_text(row, RESULTS_TEXT));
+    put(r, &line);
+}
+
 static void dialog_state_line(struct run_lines *r, const struct row *row) {
     struct slice state = row_text(row, DIALOGS_STATE), reason = row_text(row, DIALOGS_REASON);
     if (row_int(row, DIALOGS_PEER, -1) != 0 || !changed(r, "dialog", row_key(row), state, reason, true)) return;
@@ -192,6 +206,7 @@ static void update_table(struct run_lines *r, const struct table_lines *t) {
 void run_lines_update(struct run_lines *r) {
     static const struct table_lines tables[] = {
         {T_DIALOGS, DIALOGS_WORKLOAD, DIALOGS_OPENED, dialog_state_line},
+        {T_RESULTS, RESULTS_WORKLOAD, RESULTS_RANK, result_line},
         {T_STEPS, STEPS_WORKLOAD, STEPS_RANK, step_line},
         {T_PHASES, PHASES_WORKLOAD, PHASES_RANK, phase_line},
     };

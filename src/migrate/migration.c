@@ -180,11 +180,8 @@ struct migration *migration_new(const struct migration_options *o) {
     return m;
 }
 
-static void phase_now_clear(struct phase_now *p) {
-    for (size_t i = 0; i < p->nsteps; i++) {
-        mem_free(p->steps[i].detail);
-        mem_free(p->steps[i].unit);
-    }
+static void phase_now_clear(struct mover *v, struct phase_now *p) {
+    for (size_t i = 0; i < p->nsteps; i++) mover_step_clear(v, p, i);
     mem_free(p->steps);
     mem_free(p->reason);
     mem_free(p->by);
@@ -196,7 +193,7 @@ static void mover_clear(struct mover *v) {
     foreign_free(v->foreign);
     lock_free(v->lock);
     run_free(v->run);
-    for (size_t i = 0; i < v->nphases; i++) phase_now_clear(&v->phases[i]);
+    for (size_t i = 0; i < v->nphases; i++) phase_now_clear(v, &v->phases[i]);
     mem_free(v->phases);
     mem_free(v->read_only);
 }

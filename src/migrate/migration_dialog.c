@@ -208,6 +208,7 @@ static void request_lines(struct dialog *d) {
         struct buf text = {0};
         if (op->kind != OP_ACT && op->kind != OP_JOB) continue;
         op_text(op, &text);
+        if (!text.len) buf_adds(&text, op->what);
         dialog_line(d, "request", "%s", buf_str(&text));
         buf_free(&text);
     }

@@ -15,14 +15,11 @@ static int64_t record_at(const struct json_t *d) {
     return at;
 }
 
-static void clear_steps(struct phase_now *p, const char *from) {
+static void clear_steps(struct mover *v, struct phase_now *p, const char *from) {
     bool keep = from != NULL;
     for (size_t i = 0; i < p->nsteps; i++) {
         if (from && str_eq(p->phase->steps[i].id, from)) keep = false;
-        if (keep) continue;
-        mem_free(p->steps[i].detail);
-        mem_free(p->steps[i].unit);
-        p->steps[i] = (struct step_now){.done = -1};
+        if (!keep) mover_step_clear(v, p, i);
     }
 }
 
@@ -31,7 +28,7 @@ void mover_forget(struct mover *v) {
     v->rolled_back = false;
     for (size_t i = 0; i < v->nphases; i++) {
         struct phase_now *p = &v->phases[i];
-        clear_steps(p, NULL);
+        clear_steps(v, p, NULL);
         p->state = PHASE_TODO;
         p->tries = 0;
         p->started = p->ended = 0;
@@ -46,7 +43,7 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
     int64_t at = record_at(d);
     if (str_eq(state, "begun")) {
         if (v->rolled_back && p->phase != v->table->rollback) mover_forget(v);
-        clear_steps(p, jd_str(d, "from"));
+        clear_steps(v, p, jd_str(d, "from"));
         p->state = PHASE_INTERRUPTED; /* until its end is read, or it is at work in this process */
         p->started = at;
         p->ended = 0;
@@ -68,17 +65,27 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
     }
 }
 
-static void fold_step(struct phase_now *p, const struct json_t *d) {
+static void fold_results(struct step_now *s, const struct json_t *results) {
+    for (size_t i = 0; i < jd_len(results); i++) {
+        const struct json_t *r = jd_at(results, i);
+        const char *what = jd_str(r, "what");
+        if (what) step_add_result(s, what, jd_str(r, "text"), jd_flag(r, "act", false));
+    }
+}
+
+static void fold_step(struct mover *v, struct phase_now *p, const struct json_t *d) {
     const char *id = jd_str(d, "step"), *state = jd_str(d, "state");
     for (size_t i = 0; i < p->nsteps; i++) {
         struct step_now *s = &p->steps[i];
         if (!str_eq(p->phase->steps[i].id, id)) continue;
         if (str_eq(state, "begun")) {
+            mover_step_clear(v, p, i);
             s->state = STEP_INTERRUPTED;
             s->since = record_at(d);
         } else {
             s->state = str_eq(state, "done") ? STEP_DONE : STEP_FAILED;
             s->ended = record_at(d);
+            fold_results(s, jd_get(d, "results"));
         }
         str_set(&s->detail, jd_str(d, "detail"));
     }
@@ -95,6 +102,6 @@ void migration_fold(void *migration, const struct json_t *d) {
     } else if (p && str_eq(t, "phase")) {
         fold_phase(v, p, d);
     } else if (p && str_eq(t, "step")) {
-        fold_step(p, d);
+        fold_step(v, p, d);
     }
 }

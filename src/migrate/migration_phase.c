@@ -9,6 +9,7 @@
 #include "migrate/foreign.h"
 #include "migrate/migration_private.h"
 
+#define RESULT_MAX 1024
 #define RATE_AFTER_MS INT64_C(5000) /* no "left" before so long a measurement */
 
 static void run_step(struct mover *v);
@@ -56,11 +57,26 @@ static void not_begun(struct mover *v, const struct err *e) {
     idle(v);
 }
 
+/* What was found is evidence: it is kept with the step (a journal's line is bounded, so each text is, too). */
+static void add_results(struct json_t *d, const struct step_now *s) {
+    struct json_t *list = jd_array();
+    for (size_t i = 0; i < s->nresults; i++) {
+        struct json_t *r = jd_object();
+        jd_set(r, "what", jd_string(s->results[i].what));
+        if (*s->results[i].text) jd_set(r, "text", jd_string(s->results[i].text));
+        if (s->results[i].act) jd_set(r, "act", jd_bool(true));
+        jd_append(list, r);
+    }
+    if (s->nresults) jd_set(d, "results", list);
+    else jd_free(list);
+}
+
 static void end_step(struct mover *v, const char *state, const char *detail, void (*fn)(void *arg, const struct err *e)) {
     struct json_t *d = migration_record(v, "step", v->current);
     jd_set(d, "step", jd_string(v->current->phase->steps[v->step].id));
     jd_set(d, "state", jd_string(state));
     if (detail) jd_set(d, "detail", jd_string(detail));
+    add_results(d, step_now(v));
     step_now(v)->ended = clock_wall_ms();
     migration_write(v->m, d, fn, v);
 }
@@ -100,6 +116,19 @@ static void runner_state(void *arg, const struct op *op, const char *reason, int
     mover_rows(v);
 }
 
+static void runner_result(void *arg, const struct op *op, const char *result) {
+    struct mover *v = arg;
+    struct step_now *s = step_now(v);
+    char text[RESULT_MAX];
+    size_t n = strlen(result);
+    if (n >= sizeof text)
+        for (n = sizeof text - 1; n > 0 && ((unsigned char)result[n] & 0xC0) == 0x80; n--) continue;
+    memcpy(text, result, n);
+    text[n] = '\0';
+    step_add_result(s, op->what, text, op->kind == OP_ACT || op->kind == OP_JOB);
+    mover_result_row(v, v->current, v->step, s->nresults - 1);
+}
+
 static void runner_done(void *arg, const struct err *e) {
     struct mover *v = arg;
     struct step_now *s = step_now(v);
@@ -120,7 +149,7 @@ static void runner_done(void *arg, const struct err *e) {
 }
 
 static void step_begun(void *arg, const struct err *e) {
-    static const struct op_runner_events events = {.on_state = runner_state, .on_done = runner_done};
+    static const struct op_runner_events events = {.on_state = runner_state, .on_result = runner_result, .on_done = runner_done};
     struct mover *v = arg;
     if (!v->current) return;
     if (e) {
@@ -147,9 +176,9 @@ static void run_step(struct mover *v) {
         return;
     }
     struct step_now *s = step_now(v);
-    mem_free(s->detail);
-    mem_free(s->unit);
-    *s = (struct step_now){.state = STEP_RUNNING, .done = -1, .since = clock_wall_ms()};
+    mover_step_clear(v, p, v->step);
+    s->state = STEP_RUNNING;
+    s->since = clock_wall_ms();
     mover_step_row(v, p, v->step);
     mover_rows(v);
     struct json_t *d = migration_record(v, "step", p);

@@ -19,7 +19,14 @@ enum phase_state {
 
 enum step_state { STEP_TODO, STEP_RUNNING, STEP_DONE, STEP_FAILED, STEP_INTERRUPTED };
 
+struct result {
+    char *what, *text;
+    bool act;
+};
+
 struct step_now {
+    struct result *results;
+    size_t nresults;
     enum step_state state;
     char *detail;
     int64_t done, total;       /* total 0: not known; done -1: none to show */
@@ -142,6 +149,10 @@ bool mover_busy(const struct mover *v);
 /* ---- migration_rows.c */
 void mover_rows(struct mover *v);
 void mover_step_row(struct mover *v, struct phase_now *p, size_t step);
+void mover_result_row(struct mover *v, const struct phase_now *p, size_t step, size_t result);
+/* Frees what a step holds and empties it; its rows go. */
+void mover_step_clear(struct mover *v, struct phase_now *p, size_t step);
+void step_add_result(struct step_now *s, const char *what, const char *text, bool act);
 void arming_row(struct migration *m);
 
 /* ---- migration_dialog.c */

@@ -60,6 +60,43 @@ void mover_step_row(struct mover *v, struct phase_now *p, size_t i) {
     world_upsert(v->m->world, T_STEPS, slice_of(key), "", cells);
 }
 
+void mover_result_row(struct mover *v, const struct phase_now *p, size_t step, size_t result) {
+    const struct result *r = &p->steps[step].results[result];
+    const char *id = p->phase->steps[step].id;
+    char key[512];
+    snprintf(key, sizeof key, "%s/%s/%s/%03zu", v->w->name, p->phase->id, id, result);
+    struct cell cells[RESULTS_COLS] = {
+        [RESULTS_WORKLOAD] = cell_text(v->w->name),
+        [RESULTS_PHASE] = cell_text(p->phase->id),
+        [RESULTS_STEP] = cell_text(id),
+        [RESULTS_WHAT] = cell_text(r->what),
+        [RESULTS_TEXT] = *r->text ? cell_text(r->text) : CELL_NONE,
+        [RESULTS_ACT] = cell_bool(r->act),
+        [RESULTS_RANK] = cell_int(((int64_t)(p - v->phases) * 100 + (int64_t)step) * 1000 + (int64_t)result),
+    };
+    world_upsert(v->m->world, T_RESULTS, slice_of(key), "", cells);
+}
+
+void step_add_result(struct step_now *s, const char *what, const char *text, bool act) {
+    s->results = mem_reallocarray(s->results, s->nresults + 1, sizeof *s->results);
+    s->results[s->nresults++] = (struct result){mem_strdup(what), mem_strdup(text ? text : ""), act};
+}
+
+void mover_step_clear(struct mover *v, struct phase_now *p, size_t step) {
+    struct step_now *s = &p->steps[step];
+    char key[512];
+    for (size_t i = 0; i < s->nresults; i++) {
+        snprintf(key, sizeof key, "%s/%s/%s/%03zu", v->w->name, p->phase->id, p->phase->steps[step].id, i);
+        if (v->m->world) world_remove(v->m->world, T_RESULTS, slice_of(key));
+        mem_free(s->results[i].what);
+        mem_free(s->results[i].text);
+    }
+    mem_free(s->results);
+    mem_free(s->detail);
+    mem_free(s->unit);
+    *s = (struct step_now){.done = -1};
+}
+
 static const char *phase_word(const struct mover *v, const struct phase_now *p, bool *ret_passed) {
     const struct phase_now *next = v->current ? v->current : mover_next(v);
     if (p == v->current) {
@@ -227,7 +264,10 @@ void mover_rows(struct mover *v) {
         struct phase_now *p = &v->phases[i];
         phase_row(v, p);
         drop_steps(v, p);
-        for (size_t k = 0; k < p->nsteps; k++) mover_step_row(v, p, k);
+        for (size_t k = 0; k < p->nsteps; k++) {
+            mover_step_row(v, p, k);
+            for (size_t n = 0; n < p->steps[k].nresults; n++) mover_result_row(v, p, k, n);
+        }
     }
     lock_row(v);
     criteria_rows(v);

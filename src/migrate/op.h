@@ -150,6 +150,8 @@ struct op_runner;
 struct op_runner_events {
     /* What is being done or waited for, in words ("WHAT: reason"), changed; deadline (mono ms, 0: none) of a wait. */
     void (*on_state)(void *arg, const struct op *op, const char *reason, int64_t deadline_ms);
+    /* An operation is done; result in words, "" if there is nothing to say. May be NULL. */
+    void (*on_result)(void *arg, const struct op *op, const char *result);
     /* Everything is done (e NULL), or it stopped: e is ERR_FAILED (refused, deadline), ERR_LOCKED (fenced), ERR_CANCELLED (aborted). */
     void (*on_done)(void *arg, const struct err *e);
 };

@@ -149,6 +149,7 @@ static void next_op(struct op_runner *x) {
 
 static void done(struct op_runner *x) {
     tell(x, buf_str(&x->reason));
+    if (x->ev.on_result && x->op->kind != OP_CALL) x->ev.on_result(x->arg, x->op, buf_str(&x->reason));
     next_op(x);
 }
 
