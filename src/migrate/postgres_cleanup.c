@@ -343,11 +343,13 @@ static bool may_begin(const struct run *r, struct buf *reason)
 
 static void dialog(struct run *r, struct dialog *d)
 {
+    char age[40];
     dialog_line(d, "will go", "claim %s  uid %s  %s", move_say(r, "claim.old.name"), move_short(r, "claim.old.uid"), move_say(r, "claim.old.class"));
     dialog_line(d, "will go", "volume %s  uid %s  handle %s: its object; what lies on the server stays there until you remove it",
                 move_say(r, "volume.old.name"), move_short(r, "volume.old.uid"), move_say(r, "volume.old.handle"));
     dialog_line(d, "will go", "dump %s", move_say(r, "dump.file"));
-    dialog_line(d, "proof", "system identifier %s serves; it was verified against the old one: %s", move_say(r, "pg.identifier.new"), move_say(r, "verify.done"));
+    dialog_line(d, "proof", "system identifier %s serves; it was verified against the old one %s ago", move_say(r, "pg.identifier.new"),
+                clock_format_age(clock_plan_ms() - run_fact_int(r, "verify.done", 0), age, sizeof age));
     if (run_override(r, FOREIGN_FILES))
         dialog_line(d, "also there", "%s", run_override(r, FOREIGN_FILES));
     dialog_line(d, "lost", "the old copy of the database, for good: this is the end of every rollback");

@@ -7,7 +7,6 @@
 #include "base/str.h"
 #include "client/pg_conn.h"
 #include "migrate/postgres.h"
-#include "migrate/postgres_collect.h"
 #include "migrate/postgres_move.h"
 
 #define GRACE_MIN_S 30 /* safety 24 */
@@ -36,12 +35,22 @@ static enum op_answer see_fence(struct run *r, struct op *op, const struct seen 
     return OP_DONE;
 }
 
+/* The file's time has whole seconds, so a load in the second of the change is proved by another time of loading than before. */
+static const char loaded_sql[] =
+    "SELECT pg_conf_load_time() >= (pg_stat_file('postgresql.auto.conf')).modification + interval '1 second', pg_conf_load_time()::text";
+
 static enum op_answer see_loaded(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
+    struct slice now = seen->rows ? pg_rows_text(seen->rows, 0, 1) : (struct slice){0};
     (void)r;
-    (void)op;
     (void)reason;
-    return seen->rows && pg_rows_bool(seen->rows, 0, 0, false) ? OP_DONE : OP_TODO;
+    if (!now.p)
+        return OP_TODO;
+    if (pg_rows_bool(seen->rows, 0, 0, false) || (op->data && !slice_is(now, op->data)))
+        return OP_DONE;
+    if (!op->data)
+        op->data = slice_dup(now);
+    return OP_TODO;
 }
 
 static enum op_answer see_fence_is(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
@@ -76,8 +85,8 @@ void move_script_fence(struct run *r, struct script *s, enum run_db db, const ch
     (void)r;
     with_fence(script_sql(s, script_fmt(s, "fence '%s'", value), script_fmt(s, "%s: %s", word, sql), db, NULL, sql, postgres_sql_readonly, see_fence),
                value, fact);
-    script_sql(s, script_fmt(s, "reload '%s'", value), "SELECT pg_reload_conf()", db, NULL, "SELECT pg_reload_conf()", postgres_sql_loaded,
-               see_loaded);
+    script_sql(s, script_fmt(s, "reload '%s'", value), "SELECT pg_reload_conf()", db, NULL, "SELECT pg_reload_conf()", loaded_sql, see_loaded)
+        ->drop = mem_free;
     with_fence(script_query(s, script_fmt(s, "fenced '%s'", value), "read it back", db, NULL, postgres_sql_readonly, see_fence_is), value, fact);
 }
 

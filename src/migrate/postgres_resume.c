@@ -183,12 +183,14 @@ static bool may_begin(const struct run *r, struct buf *reason)
 
 static void dialog(struct run *r, struct dialog *d)
 {
+    char age[40];
     const struct plan_strings *apps = &postgres_spec(r)->quiesce;
     int64_t days = postgres_spec(r)->retain_ms / (24 * 60 * 60 * CLOCK_MS_PER_S);
     for (size_t i = 0; i < apps->n; i++)
         dialog_line(d, "will come", str_starts(apps->v[i], "cronjob/") ? "%s, on schedule again" : "%s, back to its replicas", apps->v[i]);
     dialog_line(d, "will go", "the fence on the new server: it is written from here on");
-    dialog_line(d, "proof", "verified: %s", move_say(r, "verify.done"));
+    dialog_line(d, "proof", "objects, rows, sequences, privileges and the login were verified %s ago",
+                clock_format_age(clock_plan_ms() - run_fact_int(r, "verify.done", 0), age, sizeof age));
     dialog_line(d, "from", "claim %s  uid %s, kept fenced for %lld days (Retain)", move_say(r, "claim.old.name"), move_short(r, "claim.old.uid"),
                 (long long)days);
     dialog_line(d, "lost", "nothing now; a rollback after this loses what is written from here on");
