@@ -33,11 +33,12 @@ static bool is_secret_name(const char *name) {
 }
 
 static void mask_values(struct json_t *object, bool (*which)(const char *key)) {
-    const char *keys[64];
+    const char **keys = mem_calloc(jd_len(object) + 1, sizeof *keys);
     size_t n = 0;
-    for (void *it = jd_iter(object); it && n < ARRAY_LEN(keys); it = jd_iter_next(object, it))
+    for (void *it = jd_iter(object); it; it = jd_iter_next(object, it))
         if (!which || which(jd_iter_key(it))) keys[n++] = jd_iter_key(it);
     for (size_t i = 0; i < n; i++) jd_set(object, keys[i], jd_string(MASK)); /* the keys stay: they are replaced in place */
+    mem_free(keys);
 }
 
 static void mask(struct json_t *d);
@@ -80,6 +81,8 @@ static void mask_patch(struct json_t *patch) {
             jd_set(d, "value", jd_string(MASK));
         else if (str_ends(pointer, "/env")) mask_env(jd_member(d, "value"));
         else if (str_ends(pointer, "/annotations")) mask_values(jd_member(d, "value"), is_secret_name);
+        else if (str_eq(pointer, "/data") || str_eq(pointer, "/stringData")) mask_values(jd_member(d, "value"), NULL);
+        else mask(jd_member(d, "value"));
     }
 }
 
