@@ -95,7 +95,9 @@ static void now_at_work(struct ui *ui, struct board *b, const struct row *worklo
     phase_times(ui->world, phase, &text);
     board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .screen = &screen_phase});
     buf_clear(&text);
-    if (step) {
+    if (phase_in_trouble(state)) { /* why stands at the top of the screen */
+        buf_adds(&text, "on the phase screen: r tries again, b rolls back");
+    } else if (step) {
         buf_printf(&text, "%.*s  ", SLICE_FMT(row_text(step, STEPS_TITLE)));
         phase_progress(step, &text);
         if (row_text(step, STEPS_DETAIL).n) buf_printf(&text, "%s%.*s", text.p[text.len - 1] == ' ' ? "" : " · ", SLICE_FMT(row_text(step, STEPS_DETAIL)));

@@ -1,5 +1,7 @@
 #include "ui/phase_draw.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -7,10 +9,13 @@
 #include "ui/phase_view.h"
 #include "ui/rows.h"
 #include "ui/screen.h"
+#include "world/status.h"
 
 #define BAR_MIN 8
 #define BAR_MAX 40
 #define NAME_COLS 28
+#define RIGHT_COLS 18 /* "INTERRUPTED 3m12s" */
+#define EVENTS_MAX 12
 #define CRITERIA_MAX 8
 
 /* ---- Phases ------------------------------------------------------------------------------------------------------ */
@@ -108,7 +113,7 @@ static int draw_detail(struct ui *ui, struct rect r, const struct row *step, int
     struct buf text = {0}, deadline = {0};
     bool bad = slice_is(state, "FAILED"), no_way_back = slice_starts(detail, "NO WAY BACK") && !slice_is(state, "DONE");
     enum style s = no_way_back ? STYLE_BANNER_BAD : bad ? STYLE_BAD : slice_is(state, "WAITING") ? STYLE_WARN : STYLE_DIM;
-    if (slice_is(state, "WAITING") && detail.n) buf_adds(&text, "waits: ");
+    if (slice_is(state, "WAITING") && detail.n && !slice_starts(detail, "wait")) buf_adds(&text, "waits: ");
     buf_add_slice(&text, detail);
     phase_deadline(ui->world, step, &deadline);
     if (deadline.len) buf_printf(&text, "%s%s", text.len ? " · " : "", buf_str(&deadline));
@@ -124,7 +129,8 @@ static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_
     struct slice state = row_text(step, STEPS_STATE);
     struct phase_look look = phase_look(state);
     bool todo = slice_is(state, "TODO"), done = slice_is(state, "DONE");
-    int name = r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
+    bool bar = !done && phase_percent(step) >= 0, beside = done && !roomy;
+    int name = !bar && !beside ? r.cols - RIGHT_COLS : r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
     draw_str(d, r.y, r.x, 1, look.style, look.mark);
     draw_fmt(d, r.y, r.x + 2, 3, STYLE_DIM, "%2zu", number);
     draw_text(d, r.y, r.x + 5, name - 6, todo ? STYLE_DIM : done ? STYLE_NORMAL : STYLE_BOLD, row_text(step, STEPS_TITLE));
@@ -134,7 +140,8 @@ static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_
         draw_text(d, r.y, r.x + name, r.cols - name - 8, STYLE_DIM, row_text(step, STEPS_DETAIL));
         return 1;
     }
-    return 1 + draw_detail(ui, (struct rect){r.y + 1, r.x + 5, r.rows - 1, r.cols - 5}, step, done ? 1 : 4);
+    int used = draw_detail(ui, (struct rect){r.y + 1, r.x + 5, r.rows - 1, r.cols - 5}, step, done ? 1 : 4);
+    return 1 + (used < 2 && phase_under_way(state) ? 2 : used); /* what is below rests when a word more is said */
 }
 
 /* The state in one line, and what came of it or is waited for. Returns the rows used. */
@@ -165,6 +172,55 @@ static int draw_stake(struct ui *ui, struct rect r, const struct row *phase) {
     return used;
 }
 
+/* ---- Below the steps, where there is room ------------------------------------------------------------------------ */
+
+static void draw_heading(struct ui *ui, struct rect r, const char *title) {
+    draw_str(ui->draw, r.y, r.x, r.cols, STYLE_COLUMN, title);
+}
+
+static bool is_below(const struct row *r, struct slice key) {
+    struct slice own = row_key(r);
+    return own.n > key.n && own.p[key.n] == '/' && memcmp(own.p, key.p, key.n) == 0;
+}
+
+/* The checklist of a phase that is over, or as much of it as there is room for: what its steps found and did; false: nothing. */
+static bool draw_results(struct ui *ui, struct rect r, const struct row *phase) {
+    size_t n, nsteps, shown = 0;
+    const struct row **rows = rows_sorted(ui->world, T_RESULTS, -1, false, &n);
+    const struct row **steps = phase_steps(ui->world, row_text(phase, PHASES_WORKLOAD), row_text(phase, PHASES_NAME), &nsteps);
+    for (size_t k = 0; k < nsteps; k++)
+        for (size_t i = 0; i < n && (int)shown + 1 < r.rows; i++) {
+            int y = r.y + 1 + (int)shown, what = r.cols * 2 / 5;
+            if (!is_below(rows[i], row_key(steps[k]))) continue;
+            if (!shown++) draw_heading(ui, r, "FOUND AND DONE");
+            draw_text(ui->draw, y, r.x, what - 2, row_int(rows[i], RESULTS_ACT, 0) ? STYLE_BOLD : STYLE_NORMAL, row_text(rows[i], RESULTS_WHAT));
+            draw_text(ui->draw, y, r.x + what, r.cols - what, STYLE_DIM, row_text(rows[i], RESULTS_TEXT));
+        }
+    mem_free(steps);
+    mem_free(rows);
+    return shown > 0;
+}
+
+/* The last lines of the timeline about this workload, newest first. */
+static void draw_events(struct ui *ui, struct rect r, struct slice workload) {
+    size_t n, shown = 0;
+    const struct row **rows = rows_sorted(ui->world, T_TIMELINE, TIMELINE_AT, true, &n);
+    for (size_t i = 0; i < n && shown < EVENTS_MAX && (int)shown + 1 < r.rows; i++) {
+        struct buf at = {0};
+        int y = r.y + 1 + (int)shown;
+        enum level level = status_level(row_text(rows[i], TIMELINE_LEVEL));
+        if (!slice_eq(row_text(rows[i], TIMELINE_OBJECT), workload) && !slice_is(row_text(rows[i], TIMELINE_OBJECT), "note")) continue;
+        if (!shown++) draw_heading(ui, r, "EVENTS");
+        format_hms(&at, row_int(rows[i], TIMELINE_AT, 0));
+        buf_addc(&at, 'Z');
+        draw_glyph(ui->draw, y, r.x, theme_level_style(level), theme_level_glyph(level));
+        draw_text(ui->draw, y, r.x + 2, 9, STYLE_DIM, buf_slice(&at));
+        draw_text(ui->draw, y, r.x + 12, r.cols - 12, STYLE_NORMAL, row_text(rows[i], TIMELINE_TEXT));
+        buf_free(&at);
+    }
+    mem_free(rows);
+}
+
 void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     size_t n, first = 0;
     const struct row **steps = phase_steps(ui->world, row_text(phase, PHASES_WORKLOAD), row_text(phase, PHASES_NAME), &n);
@@ -178,6 +234,9 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     if (first) draw_fmt(ui->draw, y++, r.x + 5, r.cols - 5, STYLE_DIM, "%zu steps before", first);
     for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, roomy);
     mem_free(steps);
+    struct rect rest = {y + 1, r.x, end - y - 1, r.cols};
+    bool over = slice_is(row_text(phase, PHASES_STATE), "DONE") || slice_is(row_text(phase, PHASES_STATE), "FAILED");
+    if (rest.rows > 2 && !(over && draw_results(ui, rest, phase))) draw_events(ui, rest, row_text(phase, PHASES_WORKLOAD));
 }
 
 /* ---- Around it --------------------------------------------------------------------------------------------------- */
@@ -194,7 +253,8 @@ static enum style lock_text(const struct world *w, struct slice workload, struct
     else buf_printf(out, "%.*s", SLICE_FMT(state));
     if (since && !slice_is(state, "FREE")) {
         buf_adds(out, ", for ");
-        format_age(out, world_now(w), since);
+        if (world_now(w) - since < 1000) buf_adds(out, "0s");
+        else format_age(out, world_now(w), since);
     }
     if (slice_is(state, "HELD")) buf_adds(out, ": only they may act");
     else if (reason.n) buf_printf(out, ": %.*s", SLICE_FMT(reason));

@@ -116,6 +116,18 @@ static void looking_at_other_phases_and_workloads(void **state) {
     stage_close(s);
 }
 
+static void a_phase_that_is_over_has_its_checklist(void **state) {
+    (void)state;
+    struct stage *s = open_phase(40, 120, NULL);
+    stage_shows(s, "EVENTS"); /* of the one that is next: what happened last */
+    stage_shows(s, "15:04:27Z quiesce and fence: done");
+    stage_keys(s, "k k");
+    stage_golden(s, "phase-over-120x40");
+    const char *screen = stage_text(s), *clients = strstr(screen, "every client belongs"), *scale = strstr(screen, "scale deployment"), *fence = strstr(screen, "ALTER SYSTEM");
+    assert_true(clients && clients < scale && scale < fence); /* in the order of the steps */
+    stage_close(s);
+}
+
 static void without_a_plan(void **state) {
     (void)state;
     struct stage *s = stage_open(40, 120, "planless.ndjson", NULL);
@@ -153,6 +165,7 @@ int main(void) {
         cmocka_unit_test(waits_say_what_for_and_how_long),
         cmocka_unit_test(no_way_back_is_said_on_every_screen),
         cmocka_unit_test(looking_at_other_phases_and_workloads),
+        cmocka_unit_test(a_phase_that_is_over_has_its_checklist),
         cmocka_unit_test(without_a_plan),
         cmocka_unit_test(nothing_has_come_yet),
         cmocka_unit_test(ascii_has_every_mark),
