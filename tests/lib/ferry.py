@@ -5,6 +5,7 @@ Standard library only."""
 import atexit
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -71,8 +72,9 @@ def clean_env(**more):
 class Sandbox:
     """ferryman-sandbox in a folder of its own."""
 
-    def __init__(self, *options, seconds=60):
-        self.dir = tempfile.mkdtemp(prefix="ferryman-test-")
+    def __init__(self, *options, seconds=60, dir=None):
+        self.dir = dir or tempfile.mkdtemp(prefix="ferryman-test-")
+        os.makedirs(self.dir, mode=0o700, exist_ok=True)
         self.log = open(os.path.join(self.dir, "sandbox.stderr"), "w+")
         self.process = subprocess.Popen([SANDBOX, "--dir", self.dir, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, start_new_session=True)
@@ -96,6 +98,23 @@ class Sandbox:
         if r.returncode:
             fail(f"control {' '.join(words)}: {r.stdout}{r.stderr}")
         return r.stdout.strip()
+
+    def psql(self, sql, host="127.0.0.1", port=None, may_fail=False):
+        """Rows as unaligned text, as the application's user; by way of the Service unless a host is named."""
+        if host == "127.0.0.1" and not port:
+            port = re.search(r"port=(\d+) dbname", open(self.plan).read()).group(1)
+        r = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", str(port or 5432), "-U", "immich", "-d", "immich",
+                            "-c", sql], capture_output=True, text=True, timeout=60,
+                           env=clean_env(PGPASSFILE=os.path.join(self.dir, "pgpass"), PGCONNECT_TIMEOUT="10"))
+        if r.returncode and not may_fail:
+            fail(f"psql {sql}: {r.stderr}")
+        return r.stdout.strip() if r.returncode == 0 else None
+
+    def pod(self, app="immich-postgresql", ns="immich"):
+        """The newest pod of an application that is not ending, as a document; None if there is none."""
+        pods = json.loads(self.kubectl("get", "pods", "-n", ns, "-l", f"app={app}", "-o", "json"))["items"]
+        pods = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
+        return max(pods, key=lambda p: p["metadata"]["creationTimestamp"], default=None)
 
     def kubectl(self, *words, may_fail=False, stdin=None):
         r = subprocess.run(["kubectl", "--kubeconfig", self.kubeconfig, *words], capture_output=True, text=True, timeout=60, input=stdin)
