@@ -275,9 +275,16 @@ static void script_writes(struct run *r, struct script *s)
     postgres_script_writes(r, s, DB_SERVER, "counts.writes");
 }
 
+/* What the inventory phase saw was a live database: sequences have gone on since, and large objects. The dump is of this moment. */
+static void script_inventory(struct run *r, struct script *s)
+{
+    postgres_script_inventory(r, s, DB_SERVER, "inventory");
+}
+
 static const struct step steps[] = {
     {"still", "nobody writes", script_still},
     {"writes", "sums of writes", script_writes},
+    {"inventory", "the inventory once more, as it will be dumped", script_inventory},
     {"rows", "exact rows of every table", script_counts},
     {NULL, NULL, NULL},
 };
