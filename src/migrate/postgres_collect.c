@@ -46,8 +46,16 @@ static enum op_answer note(struct run *r, struct op *op, const struct seen *seen
 {
     struct collect *c = op->data;
     (void)seen;
-    (void)reason;
     run_set_json(r, c->fact, c->doc);
+    if (c->rows > 0) {
+        postgres_number(reason, c->rows);
+        buf_adds(reason, " rows in ");
+    }
+    if (c->tables > 0)
+        buf_printf(reason, "%zu tables of %zu databases", c->tables, jd_len(c->doc));
+    else if (jd_get(c->doc, "server"))
+        buf_printf(reason, "PostgreSQL %s: %zu databases, %zu roles, %zu settings", jd_str(c->doc, "server.version"),
+                   jd_len(jd_get(c->doc, "databases")), jd_len(jd_get(c->doc, "roles")), jd_len(jd_get(c->doc, "settings")));
     return OP_DONE;
 }
 

@@ -5,6 +5,8 @@
 #define FERRYMAN_MIGRATE_POSTGRES_COLLECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "migrate/op.h"
 
@@ -17,6 +19,8 @@ struct collect {
     enum run_db db;
     struct json_t *doc; /* object */
     char *sql;          /* the statement that was written last; NULL: there is nothing to ask */
+    int64_t rows;       /* what it sums up to, for the last line */
+    size_t tables;
 };
 
 struct collect *collect_new(const char *fact, enum run_db db) MUST_CHECK;

@@ -34,6 +34,8 @@ static enum op_answer see_counts(struct run *r, struct op *op, const struct seen
         sum += n;
         mem_free(name);
     }
+    c->rows += sum;
+    c->tables += jd_len(tables);
     postgres_number(reason, sum);
     buf_printf(reason, " rows in %zu tables", jd_len(tables));
     return OP_DONE;
@@ -51,7 +53,7 @@ void postgres_script_counts(struct run *r, struct script *s, enum run_db db, con
     struct collect *c = collect_new(fact, db);
     (void)r;
     collect_databases(s, c, script_fmt(s, "%s databases", fact), count_database);
-    collect_end(s, script_fmt(s, "%s noted", fact), "note the counts", c);
+    collect_end(s, script_fmt(s, "%s noted", fact), "all counts", c);
     collect_unref(c);
 }
 
@@ -69,6 +71,7 @@ static enum op_answer see_writes(struct run *r, struct op *op, const struct seen
         return OP_REFUSE;
     }
     buf_printf(reason, "%zu tables", jd_len(tables));
+    c->tables += jd_len(tables);
     jd_set(c->doc, op->database, tables);
     return OP_DONE;
 }
@@ -86,7 +89,7 @@ void postgres_script_writes(struct run *r, struct script *s, enum run_db db, con
     struct collect *c = collect_new(fact, db);
     (void)r;
     collect_databases(s, c, script_fmt(s, "%s databases", fact), sum_database);
-    collect_end(s, script_fmt(s, "%s noted", fact), "note the sums", c);
+    collect_end(s, script_fmt(s, "%s noted", fact), "all sums", c);
     collect_unref(c);
 }
 
@@ -102,6 +105,7 @@ static enum op_answer see_hashes(struct run *r, struct op *op, const struct seen
         mem_free(name);
         mem_free(hash);
     }
+    c->tables += jd_len(tables);
     buf_printf(reason, "%zu tables", jd_len(tables));
     return OP_DONE;
 }
@@ -138,7 +142,7 @@ void postgres_script_hashes(struct run *r, struct script *s, enum run_db db, con
     struct collect *c = collect_new(fact, db);
     (void)r;
     collect_databases(s, c, script_fmt(s, "%s databases", fact), hash_database);
-    collect_end(s, script_fmt(s, "%s noted", fact), "note the hashes", c);
+    collect_end(s, script_fmt(s, "%s noted", fact), "all hashes", c);
     collect_unref(c);
 }
 

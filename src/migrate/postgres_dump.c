@@ -19,7 +19,7 @@ static enum op_answer equal_writes(struct run *r, const char *fact, const char *
     struct buf why = {0};
     bool equal = postgres_facts_equal(r, "counts.writes", fact, when, NULL, &why);
     if (equal)
-        buf_adds(reason, "nobody wrote since the counts");
+        buf_adds(reason, "the sums of writes are the same");
     else
         buf_printf(reason, "the dump is stale: somebody wrote in spite of the fence: %s. Find who (a superuser may set itself read-write), "
                            "stop it, and run counts again", buf_str(&why));

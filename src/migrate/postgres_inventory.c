@@ -122,7 +122,7 @@ void postgres_script_inventory(struct run *r, struct script *s, enum run_db db, 
     c->refs++;
     script_call(s, script_fmt(s, "%s collations asked", fact), look_at_collations, c, drop_collect);
     collect_databases(s, c, script_fmt(s, "%s databases", fact), look_inside);
-    collect_end(s, script_fmt(s, "%s noted", fact), "note the inventory", c);
+    collect_end(s, script_fmt(s, "%s noted", fact), "the inventory", c);
     collect_unref(c);
 }
 
@@ -168,7 +168,7 @@ static void written(void *arg)
     v->error = NULL;
     v->work = NULL;
     if (v->op) {
-        char *detail = str_printf("%s/%s, %zu bytes", v->dir, v->name, v->text.len);
+        char *detail = str_printf("%zu bytes", v->text.len);
         op_job_done(v->run, v->op, e, detail);
         mem_free(detail);
     } else {
@@ -239,7 +239,7 @@ static void save_what(struct script *s, struct op *look, struct saving *v)
     look->data = v;
     look->drop = unref_saving;
     v->refs++;
-    script_job(s, script_fmt(s, "write %s", v->name), script_fmt(s, "write %s/%s", v->dir, v->name), &save_job, v, unref_saving);
+    script_job(s, script_fmt(s, "write %s", v->name), script_fmt(s, "write manifests/%s", v->name), &save_job, v, unref_saving);
 }
 
 static void save_object(struct run *r, struct script *s, const char *path, const char *name)

@@ -71,10 +71,15 @@ static enum op_answer see_class(struct run *r, struct op *op, const struct seen 
     return OP_DONE;
 }
 
-void preflight_script_place(struct run *r, struct script *s)
+void preflight_script_class(struct run *r, struct script *s)
 {
     (void)r;
     script_check(s, "class", "the target class", see_class);
+}
+
+void preflight_script_nodes(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "nodes", "a node to land on", see_nodes);
 }
 
@@ -142,11 +147,26 @@ static enum op_answer see_credentials(struct run *r, struct op *op, const struct
     return OP_REFUSE;
 }
 
-void preflight_script_gates(struct run *r, struct script *s)
+void preflight_script_pool(struct run *r, struct script *s)
 {
     (void)r;
     script_check(s, "thin pool is not filling", "room in the thin pool", see_gate);
+}
+
+void preflight_script_alerts(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "no alert firing, watchdog alive", "no alert, and alerting is alive", see_gate);
+}
+
+void preflight_script_backups(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "backup cron jobs succeeded lately", "backups are fresh", see_gate);
+}
+
+void preflight_script_credentials(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "credentials", "our credentials outlive the work", see_credentials);
 }

@@ -138,13 +138,6 @@ static void script_old_volume(struct run *r, struct script *s, struct op *op)
     script_get(s, "volume", "the volume behind it", postgres_path_volume(run_fact(r, "volume.old.name")).p, see_volume);
 }
 
-static void script_old_claim(struct run *r, struct script *s, struct op *op)
-{
-    (void)op;
-    script_get(s, "old claim", "the claim that is to be left", postgres_path_claim(r, run_fact(r, "claim.old.name")).p, see_claim);
-    script_call(s, "its volume", script_old_volume, NULL, NULL);
-}
-
 static enum op_answer see_new_claim(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     const struct plan_claim *c = &postgres_spec(r)->claim;
@@ -162,18 +155,33 @@ static enum op_answer see_new_claim(struct run *r, struct op *op, const struct s
     return OP_REFUSE;
 }
 
-static void script_identity(struct run *r, struct script *s)
+static void script_cluster(struct run *r, struct script *s)
 {
     (void)r;
     script_get(s, "cluster", "this is the cluster of the plan", "/api/v1/namespaces/kube-system", see_cluster);
+}
+
+static void script_permissions(struct run *r, struct script *s)
+{
     script_access_postgres(r, s);
 }
 
-static void script_objects(struct run *r, struct script *s)
+static void script_deployment(struct run *r, struct script *s)
 {
     script_get(s, "deployment", "the deployment", postgres_path_deployment(r).p, see_deployment);
-    script_call(s, "its claim", script_old_claim, NULL, NULL);
+}
+
+static void script_claim(struct run *r, struct script *s)
+{
+    script_get(s, "old claim", "the claim that is to be left", postgres_path_claim(r, run_fact(r, "claim.old.name")).p, see_claim);
+    script_call(s, "its volume", script_old_volume, NULL, NULL);
+}
+
+static void script_new_claim(struct run *r, struct script *s)
+{
     script_get(s, "new claim", "the name of the new claim is free", postgres_path_claim(r, postgres_spec(r)->claim.name).p, see_new_claim);
+    if (!str_eq(postgres_spec(r)->claim.apply, "external"))
+        preflight_script_claim(r, s);
 }
 
 /* ---- The server ---- */
@@ -249,8 +257,23 @@ static void script_server(struct run *r, struct script *s)
     (void)r;
     struct op *op = script_query(s, "server", "superuser, primary, no prepared transactions", DB_SERVER, NULL, postgres_sql_server, see_server);
     op->identity_any = true; /* its identifier is noted here */
+}
+
+static void script_size(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "size", "the new claim is large enough for what is used", see_size);
+}
+
+static void script_shm(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "shm", "/dev/shm for index builds", see_shm);
+}
+
+static void script_clients(struct run *r, struct script *s)
+{
+    (void)r;
     script_query(s, "clients", "who is connected", DB_SERVER, NULL, postgres_sql_clients, postgres_see_owners_note);
 }
 
@@ -347,7 +370,7 @@ static enum op_answer see_scalers(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
-static void script_others(struct run *r, struct script *s)
+static void script_mounts(struct run *r, struct script *s)
 {
     struct mounters *x = MEM_NEW(struct mounters);
     x->refs = 1;
@@ -364,6 +387,10 @@ static void script_others(struct run *r, struct script *s)
         buf_free(&path);
     }
     unref_mounters(x);
+}
+
+static void script_managers(struct run *r, struct script *s)
+{
     script_get(s, "managers", "who restarts or reverts it", postgres_path_deployment(r).p, see_managers);
     script_get(s, "autoscalers", "autoscalers",
                script_fmt(s, "/apis/autoscaling/v2/namespaces/%s/horizontalpodautoscalers", r->workload->ns), see_scalers);
@@ -397,37 +424,55 @@ static enum op_answer see_secret(struct run *r, struct op *op, const struct seen
     return empty ? OP_REFUSE : OP_DONE;
 }
 
+static enum op_answer see_nothing(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)r;
+    (void)op;
+    (void)seen;
+    (void)reason;
+    return OP_DONE;
+}
+
 static void script_secret(struct run *r, struct script *s)
 {
     const struct plan_login *l = &postgres_spec(r)->verify.login;
     if (l->user)
         script_get(s, "login", "the application's login can be read", postgres_path_secret(r, l->secret).p, see_secret);
-}
-
-static void script_target(struct run *r, struct script *s)
-{
-    preflight_script_place(r, s);
-    if (!str_eq(postgres_spec(r)->claim.apply, "external"))
-        preflight_script_claim(r, s);
-}
-
-static void script_means(struct run *r, struct script *s)
-{
-    preflight_script_programs(r, s);
-    script_secret(r, s);
-    preflight_script_gates(r, s);
+    else
+        script_check(s, "login", "the plan names none", see_nothing);
 }
 
 static const struct step steps[] = {
-    {"identity", "the cluster, and what we may do in it", script_identity},
-    {"objects", "the deployment, its claim and its volume", script_objects},
-    {"target", "where it goes", script_target},
-    {"others", "who else mounts it, or has a hand in it", script_others},
+    {"cluster", "the cluster is the plan's", script_cluster},
+    {"permissions", "what we may do in it", script_permissions},
+    {"deployment", "the deployment", script_deployment},
+    {"claim", "the claim and the volume that are left", script_claim},
+    {"class", "the target class", preflight_script_class},
+    {"new-claim", "the new claim, quota and limits", script_new_claim},
+    {"nodes", "a node to land on", preflight_script_nodes},
+    {"pool", "room in the thin pool", preflight_script_pool},
+    {"mounts", "who else mounts the old claim", script_mounts},
+    {"managers", "who restarts, scales or reverts it", script_managers},
     {"pod", "the pod that would be made now", preflight_script_pod},
     {"server", "the server", script_server},
-    {"means", "programs, room, login, gates", script_means},
+    {"size", "size of the new claim", script_size},
+    {"shm", "/dev/shm for index builds", script_shm},
+    {"clients", "who is connected", script_clients},
+    {"programs", "pg_dumpall and psql", preflight_script_programs},
+    {"room", "room for the dump", preflight_script_room},
+    {"login", "the application's login", script_secret},
+    {"alerts", "alerts", preflight_script_alerts},
+    {"backups", "backups", preflight_script_backups},
+    {"credentials", "our credentials", preflight_script_credentials},
     {NULL, NULL, NULL},
 };
+
+/* Each answer is as old as its question: all of them are asked anew. */
+static const char *begin_at(const struct run *r)
+{
+    (void)r;
+    return steps[0].id;
+}
 
 static void dialog(struct run *r, struct dialog *d)
 {
@@ -445,4 +490,5 @@ const struct phase postgres_phase_preflight = {
     .steps = steps,
     .may_begin = postgres_may_begin,
     .dialog = dialog,
+    .begin_at = begin_at,
 };

@@ -14,9 +14,14 @@ void preflight_script_pod(struct run *r, struct script *s);
 /* The claim as the API server would take it: quotas, limit ranges, webhooks. */
 void preflight_script_claim(struct run *r, struct script *s);
 /* Nodes, drivers, attach slots, thin pool, alerts, backups, credentials (postgres_place.c): facts of the world. */
-void preflight_script_place(struct run *r, struct script *s);
-void preflight_script_gates(struct run *r, struct script *s);
-/* pg_dumpall and psql for this server, room for the dump (postgres_programs.c). */
+void preflight_script_class(struct run *r, struct script *s);
+void preflight_script_nodes(struct run *r, struct script *s);
+void preflight_script_pool(struct run *r, struct script *s);
+void preflight_script_alerts(struct run *r, struct script *s);
+void preflight_script_backups(struct run *r, struct script *s);
+void preflight_script_credentials(struct run *r, struct script *s);
+/* pg_dumpall and psql for this server; room for the dump (postgres_programs.c). */
 void preflight_script_programs(struct run *r, struct script *s);
+void preflight_script_room(struct run *r, struct script *s);
 
 #endif

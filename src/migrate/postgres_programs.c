@@ -88,5 +88,10 @@ void preflight_script_programs(struct run *r, struct script *s)
 {
     (void)r;
     script_job(s, "programs", "pg_dumpall and psql for this server's version", &job, MEM_NEW(struct programs), drop);
+}
+
+void preflight_script_room(struct run *r, struct script *s)
+{
+    (void)r;
     script_check(s, "room", "room for the dump, and 10 % of the disk free", postgres_see_room);
 }

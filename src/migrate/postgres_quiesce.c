@@ -12,6 +12,7 @@
 #include "migrate/postgres.h"
 #include "migrate/postgres_quiet.h"
 #include "migrate/postgres_move.h"
+#include "world/world.h"
 
 #define PODS_GONE_MS INT64_C(300000)
 #define JOBS_MS INT64_C(1800000)
@@ -152,11 +153,53 @@ static void script_record(struct run *r, struct script *s)
 
 typedef void (*app_fn)(struct run *r, struct script *s, const char *kind_name, const struct json_t *app);
 
-/* app: NULL in a preview in which nothing is recorded. */
-static void each_app(struct run *r, struct script *s, bool cron, app_fn fn)
+/* What would be recorded now, as far as the world knows: for dialogs, which show the requests before the phase begins. */
+static void add_from_world(const struct run *r, struct json_t *apps, const char *kind_name)
+{
+    const char *name = strchr(kind_name, '/') + 1;
+    bool cron = str_starts(kind_name, "cronjob/");
+    char *kind = mem_strndup(kind_name, (size_t)(name - 1 - kind_name));
+    for (const struct row *w = world_first(r->world, T_WORKLOADS); w; w = world_next(r->world, w)) {
+        if (!slice_is(row_text(w, WORKLOADS_NAMESPACE), r->workload->ns) || !slice_is(row_text(w, WORKLOADS_NAME), name))
+            continue;
+        char *its = slice_dup(row_text(w, WORKLOADS_KIND));
+        if (str_ieq(its, kind)) {
+            struct json_t *app = jd_object();
+            char *uid = slice_dup(row_key(w));
+            jd_set(app, "kind", jd_string(kind));
+            jd_set(app, "name", jd_string(name));
+            jd_set(app, "uid", jd_string(uid));
+            if (cron)
+                jd_set(app, "suspend", jd_bool(slice_is(row_text(w, WORKLOADS_STATE), "SUSPENDED")));
+            else
+                jd_set(app, "replicas", jd_int(row_int(w, WORKLOADS_DESIRED, 1)));
+            jd_append(apps, app);
+            mem_free(uid);
+        }
+        mem_free(its);
+    }
+    mem_free(kind);
+}
+
+static struct json_t *recorded_apps(const struct run *r)
 {
     const struct plan_strings *quiesce = &postgres_spec(r)->quiesce;
     struct json_t *apps = run_fact_json(r, "apps");
+    if (!r->preview || !r->world)
+        return apps;
+    if (!apps)
+        apps = jd_array();
+    for (size_t i = 0; i < quiesce->n; i++)
+        if (!apps_find(apps, quiesce->v[i]))
+            add_from_world(r, apps, quiesce->v[i]);
+    return apps;
+}
+
+/* app: NULL in a preview in which nothing is known of it. */
+static void each_app(struct run *r, struct script *s, bool cron, app_fn fn)
+{
+    const struct plan_strings *quiesce = &postgres_spec(r)->quiesce;
+    struct json_t *apps = recorded_apps(r);
     for (size_t i = 0; i < quiesce->n; i++) {
         const char *name = quiesce->v[i];
         const struct json_t *app = apps_find(apps, name);
@@ -170,7 +213,8 @@ static void suspend(struct run *r, struct script *s, const char *name, const str
 {
     struct json_t *before = jd_member(app, "suspend");
     if (before && jd_bool_value(before, false)) { /* it was so */
-        run_watch_field(r, postgres_path_app(r, name).p, "/spec/suspend", "true", script_fmt(s, "%s suspend", name));
+        if (!r->preview)
+            run_watch_field(r, postgres_path_app(r, name).p, "/spec/suspend", "true", script_fmt(s, "%s suspend", name));
         return;
     }
     move_script_field(r, s, script_fmt(s, "suspend %s", name), script_fmt(s, "suspend %s", name), postgres_path_app(r, name).p,
@@ -247,9 +291,11 @@ static void scale_down(struct run *r, struct script *s, const char *name, const 
 
 static void wait_gone(struct run *r, struct script *s, const char *name, const struct json_t *app)
 {
-    const char *selector = app ? jd_str(app, "selector") : script_fmt(s, "‹labels of %s›", name);
+    const char *selector = jd_str(app, "selector");
+    if (!selector)
+        selector = script_fmt(s, "‹labels of %s›", name);
     script_wait(s, script_fmt(s, "%s gone", name), script_fmt(s, "wait until the pods of %s are gone", name),
-                postgres_path_pods_of(r, selector ? selector : "").p, see_pods_gone, PODS_GONE_MS);
+                postgres_path_pods_of(r, selector).p, see_pods_gone, PODS_GONE_MS);
 }
 
 static void script_scale(struct run *r, struct script *s)

@@ -186,6 +186,8 @@ static bool judge_pod(struct dry *d, const struct json_t *answer, struct buf *ou
     }
     if (!judge_pgdata(container, volume, data, good ? out : &text))
         good = false;
+    if (good && on_block(r))
+        buf_adds(out, "; ");
     if (on_block(r) && !judge_owner(spec, volume, good ? out : &text))
         good = false;
     if (!good)
