@@ -15,6 +15,7 @@
 #define BAR_MAX 40
 #define NAME_COLS 28
 #define RIGHT_COLS 18 /* "INTERRUPTED 3m12s" */
+#define BESIDE_MIN 24
 #define EVENTS_MAX 12
 #define CRITERIA_MAX 8
 
@@ -124,22 +125,26 @@ static int draw_detail(struct ui *ui, struct rect r, const struct row *step, int
     return used;
 }
 
-static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_t number, bool roomy) {
+/* told: why it failed stands with the phase. */
+static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_t number, bool roomy, bool told) {
     struct draw *d = ui->draw;
     struct slice state = row_text(step, STEPS_STATE);
     struct phase_look look = phase_look(state);
     bool todo = slice_is(state, "TODO"), done = slice_is(state, "DONE");
-    bool bar = !done && phase_percent(step) >= 0, beside = done && !roomy;
-    int name = !bar && !beside ? r.cols - RIGHT_COLS : r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
+    bool bar = !done && phase_percent(step) >= 0;
+    int name = !bar ? r.cols - RIGHT_COLS : r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
     draw_str(d, r.y, r.x, 1, look.style, look.mark);
     draw_fmt(d, r.y, r.x + 2, 3, STYLE_DIM, "%2zu", number);
     draw_text(d, r.y, r.x + 5, name - 6, todo ? STYLE_DIM : done ? STYLE_NORMAL : STYLE_BOLD, row_text(step, STEPS_TITLE));
     if (todo) return 1;
     draw_step_right(ui, r.y, r.x + name, r.cols - name, step);
-    if (done && !roomy) { /* beside its title, where the time leaves room */
-        draw_text(d, r.y, r.x + name, r.cols - name - 8, STYLE_DIM, row_text(step, STEPS_DETAIL));
+    if (done && !roomy) { /* beside its title, where title and time leave room */
+        int x = r.x + 7 + (int)utf8_columns(row_text(step, STEPS_TITLE));
+        x = x < r.x + NAME_COLS ? r.x + NAME_COLS : x;
+        if (r.x + r.cols - x > BESIDE_MIN) draw_text(d, r.y, x, r.x + r.cols - x - 8, STYLE_DIM, row_text(step, STEPS_DETAIL));
         return 1;
     }
+    if (slice_is(state, "FAILED") && told) return 1;
     int used = draw_detail(ui, (struct rect){r.y + 1, r.x + 5, r.rows - 1, r.cols - 5}, step, done ? 1 : 4);
     return 1 + (used < 2 && phase_under_way(state) ? 2 : used); /* what is below rests when a word more is said */
 }
@@ -190,7 +195,7 @@ static bool draw_results(struct ui *ui, struct rect r, const struct row *phase) 
     const struct row **steps = phase_steps(ui->world, row_text(phase, PHASES_WORKLOAD), row_text(phase, PHASES_NAME), &nsteps);
     for (size_t k = 0; k < nsteps; k++)
         for (size_t i = 0; i < n && (int)shown + 1 < r.rows; i++) {
-            int y = r.y + 1 + (int)shown, what = r.cols * 2 / 5;
+            int y = r.y + 1 + (int)shown, what = r.cols * 11 / 20;
             if (!is_below(rows[i], row_key(steps[k]))) continue;
             if (!shown++) draw_heading(ui, r, "FOUND AND DONE");
             draw_text(ui->draw, y, r.x, what - 2, row_int(rows[i], RESULTS_ACT, 0) ? STYLE_BOLD : STYLE_NORMAL, row_text(rows[i], RESULTS_WHAT));
@@ -232,7 +237,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     for (size_t i = 0; i < n && !roomy; i++)
         if (!slice_is(row_text(steps[i], STEPS_STATE), "TODO") && (int)(i - first) + 5 > end - y) first = i + 5 > (size_t)(end - y) ? i + 5 - (size_t)(end - y) : 0;
     if (first) draw_fmt(ui->draw, y++, r.x + 5, r.cols - 5, STYLE_DIM, "%zu steps before", first);
-    for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, roomy);
+    for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, roomy, row_text(phase, PHASES_REASON).n > 0);
     mem_free(steps);
     struct rect rest = {y + 1, r.x, end - y - 1, r.cols};
     bool over = slice_is(row_text(phase, PHASES_STATE), "DONE") || slice_is(row_text(phase, PHASES_STATE), "FAILED");
