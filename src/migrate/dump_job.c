@@ -141,6 +141,13 @@ static void pump_start(struct dumping *d, void (*run)(void *arg), void (*then)(s
 
 /* ---- Ends ---- */
 
+/* A thread that is at work keeps the pump, and frees it when it has seen the gate. */
+static void pump_leave(struct pump *p) {
+    job_gate_stop(p->gate);
+    p->owner = NULL;
+    if (!p->busy) pump_free(p);
+}
+
 static void dumping_free(struct dumping *d) {
     struct spec *spec = d->op->data;
     spec->dumping = NULL;
@@ -149,13 +156,13 @@ static void dumping_free(struct dumping *d) {
     pg_tool_free(d->tool);
     child_free(d->child);
     timer_free(d->timer);
-    if (d->pump) pump_free(d->pump);
+    pump_leave(d->pump);
     buf_free(&d->reason);
     mem_free(d->program);
     mem_free(d);
 }
 
-/* e is taken over. Nothing of ours is at work in a thread. */
+/* e is taken over. */
 static void finish(struct dumping *d, struct err *e, const char *detail) {
     struct run *r = d->r;
     struct op *op = d->op;
@@ -380,18 +387,10 @@ static void dump_start(struct run *r, struct op *op) {
     d->asked = run_query(r, &q, on_server, d);
 }
 
-/* A thread that is at work keeps the pump, and frees it when it has seen the gate. */
 static void dump_cancel(struct run *r, struct op *op) {
     struct spec *s = op->data;
-    struct dumping *d = s->dumping;
     (void)r;
-    if (!d) return;
-    if (d->pump->busy) {
-        job_gate_stop(d->pump->gate);
-        d->pump->owner = NULL;
-        d->pump = NULL;
-    }
-    dumping_free(d);
+    if (s->dumping) dumping_free(s->dumping);
 }
 
 static void dump_pause(struct run *r, struct op *op, bool paused) {

@@ -149,6 +149,12 @@ static void feed_write(void *arg) {
 
 /* ---- Ends ---- */
 
+static void feed_leave(struct feed *f) {
+    job_gate_stop(f->gate);
+    f->owner = NULL;
+    if (!f->busy) feed_free(f);
+}
+
 static void restoring_free(struct restoring *x) {
     struct spec *spec = x->op->data;
     spec->restoring = NULL;
@@ -159,7 +165,7 @@ static void restoring_free(struct restoring *x) {
     timer_free(x->timer);
     timer_free(x->rest);
     restore_errors_free(x->errors);
-    if (x->feed) feed_free(x->feed);
+    feed_leave(x->feed);
     buf_free(&x->reason);
     mem_free(x->program);
     mem_free(x);
@@ -367,15 +373,8 @@ static void restore_start(struct run *r, struct op *op) {
 
 static void restore_cancel(struct run *r, struct op *op) {
     struct spec *spec = op->data;
-    struct restoring *x = spec->restoring;
     (void)r;
-    if (!x) return;
-    if (x->feed->busy) {
-        job_gate_stop(x->feed->gate);
-        x->feed->owner = NULL;
-        x->feed = NULL;
-    }
-    restoring_free(x);
+    if (spec->restoring) restoring_free(spec->restoring);
 }
 
 static void restore_pause(struct run *r, struct op *op, bool paused) {
