@@ -189,7 +189,7 @@ void foreign_turn(struct foreign *f, bool on)
     map_clear(f->states, state_drop);
     timer_stop(f->timer);
     if (on)
-        timer_start(f->timer, f->every_ms, 0);
+        timer_start(f->timer, f->again_ms, 0);
 }
 
 void foreign_pace(struct foreign *f, int64_t every_ms, int64_t again_ms)

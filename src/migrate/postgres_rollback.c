@@ -71,15 +71,31 @@ static bool losses_are_shown(const struct run *r)
     return run_has(r, "rollback.losses") && world_now(r->world) - run_fact_int(r, "rollback.losses.at", 0) < LOSSES_SHOWN_MS;
 }
 
+/* Whether every table of one list is in the other: what grew was agreed to, a table that nobody saw was not. */
+static bool all_in(const struct json_t *losses, const struct json_t *shown)
+{
+    for (size_t i = 0; i < jd_len(losses); i++) {
+        const struct json_t *one = jd_at(losses, i);
+        bool found = false;
+        for (size_t k = 0; k < jd_len(shown); k++)
+            found = found || (str_eq(jd_str(one, "table"), jd_str(jd_at(shown, k), "table")) &&
+                              str_eq(jd_str(one, "database"), jd_str(jd_at(shown, k), "database")));
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 /* The first try counts and stops: what is lost has to be seen before it is agreed to. */
 static enum op_answer see_losses(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     struct json_t *then = run_fact_json(r, "counts"), *now = run_fact_json(r, "counts.now"), *losses = jd_array();
     struct json_t *writes_then = run_fact_json(r, "resume.writes"), *writes_now = run_fact_json(r, "rollback.writes");
-    bool shown = losses_are_shown(r);
+    struct json_t *before = run_fact_json(r, "rollback.losses");
     (void)op;
     (void)seen;
     rollback_losses(then, now, writes_then, writes_now, losses);
+    bool shown = all_in(losses, losses_are_shown(r) ? before : NULL);
     run_set_json(r, "rollback.losses", losses);
     run_set_int(r, "rollback.losses.at", world_now(r->world));
     buf_printf(reason, "%zu tables were written since the applications came back", jd_len(losses));
@@ -90,6 +106,7 @@ static enum op_answer see_losses(struct run *r, struct op *op, const struct seen
     jd_free(writes_then);
     jd_free(writes_now);
     jd_free(losses);
+    jd_free(before);
     return shown ? OP_DONE : OP_REFUSE;
 }
 
@@ -110,6 +127,7 @@ static enum op_answer see_resume_over(struct run *r, struct op *op, const struct
     (void)seen;
     (void)reason;
     run_set_int(r, "rollback.dumped", clock_plan_ms());
+    run_note(r, "WARN", "what was written since the applications came back is in %s", move_say(r, "dump.file"));
     return OP_DONE;
 }
 
