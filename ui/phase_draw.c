@@ -69,6 +69,11 @@ int phase_draw_strip(struct ui *ui, struct rect r, const struct row *const *phas
     return y - r.y + 1;
 }
 
+static bool is_below(const struct row *r, struct slice key) {
+    struct slice own = row_key(r);
+    return own.n > key.n && own.p[key.n] == '/' && memcmp(own.p, key.p, key.n) == 0;
+}
+
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 /* A bar that is full only when the step is done. */
@@ -108,9 +113,28 @@ static void draw_step_right(struct ui *ui, int y, int x, int cols, const struct 
     buf_free(&text);
 }
 
+struct steps_look {
+    bool roomy;     /* each may have a row for its detail */
+    bool told;      /* why one failed stands with the phase */
+    int title_cols; /* of the longest title, within reason: details beside them line up */
+};
+
+/* What a step that is done has found. Where it looked at one thing, that thing is in its title already. */
+static struct slice said(const struct world *w, const struct row *step) {
+    struct slice detail = row_text(step, STEPS_DETAIL), only = {NULL, 0};
+    size_t n = 0;
+    for (const struct row *r = world_first(w, T_RESULTS); r && n < 2; r = world_next(w, r))
+        if (is_below(r, row_key(step))) {
+            n++;
+            only = row_text(r, RESULTS_TEXT);
+        }
+    bool ends = only.n && detail.n > only.n && memcmp(detail.p + detail.n - only.n, only.p, only.n) == 0;
+    return n == 1 && ends ? only : detail;
+}
+
 /* Detail and deadline below the title; a step that is done keeps its detail in one row. Returns the rows used. */
 static int draw_detail(struct ui *ui, struct rect r, const struct row *step, int most) {
-    struct slice state = row_text(step, STEPS_STATE), detail = row_text(step, STEPS_DETAIL);
+    struct slice state = row_text(step, STEPS_STATE), detail = slice_is(state, "DONE") ? said(ui->world, step) : row_text(step, STEPS_DETAIL);
     struct buf text = {0}, deadline = {0};
     bool bad = slice_is(state, "FAILED"), no_way_back = slice_starts(detail, "NO WAY BACK") && !slice_is(state, "DONE");
     enum style s = no_way_back ? STYLE_BANNER_BAD : bad ? STYLE_BAD : slice_is(state, "WAITING") ? STYLE_WARN : STYLE_DIM;
@@ -125,8 +149,7 @@ static int draw_detail(struct ui *ui, struct rect r, const struct row *step, int
     return used;
 }
 
-/* told: why it failed stands with the phase. */
-static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_t number, bool roomy, bool told) {
+static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_t number, const struct steps_look *how) {
     struct draw *d = ui->draw;
     struct slice state = row_text(step, STEPS_STATE);
     struct phase_look look = phase_look(state);
@@ -138,13 +161,15 @@ static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_
     draw_text(d, r.y, r.x + 5, name - 6, todo ? STYLE_DIM : done ? STYLE_NORMAL : STYLE_BOLD, row_text(step, STEPS_TITLE));
     if (todo) return 1;
     draw_step_right(ui, r.y, r.x + name, r.cols - name, step);
-    if (done && !roomy) { /* beside its title, where title and time leave room */
-        int x = r.x + 7 + (int)utf8_columns(row_text(step, STEPS_TITLE));
-        x = x < r.x + NAME_COLS ? r.x + NAME_COLS : x;
-        if (r.x + r.cols - x > BESIDE_MIN) draw_text(d, r.y, x, r.x + r.cols - x - 8, STYLE_DIM, row_text(step, STEPS_DETAIL));
+    if (done && !how->roomy) { /* beside its title, where title and time leave room */
+        int x = r.x + 7 + how->title_cols;
+        if (r.x + r.cols - x > BESIDE_MIN) {
+            draw_fill(d, r.y, x - 2, r.x + r.cols - x - 6, STYLE_NORMAL);
+            draw_text(d, r.y, x, r.x + r.cols - x - 8, STYLE_DIM, said(ui->world, step));
+        }
         return 1;
     }
-    if (slice_is(state, "FAILED") && told) return 1;
+    if (slice_is(state, "FAILED") && how->told) return 1;
     int used = draw_detail(ui, (struct rect){r.y + 1, r.x + 5, r.rows - 1, r.cols - 5}, step, done ? 1 : 4);
     return 1 + (used < 2 && phase_under_way(state) ? 2 : used); /* what is below rests when a word more is said */
 }
@@ -181,11 +206,6 @@ static int draw_stake(struct ui *ui, struct rect r, const struct row *phase) {
 
 static void draw_heading(struct ui *ui, struct rect r, const char *title) {
     draw_str(ui->draw, r.y, r.x, r.cols, STYLE_COLUMN, title);
-}
-
-static bool is_below(const struct row *r, struct slice key) {
-    struct slice own = row_key(r);
-    return own.n > key.n && own.p[key.n] == '/' && memcmp(own.p, key.p, key.n) == 0;
 }
 
 /* The checklist of a phase that is over, or as much of it as there is room for: what its steps found and did; false: nothing. */
@@ -232,12 +252,16 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     int y = r.y + draw_head(ui, r, phase), end = r.y + r.rows;
     y += draw_stake(ui, (struct rect){y, r.x, end - y, r.cols}, phase);
     if (n && end - y > (int)n + 4) y++;
-    bool roomy = end - y >= 2 * (int)n + 2;
+    struct steps_look how = {.roomy = end - y >= 2 * (int)n + 2, .told = row_text(phase, PHASES_REASON).n > 0};
+    for (size_t i = 0; i < n; i++) {
+        int cols = (int)utf8_columns(row_text(steps[i], STEPS_TITLE));
+        if (cols > how.title_cols) how.title_cols = cols < r.cols * 2 / 5 ? cols : r.cols * 2 / 5;
+    }
     /* the step at work is always seen: steps before it give way */
-    for (size_t i = 0; i < n && !roomy; i++)
+    for (size_t i = 0; i < n && !how.roomy; i++)
         if (!slice_is(row_text(steps[i], STEPS_STATE), "TODO") && (int)(i - first) + 5 > end - y) first = i + 5 > (size_t)(end - y) ? i + 5 - (size_t)(end - y) : 0;
     if (first) draw_fmt(ui->draw, y++, r.x + 5, r.cols - 5, STYLE_DIM, "%zu steps before", first);
-    for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, roomy, row_text(phase, PHASES_REASON).n > 0);
+    for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, &how);
     mem_free(steps);
     struct rect rest = {y + 1, r.x, end - y - 1, r.cols};
     bool over = slice_is(row_text(phase, PHASES_STATE), "DONE") || slice_is(row_text(phase, PHASES_STATE), "FAILED");
