@@ -10,6 +10,7 @@
 #include "loop/work.h"
 #include "migrate/postgres.h"
 #include "migrate/postgres_collect.h"
+#include "migrate/postgres_compare.h"
 
 static struct json_t *parse_value(const struct seen *seen, struct buf *reason)
 {
@@ -307,6 +308,23 @@ static void script_inventory(struct run *r, struct script *s)
     postgres_script_inventory(r, s, DB_SERVER, "inventory");
 }
 
+/* A dump names extensions without versions: what the image has by default is what the restore gives. Better known before the downtime. */
+static enum op_answer see_available(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct json_t *inventory = run_fact_json(r, "inventory");
+    (void)op;
+    (void)seen;
+    bool good = r->preview || (inventory && compare_available(inventory, postgres_spec(r)->verify.drift, reason));
+    jd_free(inventory);
+    return good ? OP_DONE : OP_REFUSE;
+}
+
+static void script_extensions(struct run *r, struct script *s)
+{
+    (void)r;
+    script_check(s, "available", "a restore with this image gives each extension, by the plan's drift", see_available);
+}
+
 static void script_keep(struct run *r, struct script *s)
 {
     save_object(r, s, postgres_path_deployment(r).p, "deployment.json");
@@ -322,6 +340,7 @@ static void script_keep(struct run *r, struct script *s)
 static const struct step steps[] = {
     {"server", "who serves", script_server},
     {"inventory", "databases, roles, extensions, settings", script_inventory},
+    {"extensions", "extensions that the image has", script_extensions},
     {"keep", "what a dump does not carry", script_keep},
     {NULL, NULL, NULL},
 };
