@@ -101,8 +101,24 @@ static const char *override_of(const char *gate)
     return str_starts(gate, "no alert") ? "alerts" : str_starts(gate, "backup") ? "backups" : NULL;
 }
 
+/* What the plan names nobody to ask about; NULL: it does. */
+static const char *not_in_plan(const struct run *r, const char *gate)
+{
+    if (str_starts(gate, "thin pool") && r->plan->snapshot_command.n == 0)
+        return "not asked: the plan has no snapshots.command that reports thin pools";
+    if (str_starts(gate, "no alert") && !r->plan->alertmanager)
+        return "not asked: the plan has no alertmanager";
+    if (str_starts(gate, "backup") && r->plan->backup_cronjobs.n == 0)
+        return "not asked: the plan has no backups.cronjobs";
+    return NULL;
+}
+
 static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
+    if (not_in_plan(r, op->id)) {
+        buf_adds(reason, not_in_plan(r, op->id));
+        return OP_DONE;
+    }
     const struct row *g = gate_of(r, op->id);
     const char *word = override_of(op->id), *why = word ? run_override(r, word) : NULL;
     struct slice answer = g ? row_text(g, GATES_ANSWER) : SLICE_LIT("NO DATA");
