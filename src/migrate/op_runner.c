@@ -125,14 +125,23 @@ static void refused(struct op_runner *x, const struct buf *reason) {
 
 /* ---- What is told ---- */
 
-static void tell(struct op_runner *x, const char *reason) {
+/* text is taken over. */
+static void tell_text(struct op_runner *x, char *text) {
     int64_t deadline = x->op->kind == OP_WAIT && !x->paused ? x->deadline : 0;
-    char *text = *reason ? str_printf("%s: %s", x->op->what, reason) : mem_strdup(x->op->what);
     bool same = x->told && str_eq(x->told, text) && x->told_deadline == deadline;
     mem_free(x->told);
     x->told = text;
     x->told_deadline = deadline;
     if (!same && x->ev.on_state) x->ev.on_state(x->arg, x->op, text, deadline);
+}
+
+static void tell(struct op_runner *x, const char *reason) {
+    tell_text(x, *reason ? str_printf("%s: %s", x->op->what, reason) : mem_strdup(x->op->what));
+}
+
+/* A wait's deadline stands still or goes on. */
+static void tell_again(struct op_runner *x) {
+    if (x->op && x->op->kind == OP_WAIT && x->told) tell_text(x, mem_strdup(x->told));
 }
 
 /* ---- From operation to operation ---- */
@@ -591,6 +600,7 @@ static void resume(struct op_runner *x) {
         x->look = LOOK_FENCE;
         begin_look(x);
     } else if (x->at == AT_LATER && !timer_active(x->timer)) timer_start(x->timer, 0, 0);
+    tell_again(x);
 }
 
 void op_runner_pause(struct op_runner *x, bool paused) {
@@ -603,6 +613,7 @@ void op_runner_pause(struct op_runner *x, bool paused) {
     }
     x->paused_at = clock_mono_ms();
     if (x->at == AT_LATER && x->look != LOOK_AFTER) timer_stop(x->timer);
+    tell_again(x);
 }
 
 /* From the request until it is known what became of it. */

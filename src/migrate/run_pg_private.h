@@ -32,10 +32,10 @@ struct way {
     enum run_db db;
     struct pg_forward *forward;
     struct kube_request *check; /* of the pod's uid, once it listens */
+    struct timer *timer;        /* it must listen and be proved in time */
     char *pod_uid;
     unsigned port;              /* 0 until it is proved */
     unsigned listens;
-    struct err *failure;        /* deferred */
 };
 
 struct env_asked {

@@ -14,10 +14,12 @@
 #include "client/pg_conn.h"
 #include "client/pg_forward.h"
 #include "loop/loop.h"
+#include "loop/timer.h"
 #include "migrate/run_pg_private.h"
 #include "net/http.h"
 
 #define PASSWORD_MAX_BYTES ((size_t)1 << 20)
+#define WAY_MS 25000
 #define LOOPBACK "127.0.0.1"
 
 static const struct plan_postgres *plan_of(const struct run *r) {
@@ -30,10 +32,11 @@ bool run_pg_forwards(const struct run *r) {
 
 /* ---- What is expected there ---- */
 
-/* The target's identifier is born by the swap; after a rollback the old one serves again. */
+/* The target's identifier is born by the swap; after a rollback the old one serves again. What the plan pins is the source's. */
 const char *run_pg_expected(const struct run *r, enum run_db db) {
-    const char *name = db == DB_SCRATCH ? "pg.identifier.scratch"
-                       : run_has(r, "pg.identifier.new") && !run_has(r, "rolled_back.at") ? "pg.identifier.new" : "pg.identifier.old";
+    bool moved = run_has(r, "pg.identifier.new") && !run_has(r, "rolled_back.at");
+    const char *name = db == DB_SCRATCH ? "pg.identifier.scratch" : moved ? "pg.identifier.new" : "pg.identifier.old";
+    if (db == DB_SERVER && !moved && plan_of(r)->postgres.identifier) return plan_of(r)->postgres.identifier;
     return run_has(r, name) ? run_fact(r, name) : NULL;
 }
 
@@ -101,9 +104,11 @@ static void for_waiting(struct way *w, const struct err *e) {
 }
 
 void run_pg_way_close(struct way *w) {
+    timer_free(w->timer);
     pg_forward_free(w->forward);
     kube_request_free(w->check);
     mem_free(w->pod_uid);
+    w->timer = NULL;
     w->forward = NULL;
     w->check = NULL;
     w->pod_uid = NULL;
@@ -130,6 +135,7 @@ static void on_pod(void *arg, const struct http_result *x, const struct err *e) 
         return;
     }
     w->port = w->listens;
+    timer_stop(w->timer);
     for_waiting(w, NULL);
 }
 
@@ -174,6 +180,13 @@ static struct err *way_open(struct way *w, const char *pod) {
     return e;
 }
 
+static void on_late(void *arg) {
+    struct way *w = arg;
+    const char *pod = run_pg_pod_fact(w->pg->run, w->db, "name");
+    way_fails(w, err_new(ERR_UNAVAILABLE, "kubectl port-forward pod/%s: %s within %d s", pod ? pod : "", w->listens ? "the pod was not answered for" : "does not listen",
+                         WAY_MS / 1000));
+}
+
 static void way_of(struct way *w, struct session *s, const char *pod) {
     if (w->forward && !str_eq(w->pod_uid, s->pod_uid)) run_pg_way_close(w); /* of the pod before */
     if (w->port) {
@@ -182,6 +195,8 @@ static void way_of(struct way *w, struct session *s, const char *pod) {
     }
     if (w->forward) return; /* on_pod comes */
     w->pod_uid = mem_strdup(s->pod_uid);
+    w->timer = timer_new(w->pg->run->loop, on_late, w);
+    timer_start(w->timer, WAY_MS, 0);
     struct err *e = way_open(w, pod);
     if (e) way_fails(w, e);
 }

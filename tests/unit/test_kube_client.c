@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -450,6 +451,20 @@ static void test_identity_of_an_old_server(void **state)
     assert_int_equal(w->expires_ms, 0);
 }
 
+static void test_what_came_too_late_is_not_sent(void **state)
+{
+    struct world *w = *state;
+    quiet(w);
+    struct kube_call call = {.method = "PATCH", .path = "/ok", .body = "[]", .begin_by_ms = clock_mono_ms() - 1, .on_done = on_done, .arg = w};
+    w->request = kube_start(w->client, &call);
+    settle(w, &w->done);
+    assert_int_equal(w->status, 0);
+    assert_int_equal(w->kind, ERR_CANCELLED);
+    assert_in(w->error, "was not sent");
+    assert_int_equal(tiny_http_count(w->server), 0);
+    assert_string_equal(w->health, ""); /* it says nothing about the server */
+}
+
 static void test_jwt_expiry(void **state)
 {
     (void)state;
@@ -480,6 +495,7 @@ int main(void)
         T(test_new_certificate_makes_new_connections),
         T(test_identity_and_version),
         T(test_identity_of_an_old_server),
+        T(test_what_came_too_late_is_not_sent),
         cmocka_unit_test(test_jwt_expiry),
     };
     if (!mkdtemp(folder))

@@ -7,14 +7,18 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "migrate/journal.h"
 #include "tests/unit/op_stage.h"
 
 static int setup(void **state) {
@@ -158,6 +162,10 @@ static void test_another_uid_is_refused(void **state) {
     assert_null(strstr(op_stage_records(w), "act scale")); /* nothing was even intended */
 }
 
+static bool has_ended(struct op_stage *w) {
+    return w->done;
+}
+
 static void test_old_look_is_taken_again(void **state) {
     struct op_stage *w = *state;
     w->get_delay_ms = 2100;
@@ -182,6 +190,36 @@ static void test_change_between_the_two_looks_is_seen(void **state) {
     assert_int_equal(w->acts, 0);
     op_stage_assert_in(op_stage_records(w), "act scale\n");
     op_stage_assert_in(op_stage_records(w), "outcome scale already\n");
+}
+
+static void test_nothing_is_sent_that_cannot_be_recorded(void **state) {
+    struct op_stage *w = *state;
+    struct rlimit old, small;
+    struct stat st;
+    getrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(stat(journal_path(w->journal), &st), 0);
+    small = old;
+    small.rlim_cur = (rlim_t)st.st_size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    op_stage_begin(w, scale(w));
+    AWAIT(w, has_ended);
+    setrlimit(RLIMIT_FSIZE, &old);
+    op_stage_assert_error(w, ERR_FAILED, "nothing is done that cannot be recorded");
+    assert_int_equal(w->acts, 0);
+}
+
+/* Everything that is sent to a server goes over a connection of its own; looks share theirs. */
+static void test_acts_are_not_put_on_used_connections(void **state) {
+    struct op_stage *w = *state;
+    struct script *s = script_new();
+    script_get(s, "look", "look", DEPLOYMENT, NULL);
+    op_stage_scale(w, s);
+    script_get(s, "look again", "look again", DEPLOYMENT, NULL);
+    int before = tiny_http_accepted(w->server);
+    op_stage_run(w, s);
+    op_stage_assert_fine(w);
+    assert_int_equal(tiny_http_accepted(w->server) - before, 2);
 }
 
 /* ---- Looks that are not answered ---- */
@@ -467,12 +505,14 @@ static void test_pause_freezes_the_deadline(void **state) {
     op_stage_begin(w, wait_for_zero(900));
     AWAIT(w, is_waiting);
     op_runner_pause(w->runner, true);
+    assert_int_equal(w->deadline, 0); /* and it is told so */
     int gets = w->gets;
     bool never = false;
     loop_run_until(w->loop, &never, 1500); /* longer than its time */
     assert_false(w->done);
     assert_true(w->gets <= gets + 1);
     op_runner_pause(w->runner, false);
+    assert_true(w->deadline > clock_mono_ms());
     set_replicas(w, 0);
     op_stage_end(w);
     op_stage_assert_fine(w);
@@ -734,7 +774,8 @@ int main(void) {
         T(test_reset_before_it_was_carried_out_is_sent_again), T(test_server_error_is_looked_at_and_sent_again),
         T(test_conflict_once_then_fine), T(test_failing_test_names_the_manager), T(test_denied_says_which_right),
         T(test_another_uid_is_refused), T(test_old_look_is_taken_again), T(test_change_between_the_two_looks_is_seen),
-        T(test_looking_is_tried_again), T(test_looking_ends_at_the_deadline), T(test_denied_look_stops_at_once),
+        T(test_nothing_is_sent_that_cannot_be_recorded),
+        T(test_acts_are_not_put_on_used_connections), T(test_looking_is_tried_again), T(test_looking_ends_at_the_deadline), T(test_denied_look_stops_at_once),
         T(test_create_notes_the_uid), T(test_create_whose_answer_is_lost), T(test_create_refuses_what_is_not_ours),
         T(test_delete_by_uid), T(test_delete_leaves_its_successor_alone), T(test_questions_and_logs),
         T(test_calls_insert_behind_themselves), T(test_expanding_shows_all_and_notes_nothing),

@@ -161,6 +161,15 @@ static void test_another_data_directory(void **state) {
     expect_error(w, WRITE("SELECT 1"), "expected is 7000000000000000001");
 }
 
+static void test_what_the_plan_pins_is_the_source(void **state) {
+    struct op_stage *w = *state;
+    struct plan_postgres *spec = w->plan->workloads[0].spec;
+    str_set(&spec->postgres.identifier, "7000000000000000001");
+    expect_error(w, READ("SELECT 1"), "expected is 7000000000000000001");
+    run_set(w->run, "pg.identifier.new", identifier);
+    expect(w, READ("SELECT 1"), "1");
+}
+
 static void test_nothing_is_written_to_the_unknown(void **state) {
     struct op_stage *w = *state;
     run_set(w->run, "pg.identifier.old", "");
@@ -590,7 +599,7 @@ static int stop_server(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(test_reads_and_writes), T(test_statement_timeouts), T(test_late_session_sends_nothing), T(test_unknown_pod),
-        T(test_service_that_leads_elsewhere), T(test_another_data_directory), T(test_nothing_is_written_to_the_unknown),
+        T(test_service_that_leads_elsewhere), T(test_another_data_directory), T(test_what_the_plan_pins_is_the_source), T(test_nothing_is_written_to_the_unknown),
         cmocka_unit_test(test_unix_socket_proves_nothing), T(test_replaced_pod_means_another_session),
         T(test_scratch_pod_is_reached_by_its_address), T(test_a_lost_session_is_opened_again), T(test_a_query_is_given_up),
         T(test_a_kept_session_that_is_lost_ends_the_runner), T(test_closing_gives_a_kept_session_back),
