@@ -20,13 +20,14 @@
 
 static const struct subcommand *const subcommands[] = {
     &command_console, &command_status,   &command_watch,   &command_attach, &command_plan,
-    &command_run,     &command_rollback, &command_journal, &command_sandbox, &command_engine, &command_commands, NULL,
+    &command_run,     &command_rollback, &command_journal, &command_dump, &command_sandbox, &command_engine,
+    &command_commands, NULL,
 };
 
 enum option_id {
     OPT_PLAN = 256, OPT_KUBECONFIG, OPT_CONTEXT, OPT_JSON, OPT_THEME, OPT_ASCII, OPT_COLOR, OPT_LOG, OPT_VERSION, OPT_SANDBOX,
     OPT_HEADLESS, OPT_TIMEOUT, OPT_DIR, OPT_SOCKET, OPT_MOUSE,
-    OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_PIN,
+    OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_PIN, OPT_PASSPHRASE_FILE,
 };
 
 static const struct option options[] = {
@@ -49,6 +50,8 @@ static const struct option options[] = {
     {"skip", required_argument, NULL, OPT_SKIP},
     {"override", required_argument, NULL, OPT_OVERRIDE},
     {"pin", no_argument, NULL, OPT_PIN},
+    {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
+    {"output", required_argument, NULL, 'o'},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, 'h'},
@@ -81,6 +84,8 @@ static void print_help(FILE *out) {
           "  --skip PHASE=REASON    run: leave out a phase that may be left out\n"
           "  --override GATE=REASON run, rollback: go on although the gate on alerts or backups does not pass\n"
           "  --pin                  plan check: write the identities of cluster and databases into the plan\n"
+          "  --passphrase-file FILE dump: holds the passphrase of an enciphered dump\n"
+          "  -o, --output FILE      dump decrypt: where to (standard output)\n"
           "  --theme NAME           colour-blind (default), dark, light, high-contrast, mono, or a file\n"
           "  --color WHEN           auto, always, never; NO_COLOR is honoured\n"
           "  --ascii                no characters beyond ASCII\n"
@@ -169,6 +174,8 @@ static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
     case OPT_SKIP: add_word(&cli->skip, optarg); break;
     case OPT_OVERRIDE: add_word(&cli->override, optarg); break;
     case OPT_PIN: cli->pin = true; break;
+    case OPT_PASSPHRASE_FILE: cli->passphrase_file = optarg; break;
+    case 'o': cli->output = optarg; break;
     case OPT_VERSION:
         puts("ferryman " FERRYMAN_VERSION);
         *ret_done = true;
@@ -201,7 +208,7 @@ static struct err *check_names(const struct cli *cli) {
     const struct {
         const char *option, *value;
     } names[] = {{"--plan", cli->plan}, {"--kubeconfig", cli->kubeconfig}, {"--context", cli->context}, {"--log", cli->log}, {"--dir", cli->dir},
-                 {"--arm", cli->arm}};
+                 {"--arm", cli->arm}, {"--passphrase-file", cli->passphrase_file}, {"--output", cli->output}};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].value && !*names[i].value) return err_new(ERR_USAGE, "%s: the value is empty", names[i].option);
     return NULL;
@@ -244,7 +251,7 @@ int main(int argc, char **argv) {
     secret_no_core();
     setlocale(LC_CTYPE, ""); /* LC_CTYPE alone: the decimal point stays a point */
     opterr = 0;
-    while ((id = getopt_long(argc, argv, ":n:h", options, NULL)) != -1) {
+    while ((id = getopt_long(argc, argv, ":n:o:h", options, NULL)) != -1) {
         struct err *e = id == '?' || id == ':' ? bad_option(id, argv) : set_option(&cli, id, &done);
         if (e || done) return e ? cli_report(e) : flush_output(0);
     }
