@@ -32,5 +32,12 @@ static bool cluster_is_fresh(const struct run *r, struct buf *reason)
 
 bool postgres_may_begin(const struct run *r, struct buf *reason)
 {
-    return cluster_is_fresh(r, reason) && plan_hours_open(r->plan->hours, clock_plan_ms(), reason);
+    struct buf why = {0};
+    if (!cluster_is_fresh(r, reason))
+        return false;
+    bool open = plan_hours_open(r->plan->hours, clock_plan_ms(), &why) || run_override(r, "hours");
+    if (!open)
+        buf_printf(reason, "%s. It can be overridden with a reason (gate hours)", buf_str(&why));
+    buf_free(&why);
+    return open;
 }

@@ -301,6 +301,13 @@ static void dialog(struct run *r, struct dialog *d)
     dialog_line(d, "undo", "nothing to undo");
 }
 
+/* What was read before it stopped may not be so any more. */
+static const char *begin_at(const struct run *r)
+{
+    (void)r;
+    return steps[0].id;
+}
+
 const struct phase postgres_phase_counts = {
     .id = "counts",
     .title = "exact counts",
@@ -308,4 +315,5 @@ const struct phase postgres_phase_counts = {
     .steps = steps,
     .may_begin = postgres_may_begin,
     .dialog = dialog,
+    .begin_at = begin_at,
 };

@@ -355,6 +355,13 @@ static void dialog(struct run *r, struct dialog *d)
     dialog_line(d, "undo", "nothing to undo");
 }
 
+/* What was read before it stopped may not be so any more. */
+static const char *begin_at(const struct run *r)
+{
+    (void)r;
+    return steps[0].id;
+}
+
 const struct phase postgres_phase_inventory = {
     .id = "inventory",
     .title = "inventory",
@@ -362,4 +369,5 @@ const struct phase postgres_phase_inventory = {
     .steps = steps,
     .may_begin = postgres_may_begin,
     .dialog = dialog,
+    .begin_at = begin_at,
 };

@@ -167,39 +167,45 @@ static enum op_answer see_running(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
-/* Faults stop; what only differs or is only likely to hurt is noted. */
+/* Keeps what was found: in `bad` if it was not good. */
+static void keep(bool good, struct buf *text, struct buf *fine, struct buf *bad)
+{
+    struct buf *out = good ? fine : bad;
+    buf_printf(out, "%s%s", out->len ? "; " : "", buf_str(text));
+    buf_clear(text);
+}
+
+/* What only differs, or runs where it does no harm, is told; it does not stop the phase. */
+static void note_rest(struct run *r, const struct dry *d, const struct json_t *spec, struct buf *text)
+{
+    const char *volume = postgres_spec(r)->volume;
+    if (!judge_same_pod(d->running, spec, text))
+        run_note(r, "WARN", "the pod that would be made now differs from the one that runs: %s", buf_str(text));
+    buf_clear(text);
+    if (!judge_initdb_scripts(spec, volume, text))
+        run_note(r, "WARN", "%s", buf_str(text));
+    buf_clear(text);
+}
+
 static bool judge_pod(struct dry *d, const struct json_t *answer, struct buf *out)
 {
     struct run *r = d->run;
-    const char *volume = postgres_spec(r)->volume, *why = run_override(r, "init containers");
+    const char *volume = postgres_spec(r)->volume;
     const struct json_t *spec = jd_get(answer, "spec"), *container = postgres_container(spec, volume);
     const char *data = data_directory(container);
-    struct buf text = {0};
-    bool good = true;
+    struct buf text = {0}, fine = {0}, bad = {0};
 
-    if (!judge_first_writers(spec, volume, data, &text)) {
-        if (why)
-            run_note(r, "WARN", "%s; passed over: %s", buf_str(&text), why);
-        else
-            buf_printf(&text, ". If it does not, override the gate \"init containers\" with a reason");
-        good = why != NULL;
-    }
-    if (!judge_pgdata(container, volume, data, good ? out : &text))
-        good = false;
-    if (good && on_block(r))
-        buf_adds(out, "; ");
-    if (on_block(r) && !judge_owner(spec, volume, good ? out : &text))
-        good = false;
-    if (!good)
-        buf_add(out, buf_str(&text), text.len);
-    buf_clear(&text);
-    if (!judge_same_pod(d->running, spec, &text))
-        run_note(r, "WARN", "the pod that would be made now differs from the one that runs: %s", buf_str(&text));
-    buf_clear(&text);
-    if (!judge_initdb_scripts(spec, volume, &text))
-        run_note(r, "WARN", "%s", buf_str(&text));
+    keep(judge_first_writers(spec, volume, data, &text), &text, &fine, &bad);
+    keep(judge_pgdata(container, volume, data, &text), &text, &fine, &bad);
+    if (on_block(r))
+        keep(judge_owner(spec, volume, &text), &text, &fine, &bad);
+    note_rest(r, d, spec, &text);
     run_set_int(r, "pod.shm", judge_shm_bytes(spec, volume));
+    bool good = bad.len == 0;
+    buf_add_slice(out, buf_slice(good ? &fine : &bad));
     buf_free(&text);
+    buf_free(&fine);
+    buf_free(&bad);
     return good;
 }
 
@@ -210,7 +216,7 @@ void preflight_script_pod(struct run *r, struct script *s)
     give(script_get(s, "template", "the pod template", postgres_path_deployment(r).p, see_template), d);
     give(script_get(s, "running", "the pod that runs", postgres_path_pods_of(r, selector).p, see_running), d);
     d->refs++;
-    script_job(s, "would", "the pod that would be made now: what writes before initdb, PGDATA, fsGroup (server-side dry run)", &job, d, unref);
+    script_job(s, "would", "try the pod that would be made now (server-side dry run)", &job, d, unref);
     unref(d);
 }
 
@@ -230,5 +236,5 @@ void preflight_script_claim(struct run *r, struct script *s)
 {
     struct dry *d = dry_new(postgres_path_claims(r).p, judge_claim);
     d->body = postgres_claim_object(r, NULL);
-    script_job(s, "claim dry run", "the new claim: quota, limit ranges, webhooks (server-side dry run)", &job, d, unref);
+    script_job(s, "claim dry run", "try the new claim (server-side dry run)", &job, d, unref);
 }
