@@ -1,7 +1,7 @@
 /* Foreign changes of the fields that a run relies on. Fields, not objects: labels and annotations change all day.
  *
  * What is watched are the facts watch.* (run_watch_field). While it is on, each object is read every 3 s, one after another; a value
- * that is not as expected is read again a second later, since an act of ours may just be on its way between the server and the fact.
+ * that is not as expected is read again half a second later, since an act of ours may just be on its way between the server and the fact.
  * Who wrote it is what managedFields say; a value that we ourselves wrote is no foreign change. */
 #include "migrate/foreign.h"
 
@@ -19,7 +19,7 @@
 #include "migrate/managers.h"
 #include "migrate/run.h"
 
-enum { FOREIGN_EVERY_MS = 3000, FOREIGN_AGAIN_MS = 1000 };
+enum { FOREIGN_EVERY_MS = 3000, FOREIGN_AGAIN_MS = 500 };
 
 /* What is known of one field between two looks. */
 struct field_state {
@@ -189,7 +189,7 @@ void foreign_turn(struct foreign *f, bool on)
     map_clear(f->states, state_drop);
     timer_stop(f->timer);
     if (on)
-        timer_start(f->timer, f->again_ms, 0);
+        timer_start(f->timer, 0, 0); /* what was changed between two phases is seen at once */
 }
 
 void foreign_pace(struct foreign *f, int64_t every_ms, int64_t again_ms)
