@@ -137,9 +137,10 @@ static void check(struct plan_reader *r, const struct yaml_node *node, const str
         plan_fault(r, server, "postgres: via direct needs 'conninfo', e.g. \"host=10.0.0.7 dbname=immich user=immich\"");
     if (p->postgres.conninfo && strstr(p->postgres.conninfo, "password=") && server)
         plan_fault(r, server, "postgres: no password in a plan; use PGPASSFILE or 'password_file'");
-    if (str_eq(p->dump.strategy, "parallel") && !p->dump.encrypt.none)
-        plan_fault(r, yaml_get(node, "dump"), "dump: strategy parallel writes plain files itself and cannot be encrypted on the "
-                                              "way; it needs encrypt: { none: true, reason: \"…\" }");
+    struct yaml_node *dump = yaml_get(node, "dump"), *strategy = dump ? yaml_get(dump, "strategy") : NULL;
+    if (str_eq(p->dump.strategy, "parallel"))
+        plan_fault(r, strategy ? strategy : dump, "dump: this version does not dump in parallel; use strategy: dumpall, which counts, hashes "
+                                                  "and enciphers on the way");
     check_quiesce(r, node);
 }
 

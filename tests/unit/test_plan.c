@@ -131,6 +131,17 @@ static void test_tells_every_fault_at_once(void **state) {
     expect_faults(text, faults);
 }
 
+/* Also where nothing is enciphered: it is not built. */
+static void test_parallel_dumps_are_refused(void **state) {
+    static const char *const faults[] = {"p.yaml:17:23: dump: this version does not dump in parallel; use strategy: dumpall", NULL};
+    static const char line[] = "    dump: { strategy: dumpall, directory: dumps, encrypt: { passphrase_file: key } }\n";
+    const char *at = strstr(good, line);
+    (void)state;
+    char *text = str_printf("%.*s    dump: { strategy: parallel, encrypt: { none: true, reason: why } }\n%s", (int)(at - good), good, at + sizeof line - 1);
+    expect_faults(text, faults);
+    free(text);
+}
+
 static void test_an_unknown_key_is_told_once(void **state) {
     static const char text[] = "plan: a\ncontext: b\nsource: { storageClasses: [n] }\ntarget: { storageClass: l }\nworkloads:\n"
                                "  - { name: v, kind: raft-rolling, namespace: v, statefulset: v, vault: { via: kube-proxy }, nmae: x }\n";
@@ -179,6 +190,7 @@ static void test_hours(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_a_whole_plan),           cmocka_unit_test(test_tells_every_fault_at_once),
+        cmocka_unit_test(test_parallel_dumps_are_refused),
         cmocka_unit_test(test_an_unknown_key_is_told_once),  cmocka_unit_test(test_passwords_have_no_place_in_a_plan),
         cmocka_unit_test(test_refuses_what_is_no_plan),      cmocka_unit_test(test_hours),
     };
