@@ -43,7 +43,7 @@ struct phase_now *mover_next(const struct mover *v) {
         struct phase_now *p = &v->phases[i];
         if (p->phase == v->table->rollback) {
             if (p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED) return p;
-        } else if (p->state != PHASE_DONE && p->state != PHASE_SKIPPED && phase_wanted(v, p)) {
+        } else if ((p->state != PHASE_DONE || (p->phase->undone && p->phase->undone(v->run))) && p->state != PHASE_SKIPPED && phase_wanted(v, p)) {
             struct phase_now *back = &v->phases[v->nphases - 1];
             return back->state == PHASE_INTERRUPTED || back->state == PHASE_FAILED ? back : p;
         }

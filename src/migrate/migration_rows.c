@@ -104,7 +104,7 @@ static const char *phase_word(const struct mover *v, const struct phase_now *p, 
         return v->paused ? "PAUSED" : v->stage != BEGIN_NONE || (s && s->deadline) ? "WAITING" : "RUNNING";
     }
     switch (p->state) {
-    case PHASE_DONE: return "DONE";
+    case PHASE_DONE: return p == next && p->phase->undone && p->phase->undone(v->run) ? "NEXT" : "DONE";
     case PHASE_FAILED: return "FAILED";
     case PHASE_SKIPPED: return "SKIPPED";
     case PHASE_INTERRUPTED: return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";

@@ -35,6 +35,8 @@ struct phase {
     /* Why it must not begin now (stale facts, gates; world and facts only): appends the reason and returns false. */
     bool (*may_begin)(const struct run *r, struct buf *reason);
     void (*dialog)(struct run *r, struct dialog *d);
+    /* It was done, but what it found holds no more: it comes next again. NULL: what is done stays done. */
+    bool (*undone)(const struct run *r);
     /* It was under way when the engine died or a step failed: where it begins again. NULL: at the step that was under way. */
     const char *(*begin_at)(const struct run *r);
     int64_t (*estimate_ms)(const struct run *r);  /* NULL or 0: no ground for one */

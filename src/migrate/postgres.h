@@ -106,6 +106,8 @@ void postgres_script_hashes(struct run *r, struct script *s, enum run_db db, con
  * dump 111,842"). `other` names the second ("in the dump"). only: "all", or a list of tables of the plan (NULL: all). */
 bool postgres_counts_equal(const struct json_t *a, const struct json_t *b, const char *other, const struct plan_strings *only,
                            struct buf *out);
+/* Somebody wrote after the counts: counts and dump come next again. */
+void postgres_dump_is_stale(struct run *r);
 /* The same of two facts that the run has; false, and the reason, also if one is missing. */
 bool postgres_facts_equal(const struct run *r, const char *a, const char *b, const char *other, const struct plan_strings *only,
                           struct buf *out);

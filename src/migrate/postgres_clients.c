@@ -103,7 +103,7 @@ enum client_is client_judge(const struct pg_client *c, const char *run_id, const
     if (is_ours(c, run_id)) {
         is = CLIENT_OURS;
     } else if (c->address.n > 0 && owner(arg, c->address, &pod, &of)) {
-        buf_printf(&text, ", from pod %s (%s)", buf_str(&pod), buf_str(&of));
+        buf_printf(&text, ", from pod %s (%s)", buf_str(&pod), of.len ? buf_str(&of) : "nobody made it");
         is = is_listed(buf_str(&of), quiesce, nquiesce) ? CLIENT_LISTED : CLIENT_UNKNOWN;
     } else {
         const char *before = c->address.n > 0 ? remembered_owner(remembered, c->address) : NULL;

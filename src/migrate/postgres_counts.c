@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "client/pg_conn.h"
@@ -267,11 +268,25 @@ static void script_still(struct run *r, struct script *s)
     postgres_script_alone(r, s, "before counting");
 }
 
+static enum op_answer see_counted(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct json_t *counts = run_fact_json(r, "counts");
+    (void)op;
+    (void)seen;
+    if (!r->preview) {
+        run_set_int(r, "counts.at", clock_wall_ms());
+        postgres_counts_equal(counts, counts, "", NULL, reason);
+    }
+    jd_free(counts);
+    return OP_DONE;
+}
+
 static void script_counts(struct run *r, struct script *s)
 {
     postgres_script_counts(r, s, DB_SERVER, "counts");
     if (postgres_spec(r)->verify.hash.n > 0)
         postgres_script_hashes(r, s, DB_SERVER, "counts.hashes");
+    script_check(s, "counted", "every table is counted", see_counted);
 }
 
 static void script_writes(struct run *r, struct script *s)
@@ -308,6 +323,12 @@ static const char *begin_at(const struct run *r)
     return steps[0].id;
 }
 
+/* Somebody wrote since (postgres_dump_is_stale), and the new server is not born yet. */
+static bool undone(const struct run *r)
+{
+    return run_fact_int(r, "dump.stale", 0) > run_fact_int(r, "counts.at", 0) && !run_has(r, "pg.identifier.new");
+}
+
 const struct phase postgres_phase_counts = {
     .id = "counts",
     .title = "exact counts",
@@ -315,5 +336,6 @@ const struct phase postgres_phase_counts = {
     .steps = steps,
     .may_begin = postgres_may_begin,
     .dialog = dialog,
+    .undone = undone,
     .begin_at = begin_at,
 };

@@ -12,6 +12,11 @@
 #include "migrate/postgres_quiet.h"
 #include "migrate/postgres_room.h"
 
+void postgres_dump_is_stale(struct run *r)
+{
+    run_set_int(r, "dump.stale", clock_wall_ms());
+}
+
 static enum op_answer equal_writes(struct run *r, const char *fact, const char *when, struct buf *reason)
 {
     if (r->preview)
@@ -24,6 +29,8 @@ static enum op_answer equal_writes(struct run *r, const char *fact, const char *
         buf_printf(reason, "the dump is stale: somebody wrote in spite of the fence: %s. Find who (a superuser may set itself read-write), "
                            "stop it, and run counts again", buf_str(&why));
     buf_free(&why);
+    if (!equal)
+        postgres_dump_is_stale(r);
     return equal ? OP_DONE : OP_REFUSE;
 }
 
@@ -59,8 +66,11 @@ static enum op_answer see_rows(struct run *r, struct op *op, const struct seen *
     if (r->preview)
         return OP_DONE;
     bool equal = postgres_facts_equal(r, "counts", "dump.rows", "in the dump", NULL, &why);
-    buf_printf(reason, "%s%s", equal ? "" : "the dump does not hold what was counted, and must not be restored from: ", buf_str(&why));
+    buf_printf(reason, "%s%s%s", equal ? "" : "the dump does not hold what was counted, and must not be restored from: ", buf_str(&why),
+               equal ? "" : ". Run counts and dump again");
     buf_free(&why);
+    if (!equal)
+        postgres_dump_is_stale(r);
     return equal ? OP_DONE : OP_REFUSE;
 }
 
@@ -92,6 +102,16 @@ static void script_dump_it(struct run *r, struct script *s)
     script_dump(s, "dump", "dump every database and role", DB_SERVER, NULL);
 }
 
+static enum op_answer see_good(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    buf_adds(reason, "proved");
+    if (!r->preview)
+        run_set(r, "dump.stale", "");
+    return OP_DONE;
+}
+
 static void script_proof(struct run *r, struct script *s)
 {
     script_check(s, "server", "it is a dump of the source", see_identity);
@@ -99,6 +119,7 @@ static void script_proof(struct run *r, struct script *s)
     postgres_script_writes(r, s, DB_SERVER, "dump.writes.after");
     script_check(s, "unwritten after", "nobody wrote meanwhile", see_after);
     script_dump_proof(s, "proof", "read it back from the disk", NULL);
+    script_check(s, "good", "it is what was counted", see_good);
 }
 
 static const struct step steps[] = {
@@ -146,6 +167,11 @@ static const char *begin_at(const struct run *r)
     return good ? NULL : "before";
 }
 
+static bool undone(const struct run *r)
+{
+    return run_has(r, "dump.stale") && !run_has(r, "pg.identifier.new");
+}
+
 const struct phase postgres_phase_dump = {
     .id = "dump",
     .title = "dump",
@@ -153,6 +179,7 @@ const struct phase postgres_phase_dump = {
     .steps = steps,
     .may_begin = may_begin,
     .dialog = dialog,
+    .undone = undone,
     .begin_at = begin_at,
     .estimate_ms = estimate_ms,
 };

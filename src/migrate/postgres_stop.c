@@ -147,6 +147,8 @@ static enum op_answer see_writes_equal(struct run *r, struct op *op, const struc
     if (!then)
         buf_adds(reason, "the writes before the dump were not recorded: run the phase counts again");
     else if (!same)
+        postgres_dump_is_stale(r);
+    if (then && !same)
         buf_adds(reason, ": the database was written after the dump, which is stale; find the writer, then run counts and dump again");
     jd_free(then);
     jd_free(now);
