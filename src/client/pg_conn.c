@@ -192,6 +192,11 @@ static void start(struct pg_conn *c, PQconninfoOption *info, const char *address
     param(&p, "client_encoding", "UTF8");
     param(&p, "application_name", c->application ? c->application : "ferryman");
     param(&p, "options", options);
+    /* a server that is cut off is noticed in the middle of a long statement, too */
+    if (!pg_conninfo_option(info, "keepalives_idle")) param(&p, "keepalives_idle", "15");
+    if (!pg_conninfo_option(info, "keepalives_interval")) param(&p, "keepalives_interval", "5");
+    if (!pg_conninfo_option(info, "keepalives_count")) param(&p, "keepalives_count", "4");
+    if (!pg_conninfo_option(info, "tcp_user_timeout")) param(&p, "tcp_user_timeout", "20000");
     c->pg = PQconnectStartParams(p.keys, p.values, 0);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
         tell_down(c, connection_error(c, ERR_UNAVAILABLE, "cannot connect"));

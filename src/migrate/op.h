@@ -83,7 +83,7 @@ struct op {
     bool dry;           /* may be tried with dryRun=All before the phase begins (set for requests; op_dry_new says what it leaves out) */
     bool hold;          /* a look or statement over the run's kept session (run_pg_hold) */
     bool irreversible;  /* the lock is confirmed with a round trip, the recovery Secret rewritten before it */
-    int64_t deadline_ms; /* OP_WAIT: from its beginning (0: 5 min); others: of one try (0: 30 s; statements: no limit below 1 h) */
+    int64_t deadline_ms; /* OP_WAIT: from its beginning (0: 5 min); others: of one try (0: 30 s; queries of OP_READ 6 h, statements a day) */
     int64_t poll_ms;     /* OP_WAIT: 0: 500 ms, and at once when the world changes */
     const struct op_job *job;
     void (*call)(struct run *r, struct script *s, struct op *op); /* OP_CALL: appends operations right behind itself */

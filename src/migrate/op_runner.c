@@ -27,7 +27,8 @@
 #define TRY_MS 30000         /* a try, and for how long looking is tried again */
 #define WAIT_MS (INT64_C(300) * 1000)
 #define LOOK_MS 10000        /* one GET */
-#define STATEMENT_MS (INT64_C(3600) * 1000)
+#define STATEMENT_MS (INT64_C(24) * 3600 * 1000) /* a REINDEX may take hours; a dead peer is noticed by keepalive */
+#define READ_MS (INT64_C(6) * 3600 * 1000)
 #define FRESH_NS (2 * CLOCK_NS_PER_S) /* safety 2: what was looked at is younger than this when the act is sent */
 #define TRIES_MAX 3
 
@@ -189,11 +190,6 @@ static void outcome(struct op_runner *x, const char *result, const char *detail)
     write_then(x, outcome_record(x, result, detail), done);
 }
 
-static void intent_durable(struct op_runner *x) {
-    if (x->paused) stand_still(x); /* it is looked at again before anything is sent */
-    else fence(x);
-}
-
 static void write_intent(struct op_runner *x) {
     struct json_t *d = record(x, "act");
     struct buf text = {0};
@@ -203,7 +199,7 @@ static void write_intent(struct op_runner *x) {
     buf_free(&text);
     x->at = AT_INTENT;
     x->intent = true;
-    write_then(x, d, intent_durable);
+    write_then(x, d, fence);
 }
 
 static void fenced_off(struct op_runner *x, const struct err *e) {
@@ -240,7 +236,7 @@ static bool confirm_first(struct op_runner *x) {
         r->save_state(r->save_arg, on_saved, x);
         return true;
     }
-    if (r->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS) {
+    if (r->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS && !too_late(x)) {
         x->at = AT_CONFIRM;
         x->confirmed_ns = clock_mono_ns();
         lock_confirm(r->lock, on_confirmed, x);
@@ -251,11 +247,11 @@ static bool confirm_first(struct op_runner *x) {
 
 /* The lock and the kept session; false: it has ended. */
 static bool still_ours(struct op_runner *x) {
-    const struct err *lost = run_pg_lost(x->run);
     struct err *e = x->run->lock ? lock_fence(x->run->lock) : NULL;
-    if (e || lost) fenced_off(x, e ? e : lost);
+    if (!e) e = run_pg_take_loss(x->run, x->phase);
+    if (e) fenced_off(x, e);
     err_free(e);
-    return !e && !lost;
+    return !e;
 }
 
 static void on_sent(void *arg, const struct reply *reply);
@@ -272,15 +268,19 @@ static void send(struct op_runner *x) {
 /* The intent is durable: everything that must hold at the moment of the request, then the request. */
 static void fence(struct op_runner *x) {
     x->at = AT_FENCE;
+    if (x->paused) {
+        stand_still(x); /* it is looked at again before anything is sent */
+        return;
+    }
     if (!still_ours(x) || confirm_first(x)) return;
     if (x->op->kind == OP_JOB) {
         x->at = AT_JOB;
         x->op->job->start(x->run, x->op);
-        if (x->paused && x->at == AT_JOB && x->op->job->pause) x->op->job->pause(x->run, x->op, true);
         return;
     }
-    if (clock_mono_ns() - x->looked_ns >= FRESH_NS) {
-        if (clock_mono_ms() >= x->deadline) {
+    bool unconfirmed = x->op->irreversible && x->run->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS;
+    if (unconfirmed || clock_mono_ns() - x->looked_ns >= FRESH_NS) {
+        if (too_late(x)) {
             timed_out(x, "what it rests on could not be looked at less than 2 s before the request: the server or this machine is too slow");
             return;
         }
@@ -449,7 +449,7 @@ static void on_looked(void *arg, const struct reply *reply) {
 
 static int64_t look_timeout(const struct op *op) {
     if (!op->look) return LOOK_MS;
-    return op->kind != OP_READ ? TRY_MS : op->deadline_ms ? op->deadline_ms : STATEMENT_MS;
+    return op->kind != OP_READ ? TRY_MS : op->deadline_ms ? op->deadline_ms : READ_MS;
 }
 
 /* What may be asked by a POST without being an act. */

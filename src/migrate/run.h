@@ -93,8 +93,8 @@ struct run_asked *run_query(struct run *r, const struct run_query *q, void (*fn)
                             void *arg);
 void run_query_free(struct run_asked *a); /* without a callback if it still runs; also after it, and inside fn */
 /* The same over a session of its own that is kept until run_pg_close or the end of the run, e.g. for an advisory lock on the target
- * (safety 25). If it is lost, the runner ends with an error, and so does the next act, until it was asked for again: one is held per
- * db and sql, asking again is answered over it (or over a new one, if it was lost). */
+ * (safety 25). If it is lost, the runner of the phase that asked for it ends with an error (between two steps: the next act of that
+ * phase does). One is held per db and sql: asking again is answered over it, or over a new one, if it was lost. */
 struct run_asked *run_pg_hold(struct run *r, const struct run_query *q,
                               void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e), void *arg);
 /* A statement that ends every backend of this run but our own sessions (children of a fenced holder), and one that counts them: its

@@ -88,6 +88,7 @@ static void session_destroy(struct session *s) {
     err_free(s->failure);
     mem_free(s->database);
     mem_free(s->hold_sql);
+    mem_free(s->phase);
     mem_free(s->pod_uid);
     mem_free(s->identifier);
     mem_free(s->name);
@@ -124,7 +125,7 @@ void session_fail(struct session *s, struct err *e) {
     s->conn = NULL;
     loop_undefer(s->pg->run->loop, s);
     loop_defer(s->pg->run->loop, session_ended, s);
-    if (held) run_pg_hold_is_lost(s->pg, s->hold_sql, e);
+    if (held) run_pg_hold_is_lost(s, e);
 }
 
 /* ---- Sending ---- */
@@ -318,7 +319,6 @@ struct run_asked *run_query(struct run *r, const struct run_query *q, void (*fn)
 
 struct run_asked *run_pg_hold(struct run *r, const struct run_query *q, void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e),
                               void *arg) {
-    run_pg_hold_again(r->pg, q->sql);
     return ask(r, q, q->sql, fn, arg);
 }
 

@@ -9,29 +9,34 @@
 /* ---- Kept sessions ---- */
 
 void run_pg_holds(struct session *s) {
+    const struct run *r = s->pg->run;
     s->held = true;
+    str_set(&s->phase, r->runner ? op_runner_phase(r->runner) : "");
 }
 
-/* It is asked for again: what was lost does not count any more. */
-void run_pg_hold_again(struct run_pg *p, const char *sql) {
-    if (!p->lost || !str_eq(p->lost_sql, sql)) return;
-    err_free(p->lost);
-    mem_free(p->lost_sql);
-    p->lost = NULL;
-    p->lost_sql = NULL;
-}
-
-void run_pg_hold_is_lost(struct run_pg *p, const char *sql, const struct err *e) {
-    if (!p->lost) {
-        p->lost = err_wrap(err_copy(e), "the session that holds the lock on the database was lost");
-        err_set_kind(p->lost, ERR_LOCKED);
-        p->lost_sql = mem_strdup(sql);
+/* Only in the phase that asked for it: the next one asks for itself. While a runner is at work it ends; between two steps the loss is
+ * remembered for the next. */
+void run_pg_hold_is_lost(struct session *s, const struct err *e) {
+    struct run_pg *p = s->pg;
+    struct op_runner *x = p->run->runner;
+    struct err *lost = err_wrap(err_copy(e), "the session that holds the lock on the database was lost");
+    err_set_kind(lost, ERR_LOCKED);
+    if (x && str_eq(op_runner_phase(x), s->phase)) {
+        op_runner_fail(x, lost);
+    } else {
+        err_free(p->lost);
+        p->lost = lost;
+        str_set(&p->lost_phase, s->phase);
     }
-    if (p->run->runner) op_runner_fail(p->run->runner, err_copy(p->lost));
 }
 
-const struct err *run_pg_lost(const struct run *r) {
-    return r->pg ? r->pg->lost : NULL;
+struct err *run_pg_take_loss(struct run *r, const char *phase) {
+    struct err *lost = r->pg ? r->pg->lost : NULL;
+    if (!lost) return NULL;
+    r->pg->lost = NULL;
+    if (str_eq(r->pg->lost_phase, phase)) return lost;
+    err_ignore(lost, "what another phase kept is nothing to this one");
+    return NULL;
 }
 
 /* Children have the run's application_name, and so have we: what is not ours is theirs. */
@@ -83,7 +88,7 @@ void run_pg_free(struct run_pg *p) {
     }
     secret_free(p->password);
     err_free(p->lost);
-    mem_free(p->lost_sql);
+    mem_free(p->lost_phase);
     mem_free(p->end_sql);
     mem_free(p->count_sql);
     for (size_t i = 0; i < p->nenv; i++) mem_free(p->env[i]);

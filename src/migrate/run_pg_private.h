@@ -17,6 +17,7 @@ struct session {
     char *database;  /* NULL: conninfo's */
     bool write;
     char *hold_sql;  /* a kept session, and what it was asked for */
+    char *phase;     /* in this phase */
     bool held;       /* and that was answered */
     char *name, *pod_uid, *identifier;
     enum session_state state;
@@ -60,7 +61,7 @@ struct run_pg {
     size_t nenv;
     char *end_sql, *count_sql;
     struct err *lost;      /* a kept session is gone */
-    char *lost_sql;
+    char *lost_phase;
 };
 
 const char *run_pg_what(enum run_db db);
@@ -85,8 +86,7 @@ const char *run_pg_also_expected(const struct run *r, enum run_db db); /* NULL *
 
 /* run_pg_hold.c */
 void run_pg_holds(struct session *s);
-void run_pg_hold_again(struct run_pg *p, const char *sql);
-void run_pg_hold_is_lost(struct run_pg *p, const char *sql, const struct err *e);
+void run_pg_hold_is_lost(struct session *s, const struct err *e);
 
 /* run_pg_env.c: removes the password file and forgets who waits. */
 void run_pg_env_close(struct run_pg *p, enum run_db db);

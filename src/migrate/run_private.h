@@ -8,8 +8,8 @@ struct run_pg;
 
 struct run_pg *run_pg_new(struct run *r);
 void run_pg_free(struct run_pg *p);
-/* Why the session that is to be kept is gone (borrowed), or NULL. */
-const struct err *run_pg_lost(const struct run *r);
+/* Why a session that was kept in this phase is gone, if it was lost while no runner was at work: told once; NULL. */
+struct err *run_pg_take_loss(struct run *r, const char *phase) MUST_CHECK;
 
 /* op_runner.c: ends what is under way because something that it rests on is gone. e is taken over. */
 void op_runner_fail(struct op_runner *x, struct err *e);

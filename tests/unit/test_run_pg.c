@@ -289,27 +289,47 @@ static bool waits(struct op_stage *w) {
     return strstr(buf_str(&w->states), "never") != NULL;
 }
 
-static void test_a_kept_session_that_is_lost_ends_the_runner(void **state) {
-    struct op_stage *w = *state;
+static void begin_wait(struct op_stage *w) {
     struct script *s = script_new();
-    hold(w);
-    expect(w, (struct run_query){.sql = "SELECT pg_try_advisory_lock(4711)", .database = "postgres"}, "f"); /* it is a session of its own */
     script_wait(s, "wait", "wait for ever", NULL, see_never, 0);
     op_stage_begin(w, s);
     AWAIT(w, waits);
+}
+
+static void scale(struct op_stage *w) {
+    struct script *s = script_new();
+    op_stage_scale(w, s);
+    op_stage_run(w, s);
+}
+
+static void test_a_kept_session_that_is_lost_ends_the_runner(void **state) {
+    struct op_stage *w = *state;
+    op_stage_deployment(w);
+    begin_wait(w);
+    hold(w);
+    expect(w, READ("SELECT pg_try_advisory_lock(4711)"), "f"); /* it is a session of its own */
     end_ours(w);
     op_stage_end(w);
     op_stage_assert_error(w, ERR_LOCKED, "the session that holds the lock on the database was lost");
+    scale(w); /* what begins anew asks for it itself */
+    op_stage_assert_fine(w);
+}
+
+static void test_a_session_that_is_lost_between_two_steps(void **state) {
+    struct op_stage *w = *state;
     op_stage_deployment(w);
-    s = script_new();
-    op_stage_scale(w, s);
-    op_stage_run(w, s);
-    op_stage_assert_error(w, ERR_LOCKED, "was lost"); /* no act without it */
-    assert_int_equal(w->acts, 0);
+    begin_wait(w);
     hold(w);
-    s = script_new();
-    op_stage_scale(w, s);
-    op_stage_run(w, s);
+    assert_true(op_runner_abort(w->runner));
+    op_stage_end(w);
+    end_ours(w);
+    do query(w, READ("SELECT pg_try_advisory_lock(4711)"));
+    while (!str_eq(last.text, "t")); /* the server has noticed, and so have we */
+    query(w, READ("SELECT pg_advisory_unlock(4711)"));
+    scale(w);
+    op_stage_assert_error(w, ERR_LOCKED, "was lost");
+    assert_int_equal(w->acts, 0);
+    scale(w); /* told once */
     op_stage_assert_fine(w);
 }
 
@@ -602,7 +622,8 @@ int main(void) {
         T(test_service_that_leads_elsewhere), T(test_another_data_directory), T(test_what_the_plan_pins_is_the_source), T(test_nothing_is_written_to_the_unknown),
         cmocka_unit_test(test_unix_socket_proves_nothing), T(test_replaced_pod_means_another_session),
         T(test_scratch_pod_is_reached_by_its_address), T(test_a_lost_session_is_opened_again), T(test_a_query_is_given_up),
-        T(test_a_kept_session_that_is_lost_ends_the_runner), T(test_closing_gives_a_kept_session_back),
+        T(test_a_kept_session_that_is_lost_ends_the_runner),
+        T(test_a_session_that_is_lost_between_two_steps), T(test_closing_gives_a_kept_session_back),
         T(test_backends_of_the_run_but_ours), T(test_a_child_connects_as_we_do), T(test_the_password_is_in_a_file_of_ours),
         T(test_no_environment_for_a_server_that_is_another), T(test_port_forward_is_proved_by_uid), T(test_statement),
         T(test_statement_whose_session_is_lost), T(test_wait_for_a_server_that_comes), T(test_password_file),
