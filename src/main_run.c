@@ -71,8 +71,10 @@ static bool is_purge(const struct row *row) {
     return slice_is(row_text(row, PHASES_STAKE), "purge");
 }
 
-/* Neither done nor left out. */
-static bool remains(const struct row *row) {
+/* Neither done nor left out. What was rolled back begins again with the first phase. */
+static bool remains(const struct drive *d, const struct row *row) {
+    const struct row *w = workload_row(d);
+    if (w && slice_is(row_text(w, PLAN_WORKLOADS_STATE), "ROLLED BACK")) return !slice_is(row_text(row, PHASES_NAME), "rollback");
     return !phase_is(row, "DONE") && !phase_is(row, "SKIPPED") && !phase_is(row, "NOT NEEDED");
 }
 
@@ -144,7 +146,7 @@ static struct err *check_phase_known(struct drive *d, const char *option, const 
     bool rolls = str_eq(name, "rollback");
     if ((d->words.phase && !str_eq(d->words.phase, name)) || (rolls && !d->words.rollback))
         return err_new(ERR_USAGE, "%s %s=…: that phase would not be run by this command", option, name);
-    if (!d->words.phase && !remains(row)) {
+    if (!d->words.phase && !remains(d, row)) {
         struct slice state = row_text(row, PHASES_STATE);
         return err_new(ERR_USAGE, "%s %s=…: not used: that phase is %.*s", option, name, SLICE_FMT(state));
     }
@@ -173,7 +175,7 @@ static struct err *check_pairs(struct drive *d) {
     for (const struct row *row = world_first(d->world, T_PHASES); !e && row; row = world_next(d->world, row)) {
         struct slice name = row_text(row, PHASES_NAME);
         if (!slice_is(row_text(row, PHASES_WORKLOAD), d->words.workload)) continue;
-        bool meant = d->words.phase ? slice_is(name, d->words.phase) : !slice_is(name, "rollback") && remains(row);
+        bool meant = d->words.phase ? slice_is(name, d->words.phase) : !slice_is(name, "rollback") && remains(d, row);
         if (meant) e = check_text(d, row);
     }
     return e;
