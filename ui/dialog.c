@@ -16,12 +16,14 @@ static void on_guard(void *arg) {
 struct dialog_box *dialog_new(struct loop *l) {
     struct dialog_box *b = MEM_NEW(struct dialog_box);
     b->guard = timer_new(l, on_guard, b);
+    b->run = timer_new(l, on_guard, b);
     return b;
 }
 
 void dialog_free(struct dialog_box *b) {
     if (!b) return;
     timer_free(b->guard);
+    timer_free(b->run);
     buf_free(&b->typed);
     mem_free(b->id);
     mem_free(b->done);
@@ -134,6 +136,7 @@ void dialog_drawn(struct console *c) {
     b->drawn = true;
     term_drop_input(c->o.term);
     timer_start(b->guard, GUARD_MS, 0);
+    timer_stop(b->run);
 }
 
 void dialog_hidden(struct console *c) {
@@ -250,11 +253,12 @@ static bool always_no(struct key key) {
     return key.code == KEY_CODE_ESC || (key.code == KEY_CODE_CHAR && key.ctrl && (key.ch == 'c' || key.ch == 'g'));
 }
 
-/* Whether the key was pressed without having seen what it would answer. Each such key begins the guard's time anew: what
- * is pasted, or lies on the keyboard, is one run. */
-static bool typed_ahead(struct dialog_box *b) {
-    if (b->drawn && !timer_active(b->guard)) return false;
-    timer_start(b->guard, GUARD_MS, 0);
+/* Whether the key was pressed without having seen what it would answer. What follows such a key closely is of one run with it
+ * (what is pasted, or lies on the keyboard) and does not count either, but for what says no: that is never held up longer. */
+static bool typed_ahead(struct dialog_box *b, bool no) {
+    bool early = !b->drawn || timer_active(b->guard);
+    if (!early && (no || !timer_active(b->run))) return false;
+    timer_start(b->run, GUARD_MS, 0);
     return true;
 }
 
@@ -262,7 +266,8 @@ void dialog_key(struct console *c, struct key key) {
     struct dialog_box *b = c->dialog;
     const struct row *r = dialog_row(c);
     bool interrupt = key.code == KEY_CODE_CHAR && key.ctrl && key.ch == 'c';
-    if (!r || (typed_ahead(b) && !interrupt)) return;
+    bool no = always_no(key) || (b->focus != DIALOG_FIELD && (is_no(key) || (key.code == KEY_CODE_ENTER && b->focus == DIALOG_CANCEL)));
+    if (!r || (typed_ahead(b, no) && !interrupt)) return;
     say(c, NULL);
     if (always_no(key)) say_no(c);
     else if (movement(c, r, key)) return;

@@ -2,7 +2,8 @@
  * the answer sent back as an intent. The screen behind goes on; so do the dialog's own lines, while it is open.
  *
  * A dialog opens with the focus on Cancel. No key counts that was pressed before it was drawn in its present state, or within
- * 300 ms after that, or in one run with such a key (what is typed ahead, or pasted): but for ^C, which says no. */
+ * 300 ms after that; nor, unless it says no, in one run with such a key (what is typed ahead, or pasted). ^C says no at any
+ * time. */
 #ifndef FERRYMAN_UI_DIALOG_H
 #define FERRYMAN_UI_DIALOG_H
 

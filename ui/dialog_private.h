@@ -16,6 +16,7 @@ struct dialog_box {
     enum dialog_state state; /* as its row said last */
     bool drawn;    /* in this state; until then no key counts */
     struct timer *guard; /* runs while keys are taken for typed ahead */
+    struct timer *run;   /* runs behind each key that was: what comes in its time belongs to it */
     enum dialog_focus focus;
     struct buf typed;
     bool all;      /* every request is shown */

@@ -17,7 +17,7 @@
 #define RIGHT_COLS 18 /* "INTERRUPTED 3m12s" */
 #define BESIDE_MIN 24
 #define EVENTS_MAX 12
-#define CRITERIA_MAX 8
+#define CRITERIA_MAX 16
 
 /* ---- Phases ------------------------------------------------------------------------------------------------------ */
 
@@ -29,7 +29,8 @@ static void short_state(const struct world *w, const struct row *p, struct buf *
     if (slice_is(state, "TODO") || slice_is(state, "NOT YET")) return;
     if (slice_is(state, "DONE") && started && ended) buf_adds(out, ended - started < 1000 ? "0s" : clock_format_age(ended - started, age, sizeof age));
     else buf_printf(out, "%.*s", SLICE_FMT(state));
-    if (slice_is(state, "RUNNING") && started) buf_printf(out, " %s", clock_format_age(world_now(w) - started, age, sizeof age));
+    int64_t ms = world_now(w) - started;
+    if (slice_is(state, "RUNNING") && started) buf_printf(out, " %s", ms < 1000 ? "0s" : clock_format_age(ms, age, sizeof age));
 }
 
 void phase_draw_column(struct ui *ui, struct rect r, const struct row *const *phases, size_t n, const struct row *selected) {
@@ -265,7 +266,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     mem_free(steps);
     struct rect rest = {y + 1, r.x, end - y - 1, r.cols};
     bool over = slice_is(row_text(phase, PHASES_STATE), "DONE") || slice_is(row_text(phase, PHASES_STATE), "FAILED");
-    if (rest.rows > 2 && !(over && draw_results(ui, rest, phase))) draw_events(ui, rest, row_text(phase, PHASES_WORKLOAD));
+    if (rest.rows > 3 && !(over && draw_results(ui, rest, phase))) draw_events(ui, rest, row_text(phase, PHASES_WORKLOAD));
 }
 
 /* ---- Around it --------------------------------------------------------------------------------------------------- */
@@ -347,7 +348,7 @@ static int draw_criteria(struct ui *ui, int y, struct rect r, struct slice workl
 int phase_draw_around(struct ui *ui, struct rect r, const struct row *workload) {
     struct buf lock = {0}, tombstone = {0};
     enum style lock_style = lock_text(ui->world, row_key(workload), &lock), tomb_style = tombstone_text(ui->world, workload, &tombstone);
-    int room = r.rows > 14 ? CRITERIA_MAX : 1;
+    int room = r.rows / 2 < CRITERIA_MAX ? r.rows / 3 : CRITERIA_MAX;
     int rows = (lock.len > 0) + (tombstone.len > 0) + draw_criteria(ui, 0, r, row_key(workload), room, false);
     int y = r.y + r.rows - rows;
     if (rows) draw_hline(ui->draw, y - 1, r.x - 1, r.cols + 2);

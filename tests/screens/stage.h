@@ -4,6 +4,7 @@
 #define FERRYMAN_TESTS_STAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "ui/console.h"
@@ -27,6 +28,7 @@ void stage_keys(struct stage *s, const char *keys);
 void stage_type(struct stage *s, const char *text);
 /* Draws, and lets the loop run until keys count that are pressed in what was drawn (a dialog's guard is over). */
 void stage_seen(struct stage *s);
+void stage_pass(struct stage *s, int64_t ms); /* the loop's time */
 void stage_resize(struct stage *s, int rows, int cols);
 /* The screen now; valid until the next call. */
 const char *stage_text(struct stage *s);

@@ -159,7 +159,7 @@ static void what_is_typed_ahead_is_dropped(void **state) {
     stage_keys(s, "y Enter Tab y n q Esc"); /* it was not drawn yet */
     assert_string_equal(stage_sent(s), "");
     stage_shows(s, "[ Cancel ]");
-    stage_keys(s, "y Enter n"); /* drawn just now: and each begins the time anew */
+    stage_keys(s, "y Enter n"); /* drawn just now */
     assert_string_equal(stage_sent(s), "");
     stage_shows(s, "[ Cancel ]");
     stage_seen(s);
@@ -178,6 +178,23 @@ static void what_is_typed_ahead_is_dropped(void **state) {
     stage_keys(s, "^C"); /* says no at any time */
     assert_string_equal(stage_sent(s), CANCEL7);
     assert_false(stage_quit(s));
+    stage_close(s);
+}
+
+/* A key every 200 ms: yes is not taken while they go on, no is taken as soon as the dialog was seen. */
+static void hammering_says_no_but_never_yes(void **state) {
+    (void)state;
+    struct stage *s = stage_open(24, 80, "migration.ndjson", NULL);
+    stage_feed(s, "dialog-reversible.ndjson");
+    stage_forget_sent(s);
+    stage_text(s);
+    for (int i = 0; i < 5; i++) {
+        stage_keys(s, "y");
+        stage_pass(s, 200);
+    }
+    assert_string_equal(stage_sent(s), "");
+    stage_keys(s, "y Esc");
+    assert_string_equal(stage_sent(s), CANCEL6);
     stage_close(s);
 }
 
@@ -383,6 +400,7 @@ int main(void) {
         cmocka_unit_test(typing_begins_in_the_field_by_itself),
         cmocka_unit_test(what_is_incomplete_confirms_nothing),
         cmocka_unit_test(what_is_typed_ahead_is_dropped),
+        cmocka_unit_test(hammering_says_no_but_never_yes),
         cmocka_unit_test(getting_ready_begins_anew),
         cmocka_unit_test(refused_and_stale_only_close),
         cmocka_unit_test(a_refused_confirmation_may_be_given_again),
