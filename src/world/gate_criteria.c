@@ -11,7 +11,7 @@ static enum gate_answer frozen(const struct world *w, const struct row *workload
     buf_printf(&key, "%.*s/%s", SLICE_FMT(row_key(workload)), name);
     const struct row *r = world_find(w, T_CRITERIA, buf_slice(&key));
     buf_free(&key);
-    if (!r) {
+    if (!r || row_text(workload, PLAN_WORKLOADS_TOMBSTONE).n == 0) { /* rolled back: it was true of another server */
         buf_adds(reason, "not verified yet");
         return GATE_WAIT;
     }
