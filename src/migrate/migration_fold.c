@@ -23,8 +23,17 @@ static void clear_steps(struct mover *v, struct phase_now *p, const char *from) 
     }
 }
 
+/* Facts of overrides, or all others. */
+static void drop_facts(struct mover *v, bool overrides) {
+    struct slice name;
+    void *value;
+    for (size_t it = 0; map_each(v->run->facts, &it, &name, &value);)
+        if (slice_starts(name, "override.") == overrides) mem_free(map_del(v->run->facts, name));
+}
+
+/* What was overridden since the rollback is for the run that begins now. */
 void mover_forget(struct mover *v) {
-    map_clear(v->run->facts, mem_free);
+    drop_facts(v, false);
     v->rolled_back = false;
     for (size_t i = 0; i < v->nphases; i++) {
         struct phase_now *p = &v->phases[i];
@@ -61,7 +70,9 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
         p->state = ends[i].state;
         p->ended = at;
         str_set(&p->reason, jd_str(d, "reason"));
-        if (p->state == PHASE_DONE && p->phase == v->table->rollback) v->rolled_back = true;
+        if (p->state != PHASE_DONE || p->phase != v->table->rollback) continue;
+        v->rolled_back = true;
+        drop_facts(v, true);
     }
 }
 

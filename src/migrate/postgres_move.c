@@ -50,6 +50,11 @@ void move_each_database(const struct json_t *inventory, void (*fn)(void *arg, co
             fn(arg, jd_iter_key(it));
 }
 
+bool move_cold(const struct run *r)
+{
+    return r->preview && !run_has(r, "deployment.uid");
+}
+
 const char *move_from_the_start(const struct run *r)
 {
     (void)r;

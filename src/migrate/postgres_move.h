@@ -37,7 +37,9 @@ struct op *move_script_field(struct run *r, struct script *s, const char *id, co
 /* DELETE by uid, and until it is gone. Returns the DELETE. */
 struct op *move_script_gone(struct run *r, struct script *s, const char *what, const char *path, const char *uid, int64_t grace_s,
                       op_see_fn before);
-/* A condition over facts and the world only. */
+/* A preview of a run of which nothing is known: everything that may happen is shown. */
+bool move_cold(const struct run *r);
+/* Whether both facts are noted and the same. */
 bool move_same(const struct run *r, const char *fact, const char *other);
 
 /* ---- The server of the deployment (postgres_stop.c) ---- */

@@ -95,15 +95,19 @@ static void remove_rest(struct run *r, struct script *s, struct op *op)
     script_check(s, "removed", "nothing of the rehearsal is left", see_removed);
 }
 
-void rehearse_script_remove(struct run *r, struct script *s)
+static void remove_all(struct run *r, struct script *s)
 {
     const char *name = scratch_name(r, s);
-    if (!r->preview && !run_has(r, "rehearse.begun"))
-        return;
     script_check(s, "close scratch", "close our own sessions", see_closed);
     script_get(s, "scratch pod", script_fmt(s, "look for pod/%s", name), postgres_path_pod(r, name).p, see_left_pod);
     script_get(s, "scratch claim", script_fmt(s, "look for claim/%s", name), postgres_path_claim(r, name).p, see_left_claim);
     script_call(s, "remove scratch", remove_rest, NULL, NULL);
+}
+
+void rehearse_script_remove(struct run *r, struct script *s)
+{
+    if (run_has(r, "rehearse.begun"))
+        remove_all(r, s);
 }
 
 /* ---- Claim and pod ---- */
@@ -356,7 +360,7 @@ static enum op_answer see_rehearsed(struct run *r, struct op *op, const struct s
 static void script_end(struct run *r, struct script *s)
 {
     script_check(s, "rehearsed", "how long it took", see_rehearsed);
-    rehearse_script_remove(r, s);
+    remove_all(r, s);
 }
 
 static const struct step steps[] = {

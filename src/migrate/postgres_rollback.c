@@ -148,7 +148,7 @@ static void stop_rest(struct run *r, struct script *s, struct op *op)
 {
     (void)op;
     bool on_new = run_has(r, "seen.claim") && str_eq(run_fact(r, "seen.claim"), postgres_spec(r)->claim.name);
-    if (!r->preview && !on_new)
+    if (r->preview ? !move_cold(r) && !run_has(r, "claim.new.uid") : !on_new)
         return;
     move_script_halt(r, s);
     move_script_name(r, s, false);
@@ -181,7 +181,7 @@ static enum op_answer see_expect_old(struct run *r, struct op *op, const struct 
 static void start_rest(struct run *r, struct script *s, struct op *op)
 {
     (void)op;
-    if (r->preview || run_fact_int(r, "seen.replicas", 0) == 0)
+    if (r->preview ? move_cold(r) || run_has(r, "claim.new.uid") : run_fact_int(r, "seen.replicas", 0) == 0)
         move_script_scale_up(r, s);
     move_script_boot(r, s, "old server", BOOT_OLD);
 }
@@ -207,7 +207,7 @@ static void script_fence(struct run *r, struct script *s)
 
 static void script_discard(struct run *r, struct script *s)
 {
-    if (r->preview || run_has(r, "claim.new.uid"))
+    if (move_cold(r) || run_has(r, "claim.new.uid"))
         move_script_claim_away(r, s, "new");
 }
 
