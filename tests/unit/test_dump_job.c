@@ -18,178 +18,16 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/json_doc.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "client/pg_conn.h"
 #include "loop/loop.h"
 #include "migrate/dump_file.h"
 #include "migrate/dump_job.h"
 #include "migrate/restore_job.h"
-#include "migrate/run.h"
 #include "pg_fixture.h"
+#include "run_stage.h"
 
 enum { LIMIT_MS = 60000, ROWS = 20000 };
-
-/* ---- Stand-ins ---- */
-
-struct run_asked {
-    struct pg_conn *conn;
-    const char *sql;
-    void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e);
-    void *arg;
-    bool answered;
-};
-
-static struct {
-    struct loop *loop;
-    struct map *facts;
-    struct pg_fixture *server;
-    bool done, environment_fails;
-    struct err *e;
-    char *detail, *text, *note;
-    int64_t most, total;
-    int progressed;
-    void (*on_progress)(void), (*next_progress)(void); /* the second: of the next operation */
-} stage;
-
-static void answer(void *arg, const struct pg_rows *rows, const struct err *e) {
-    struct run_asked *a = arg;
-    if (a->answered) return;
-    a->answered = true;
-    a->fn(a->arg, rows, e);
-}
-
-static void asked_up(void *arg) {
-    struct run_asked *a = arg;
-    pg_query(a->conn, a->sql, answer, a);
-}
-
-static void asked_down(void *arg, const struct err *e) {
-    answer(arg, NULL, e);
-}
-
-struct run_asked *run_query(struct run *r, const struct run_query *q, void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e),
-                            void *arg) {
-    struct run_asked *a = MEM_NEW(struct run_asked);
-    *a = (struct run_asked){.sql = q->sql, .fn = fn, .arg = arg};
-    struct pg_conn_options o = {.name = "postgres", .conninfo = stage.server->conninfo, .on_up = asked_up, .on_down = asked_down, .arg = a};
-    a->conn = pg_conn_new(r->loop, &o);
-    return a;
-}
-
-void run_query_free(struct run_asked *a) {
-    if (!a) return;
-    pg_conn_free(a->conn);
-    mem_free(a);
-}
-
-static struct {
-    void (*fn)(void *arg, const char *const *env, const struct err *e);
-    void *arg;
-    char options[200];
-} wanted;
-
-static void give_env(void *unused) {
-    char port[32], options[256];
-    (void)unused;
-    snprintf(port, sizeof port, "PGPORT=%u", stage.server->port);
-    snprintf(options, sizeof options, "PGOPTIONS=%s", wanted.options);
-    const char *env[] = {"PGHOST=127.0.0.1", port, "PGUSER=postgres", "PGAPPNAME=ferryman/test", options, NULL};
-    struct err *e = stage.environment_fails ? err_new(ERR_UNAVAILABLE, "no way there") : NULL;
-    wanted.fn(wanted.arg, e ? NULL : env, e);
-    err_free(e);
-}
-
-void run_pg_env(struct run *r, enum run_db db, const char *pgoptions, void (*fn)(void *arg, const char *const *env, const struct err *e),
-                void *arg) {
-    (void)db;
-    wanted.fn = fn;
-    wanted.arg = arg;
-    str_copy(wanted.options, sizeof wanted.options, pgoptions ? pgoptions : "");
-    loop_defer(r->loop, give_env, &wanted);
-}
-
-void run_pg_env_cancel(struct run *r, const void *arg) {
-    (void)arg;
-    loop_undefer(r->loop, &wanted);
-}
-
-const char *run_fact(const struct run *r, const char *name) {
-    (void)r;
-    return map_gets(stage.facts, name);
-}
-
-int64_t run_fact_int(const struct run *r, const char *name, int64_t fallback) {
-    const char *text = run_fact(r, name);
-    return text && *text ? atoll(text) : fallback;
-}
-
-struct json_t *run_fact_json(const struct run *r, const char *name) {
-    const char *text = run_fact(r, name);
-    struct json_t *d = NULL;
-    if (text && *text) err_ignore(jd_parse(text, strlen(text), name, &d), "no JSON is none");
-    return d;
-}
-
-void run_set(struct run *r, const char *name, const char *value) {
-    (void)r;
-    mem_free(map_puts(stage.facts, name, mem_strdup(value)));
-}
-
-void run_set_int(struct run *r, const char *name, int64_t value) {
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)value);
-    run_set(r, name, text);
-}
-
-void run_set_json(struct run *r, const char *name, const struct json_t *value) {
-    struct buf text = {0};
-    jd_dump(value, &text);
-    run_set(r, name, buf_str(&text));
-    buf_free(&text);
-}
-
-void run_note(struct run *r, const char *level, const char *fmt, ...) {
-    va_list ap;
-    (void)r;
-    (void)level;
-    va_start(ap, fmt);
-    mem_free(stage.note);
-    stage.note = str_vprintf(fmt, ap);
-    va_end(ap);
-}
-
-struct op *script_job(struct script *s, const char *id, const char *what, const struct op_job *job, void *data, void (*drop)(void *)) {
-    struct op *op = MEM_NEW(struct op);
-    (void)s;
-    (void)id;
-    (void)what;
-    *op = (struct op){.kind = OP_JOB, .job = job, .data = data, .drop = drop};
-    return op;
-}
-
-void op_job_done(struct run *r, struct op *op, struct err *e, const char *detail) {
-    (void)r;
-    (void)op;
-    assert_false(stage.done);
-    stage.e = e;
-    stage.detail = mem_strdup(detail);
-    stage.done = true;
-}
-
-void op_job_progress(struct run *r, struct op *op, int64_t done, int64_t total, const char *unit, const char *text) {
-    (void)r;
-    (void)op;
-    assert_true(total == 0 || done < total);
-    assert_true(str_eq(unit, "bytes") || str_eq(unit, "rows"));
-    str_set(&stage.text, text);
-    stage.most = done;
-    stage.total = total;
-    stage.progressed++;
-    if (stage.on_progress) stage.on_progress();
-}
 
 /* ---- The stage ---- */
 
@@ -229,23 +67,10 @@ static int teardown_all(void **state) {
     return 0;
 }
 
-static void forget(void) {
-    err_free(stage.e);
-    mem_free(stage.detail);
-    stage.e = NULL;
-    stage.detail = NULL;
-    stage.done = false;
-    stage.progressed = 0;
-    stage.on_progress = stage.next_progress;
-    stage.next_progress = NULL;
-}
-
 static int setup(void **state) {
     (void)state;
     if (!source) return 0;
-    run.loop = stage.loop = loop_new();
-    stage.facts = map_new();
-    stage.server = source;
+    run_stage_begin(&run, source);
     char *passphrase = str_printf("%s/passphrase", dir);
     assert_null(file_write_durable(passphrase, "correct horse\n", 14, 0600));
     /* Deriving keys takes a second each time: where it is not what is tested, nothing is enciphered. */
@@ -258,12 +83,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     if (!source) return 0;
-    loop_free(stage.loop);
-    map_free(stage.facts, mem_free);
-    forget();
-    mem_free(stage.text);
-    mem_free(stage.note);
-    stage.text = stage.note = NULL;
+    run_stage_end();
     mem_free(plan.dump.directory);
     mem_free(plan.dump.encrypt.passphrase_file);
     mem_free(plan.dump.encrypt.reason);
@@ -271,18 +91,8 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void drop(struct op *op) {
-    op->drop(op->data);
-    mem_free(op);
-}
-
-/* Carries it out; the op goes with it. */
 static void carry_out(struct op *op) {
-    forget();
-    op->job->start(&run, op);
-    assert_false(stage.done);
-    assert_true(loop_run_until(stage.loop, &stage.done, LIMIT_MS));
-    drop(op);
+    run_stage_carry_out(&run, op);
 }
 
 static void carry_out_well(struct op *op) {
@@ -298,8 +108,7 @@ static void assert_fails(const char *part) {
 }
 
 static const char *fact(const char *name) {
-    const char *value = run_fact(&run, name);
-    return value ? value : "";
+    return run_stage_fact(&run, name);
 }
 
 static int files_with(const char *end) {
@@ -520,14 +329,14 @@ static void test_server_gone_while_dumping(void **state) {
 static void give_up(void) {
     stage.on_progress = NULL;
     under_way->job->cancel(&run, under_way);
-    drop(under_way);
+    run_stage_drop(under_way);
     under_way = NULL;
     loop_stop(stage.loop);
 }
 
 static void cancel_at_first_progress(struct op *op) {
     stage.next_progress = give_up;
-    forget();
+    run_stage_forget();
     under_way = op;
     op->job->start(&run, op);
     loop_run(stage.loop);
@@ -557,7 +366,7 @@ static void test_given_up_leaves_nothing(void **state) {
     op->job->pause(&run, op, false);
     assert_true(loop_run_until(stage.loop, &stage.done, LIMIT_MS));
     assert_null(stage.e);
-    drop(op);
+    run_stage_drop(op);
 }
 
 static void test_disk_that_fills(void **state) {
