@@ -190,6 +190,7 @@ static void object_lines(struct dialog *d) {
     const struct row *w = world_find_name(d->m->world, T_WORKLOADS, slice_of(v->w->ns), slice_of(slash ? slash + 1 : name));
     struct slice uid = w ? row_key(w) : (struct slice){"unknown", 7};
     dialog_line(d, "object", "%s uid %.*s", name, (int)uid.n, uid.p);
+    if (d->phase->phase == v->table->rollback || d->phase->phase->stake == STAKE_PURGE) return; /* they go another way, and say so */
     dialog_line(d, "from", "%s %s", run_has(v->run, "claim.old.name") ? run_fact(v->run, "claim.old.name") : "the claim in use",
                 run_has(v->run, "claim.old.class") ? run_fact(v->run, "claim.old.class") : "");
     dialog_line(d, "to", "%s, encryption %s", d->m->plan->target_class, d->m->plan->target_encrypted ? "required" : "not asked for");

@@ -163,8 +163,18 @@ static void script_tombstone(struct run *r, struct script *s)
     script_check(s, "retaining", "the old claim is kept as a tombstone", see_retaining);
 }
 
+/* From now on it is the copy that counts: deleting its claim by mistake must not take the volume along. */
+static void script_keep(struct run *r, struct script *s)
+{
+    const char *name = move_fact(r, s, "volume.new.name");
+    struct json_t *patch = script_patch_new(move_fact(r, s, "volume.new.uid"));
+    script_patch_set(patch, "replace", "/spec/persistentVolumeReclaimPolicy", jd_string("Retain"));
+    script_patch(s, "keep the new volume", script_fmt(s, "volume %s: reclaim policy Retain", name), postgres_path_volume(name).p, patch, NULL);
+}
+
 static const struct step steps[] = {
     {"look", "once more: image, identifier", script_look},
+    {"keep", "the new volume outlives its claim", script_keep},
     {"fence", "the fence is lifted", script_fence},
     {"apps", "the applications come back", move_script_apps_back},
     {"http", "HTTP, from outside", script_http},
