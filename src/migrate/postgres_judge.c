@@ -361,6 +361,24 @@ void judge_mounters(const struct json_t *list, const char *kind, const char *cla
     }
 }
 
+/* ---- Circles ---- */
+
+const char *judge_circle(struct slice name, struct slice image)
+{
+    static const struct {
+        const char *word, *product;
+    } known[] = {
+        {"keycloak", "Keycloak"}, {"authentik", "authentik"}, {"authelia", "Authelia"}, {"zitadel", "Zitadel"}, {"dexidp", "Dex"},
+        {"kanidm", "Kanidm"}, {"ory/", "Ory"}, {"vaultwarden", "Vaultwarden"}, {"hashicorp/vault", "Vault"}, {"openbao", "OpenBao"},
+        {"infisical", "Infisical"}, {"external-secrets", "External Secrets"}, {"gitea", "Gitea"}, {"forgejo", "Forgejo"},
+        {"gitlab", "GitLab"}, {"argocd", "Argo CD"}, {"atlantis", "Atlantis"}, {"harbor", "Harbor"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (slice_contains(name, known[i].word) || slice_contains(image, known[i].word))
+            return known[i].product;
+    return NULL;
+}
+
 /* ---- Numbers ---- */
 
 bool judge_size(int64_t used, int64_t wal, int64_t claim, struct buf *out)

@@ -38,6 +38,10 @@ struct claim_mounters {
 void judge_mounters(const struct json_t *list, const char *kind, const char *claim, const char *deployment, const char *const *quiesce,
                     size_t nquiesce, struct claim_mounters *m);
 
+/* What logs people in, gives out secrets or keeps the state of the tools that deploy, by its name or image: "Keycloak"; NULL: none that is
+ * known. If it needs the database that is moved, our own way in may go with it (safety 22, 29). */
+const char *judge_circle(struct slice name, struct slice image);
+
 /* Used bytes and the write-ahead log against 70 % of the new claim. */
 bool judge_size(int64_t used, int64_t wal, int64_t claim, struct buf *out);
 /* "nfs.csi.k8s.io, csi.x.dev 29 volumes": whether the driver is there, and how many volumes it takes (-1: no limit is known). */

@@ -433,6 +433,52 @@ static enum op_answer see_nothing(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
+/* Whatever says who we are, or deploys, and needs this database: while it stands still, nobody new logs in, and nothing is deployed. */
+static bool find_circle(const struct run *r, const struct pg_rows *rows, struct buf *out)
+{
+    const struct plan_strings *quiesce = &postgres_spec(r)->quiesce;
+    for (const struct row *w = world_first(r->world, T_WORKLOADS); w; w = world_next(r->world, w)) {
+        const char *product = judge_circle(row_text(w, WORKLOADS_NAME), row_text(w, WORKLOADS_IMAGE));
+        if (!product || !slice_is(row_text(w, WORKLOADS_NAMESPACE), r->workload->ns))
+            continue;
+        for (size_t i = 0; i < quiesce->n; i++) {
+            const char *name = strchr(quiesce->v[i], '/') + 1;
+            if (slice_is(row_text(w, WORKLOADS_NAME), name)) {
+                buf_printf(out, "%s is %s and will stand still", quiesce->v[i], product);
+                return true;
+            }
+        }
+    }
+    if (pg_rows_count(rows) > 0) {
+        buf_adds(out, "Terraform keeps its state in this database (schema terraform_remote_state), and cannot be applied meanwhile");
+        return true;
+    }
+    return false;
+}
+
+static enum op_answer see_circle(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const char *typed = run_override(r, "circle");
+    (void)op;
+    if (!find_circle(r, seen->rows, reason)) {
+        buf_adds(reason, "nothing that the plan stops is known to log people in, to give out secrets or to deploy");
+        return OP_DONE;
+    }
+    if (typed) {
+        buf_printf(reason, "; the offline copy of what we need: %s", typed);
+        return OP_DONE;
+    }
+    buf_adds(reason, ": where do our login, the passphrases and the manifests lie offline? Type that place as the reason (gate circle)");
+    return OP_REFUSE;
+}
+
+static void script_circles(struct run *r, struct script *s)
+{
+    (void)r;
+    script_query(s, "circles", "what we need does not come from what is stopped", DB_SERVER, NULL,
+                 "SELECT nspname FROM pg_namespace WHERE nspname = 'terraform_remote_state'", see_circle);
+}
+
 static void script_secret(struct run *r, struct script *s)
 {
     const struct plan_login *l = &postgres_spec(r)->verify.login;
@@ -461,6 +507,7 @@ static const struct step steps[] = {
     {"programs", "pg_dumpall and psql", preflight_script_programs},
     {"room", "room for the dump", preflight_script_room},
     {"login", "the application's login", script_secret},
+    {"circles", "circles", script_circles},
     {"alerts", "alerts", preflight_script_alerts},
     {"backups", "backups", preflight_script_backups},
     {"credentials", "our credentials", preflight_script_credentials},

@@ -121,6 +121,8 @@ static enum op_answer see_criterion(struct run *r, struct op *op, const struct s
     if (!both(r, &old, &new, reason))
         return OP_REFUSE;
     bool pass = c->compare(old, new, reason);
+    if (!pass)
+        buf_adds(reason, ". The old copy is untouched: roll back, or set it right by hand and verify again");
     jd_free(old);
     jd_free(new);
     return judged(r, c->name, c->rank, pass, reason);
@@ -193,6 +195,8 @@ static enum op_answer see_rows(struct run *r, struct op *op, const struct seen *
     bool pass = postgres_facts_equal(r, "counts", "verify.counts", "now", &postgres_spec(r)->verify.rows, reason);
     if (pass)
         add_largest(r, reason);
+    else
+        buf_adds(reason, ". What was restored is no copy of what was counted: roll back, and find who wrote or what the restore left out");
     return judged(r, "rows equal baseline", 2, pass, reason);
 }
 
@@ -211,6 +215,10 @@ static enum op_answer see_contents(struct run *r, struct op *op, const struct se
     (void)seen;
     if (r->preview)
         return OP_DONE;
+    if (!run_has(r, "counts.hashes")) {
+        buf_adds(reason, "the contents of the old server were not hashed: verify.hash was added to the plan after its counts; take it out again");
+        return OP_REFUSE;
+    }
     return judged(r, "contents equal", 13,
                   postgres_facts_equal(r, "counts.hashes", "verify.hashes", "now", &postgres_spec(r)->verify.hash, reason), reason);
 }

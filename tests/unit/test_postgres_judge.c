@@ -202,6 +202,15 @@ static void test_mounters(void **state)
     jd_free(deployments);
 }
 
+static void test_circles(void **state)
+{
+    (void)state;
+    assert_string_equal(judge_circle(SLICE_LIT("authentik-server"), SLICE_LIT("x")), "authentik");
+    assert_string_equal(judge_circle(SLICE_LIT("sso"), SLICE_LIT("quay.io/keycloak/keycloak:26")), "Keycloak");
+    assert_null(judge_circle(SLICE_LIT("immich-server"), SLICE_LIT("ghcr.io/immich-app/immich-server:v1")));
+    assert_null(judge_circle((struct slice){NULL, 0}, (struct slice){NULL, 0}));
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -233,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_shm),
         cmocka_unit_test(test_pod_that_would_be),
         cmocka_unit_test(test_mounters),
+        cmocka_unit_test(test_circles),
         cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
