@@ -9,6 +9,7 @@
 #include "client/pg_conn.h"
 #include "migrate/dump_job.h"
 #include "migrate/postgres.h"
+#include "migrate/postgres_move.h"
 #include "migrate/postgres_quiet.h"
 #include "migrate/postgres_room.h"
 
@@ -89,6 +90,8 @@ static enum op_answer see_identity(struct run *r, struct op *op, const struct se
 
 static void script_before(struct run *r, struct script *s)
 {
+    move_script_look(r, s, "look");
+    move_script_source(r, s, "source");
     script_check(s, "counted", "the counts are there", see_counted);
     script_check(s, "room", "room for the dump", postgres_see_room);
     postgres_script_alone(r, s, "before the dump");
@@ -155,7 +158,7 @@ static int64_t estimate_ms(const struct run *r)
     return run_fact_int(r, "rehearse.seconds.dump", 0) * CLOCK_MS_PER_S;
 }
 
-/* A dump that is not what was counted, or of which it is not known, is made again. */
+/* A dump that is not what was counted, or of which it is not known, is made again; one that is there is proved. */
 static const char *begin_at(const struct run *r)
 {
     struct buf why = {0};
@@ -164,7 +167,7 @@ static const char *begin_at(const struct run *r)
                 (!run_has(r, "dump.writes.after") ||
                  postgres_facts_equal(r, "counts.writes", "dump.writes.after", "after the dump", NULL, &why));
     buf_free(&why);
-    return good ? NULL : "before";
+    return good ? "proof" : "before";
 }
 
 static bool undone(const struct run *r)
