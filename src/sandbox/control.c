@@ -67,9 +67,11 @@ static struct err *run_advance(struct sandbox *s, int argc, char **argv, struct 
 
 static struct err *run_save(struct sandbox *s, int argc, char **argv, struct buf *out)
 {
-    if (argc != 2)
-        return err_new(ERR_USAGE, "usage: save NAME (a folder below DIR/saved, or an absolute path)");
-    return sandbox_save(s, argv[1], out);
+    bool crash = argc == 3 && str_eq(argv[2], "crash");
+
+    if (argc != 2 && !crash)
+        return err_new(ERR_USAGE, "usage: save NAME [crash] (a folder below DIR/saved, or an absolute path)");
+    return sandbox_save(s, argv[1], crash, out);
 }
 
 static void deferred_stop(void *arg)
@@ -91,7 +93,7 @@ static const struct control_command own_commands[] = {
     {"scenarios", "scenarios", "lists them with their state", run_scenarios},
     {"advance", "advance DURATION", "moves the plan clock on", run_advance},
     {"status", "status", "what is up, waited for and planted", run_status},
-    {"save", "save NAME", "keeps all as it is now, for --from", run_save},
+    {"save", "save NAME [crash]", "keeps all as it is now, for --from", run_save},
     {"stop", "stop", "ends the sandbox", run_stop},
     {"help", "help", "lists the commands", run_help},
 };

@@ -39,6 +39,18 @@ bool loopback_port_free(const char *address, unsigned port)
     return fd >= 0;
 }
 
+bool loopback_mark_port(unsigned port)
+{
+    char address[LOOPBACK_SIZE];
+
+    snprintf(address, sizeof address, "127.15.%u.%u", port >> 8 & 255, port & 255);
+#ifdef __linux__
+    return bind_to(address, MARK_PORT, false) >= 0; /* the descriptor ends with the process */
+#else
+    return true;
+#endif
+}
+
 static bool take(const char *address, char ret[LOOPBACK_SIZE], int *ret_fd)
 {
     int fd = bind_to(address, MARK_PORT, false);

@@ -14,6 +14,9 @@ struct pod_info;
  * that follows from `seed` (the same for the same seed, where free). *ret_fd keeps it until it is closed. False where
  * the system has 127.0.0.1 alone. */
 bool loopback_take(const char *wanted, const char *seed, char ret[LOOPBACK_SIZE], int *ret_fd);
+/* Marks a port of 127.0.0.1 as one that this sandbox will use, for as long as the process lives; false if another sandbox
+ * has marked it. */
+bool loopback_mark_port(unsigned port);
 /* Whether nobody listens on that port of the address. */
 bool loopback_port_free(const char *address, unsigned port);
 

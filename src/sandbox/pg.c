@@ -2,6 +2,8 @@
 #include "sandbox/pg.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/program.h"
@@ -279,14 +282,33 @@ static bool has_running_pod(struct sandbox *s)
     return any;
 }
 
-/* The volumes, as a crash at this moment would leave them. */
+/* Shuts a server down and waits for it; it is started again inside its pod by what follows its end. Blocks for a moment. */
+static void stop_in_order(struct pg_job *j)
+{
+    char *path = str_printf("%s/postmaster.pid", j->pgdata);
+    struct buf text = {0};
+    struct err *e = file_read(path, 4096, &text);
+    long pid = e ? 0 : strtol(buf_str(&text), NULL, 10);
+    err_ignore(e, "a server that has no such file is not running");
+    if (pid > 1 && kill((pid_t)pid, SIGINT) == 0) {
+        j->in_place = true;
+        for (int i = 0; i < 2000 && access(path, F_OK) == 0; i++)
+            poll(NULL, 0, 5);
+    }
+    buf_free(&text);
+    mem_free(path);
+}
+
+/* The volumes: after a shutdown, or as a crash at this moment would leave them. */
 static struct err *pg_save(struct sandbox *s, const char *folder, struct json_t *state)
 {
     struct pg *pg = pg_of(s);
     struct freeze stopped = {0};
     char *from = str_printf("%s/volumes", pg->root.path), *to = str_printf("%s/volumes", folder);
-    for (const struct pg_job *j = pg->jobs; j; j = j->next) {
-        if (j->pod && pg_pod_pid(j->pod))
+    for (struct pg_job *j = pg->jobs; j; j = j->next) {
+        if (j->pod && pg_pod_is_ready(j->pod) && !s->save_crash)
+            stop_in_order(j);
+        else if (j->pod && pg_pod_pid(j->pod))
             freeze_descendants(&stopped, pg_pod_pid(j->pod));
     }
     struct err *e = sandbox_copy(from, to);

@@ -132,6 +132,7 @@ struct err *pg_service_start(struct sandbox *s)
     if (e)
         return e;
     s->ports.postgres = tcp_forward_port(pg_of(s)->service);
+    (void)loopback_mark_port(s->ports.postgres); /* while it refuses, nobody is to take it for free */
     store_observe(s->kube->store, service_on_change, s);
     return NULL;
 }

@@ -70,6 +70,7 @@ struct sandbox {
     struct rest *rest;        /* state of the parts around Kubernetes (theirs to define) */
     struct json_t *saved;     /* the state that we go on from (save.h); NULL: the seed */
     char *saved_dir;
+    bool save_crash;          /* the save that is under way is to be as after a crash */
     struct sandbox_state *state; /* private to sandbox.c */
 };
 

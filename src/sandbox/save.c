@@ -41,7 +41,10 @@ unsigned sandbox_saved_port(const struct sandbox *s, const char *name)
     const struct json_t *ports = sandbox_saved(s, "ports");
     int64_t port = ports ? jd_num(ports, name, 0) : 0;
 
-    return port > 0 && port < 65536 && loopback_port_free("127.0.0.1", (unsigned)port) ? (unsigned)port : 0;
+    bool ours = port > 0 && port < 65536 && loopback_port_free("127.0.0.1", (unsigned)port) &&
+                loopback_mark_port((unsigned)port);
+
+    return ours ? (unsigned)port : 0;
 }
 
 const struct json_t *sandbox_saved(const struct sandbox *s, const char *part)
@@ -107,12 +110,13 @@ static struct err *save_parts(struct sandbox *s, const char *folder, struct json
     return e;
 }
 
-struct err *sandbox_save(struct sandbox *s, const char *name, struct buf *out)
+struct err *sandbox_save(struct sandbox *s, const char *name, bool crash, struct buf *out)
 {
     char *folder = name[0] == '/' ? mem_strdup(name) : str_printf("%s/saved/%s", s->dir, name);
     char *path = str_printf("%s/state", folder);
     int64_t begun = clock_mono_ms();
     struct json_t *state = state_head(s);
+    s->save_crash = crash;
     struct err *e = clear_way(folder);
 
     if (!e)
