@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "client/pg_conn.h"
 #include "migrate/postgres.h"
+#include "migrate/postgres_move.h"
 #include "migrate/postgres_collect.h"
 
 #define NAMED_MAX 3 /* differences that are named */
@@ -264,6 +265,8 @@ static enum op_answer see_fact_fence(struct run *r, struct op *op, const struct 
 
 static void script_still(struct run *r, struct script *s)
 {
+    move_script_look(r, s, "look");
+    move_script_source(r, s, "source");
     script_check(s, "fenced", "the fence stands", see_fact_fence);
     postgres_script_alone(r, s, "before counting");
 }

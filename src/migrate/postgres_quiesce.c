@@ -137,6 +137,8 @@ static enum op_answer see_addresses(struct run *r, struct op *op, const struct s
 static void script_record(struct run *r, struct script *s)
 {
     const struct plan_strings *quiesce = &postgres_spec(r)->quiesce;
+    move_script_look(r, s, "look");
+    move_script_source(r, s, "source");
     for (size_t i = 0; i < quiesce->n; i++) {
         const char *name = quiesce->v[i];
         struct op *op = script_get(s, script_fmt(s, "record %s", name), script_fmt(s, "%s: what runs now", name),

@@ -137,6 +137,8 @@ static enum op_answer see_claim(struct run *r, struct op *op, const struct seen 
 static void script_claim(struct run *r, struct script *s)
 {
     const char *name = scratch_name(r, s);
+    move_script_look(r, s, "look");
+    move_script_source(r, s, "source");
     rehearse_script_remove(r, s);
     script_check(s, "rehearsing", "a rehearsal begins", see_rehearsing);
     script_create(s, "scratch claim made", script_fmt(s, "create claim/%s on %s", name, r->plan->target_class), postgres_path_claims(r).p,

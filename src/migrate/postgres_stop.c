@@ -65,6 +65,36 @@ void move_script_look(struct run *r, struct script *s, const char *id)
     script_get(s, id, script_fmt(s, "read deployment/%s", postgres_spec(r)->deployment), postgres_path_deployment(r).p, see_deployment);
 }
 
+static enum op_answer see_source(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct json_t *pod = boot_pick(seen->doc, run_fact(r, "claim.old.name"), NULL);
+    (void)op;
+    if (run_has(r, "seen.claim") && str_eq(run_fact(r, "seen.claim"), postgres_spec(r)->claim.name)) {
+        buf_adds(reason, "the deployment is on its new claim");
+        return OP_DONE;
+    }
+    if (!pod) {
+        buf_printf(reason, "no pod serves claim %s", move_say(r, "claim.old.name"));
+        return run_has(r, "seen.replicas") && run_fact_int(r, "seen.replicas", 1) == 0 ? OP_DONE : OP_REFUSE;
+    }
+    if (!postgres_pod_ready(pod)) {
+        buf_printf(reason, "pod %s is not ready", jd_str(pod, "metadata.name"));
+        return OP_REFUSE;
+    }
+    if (!str_eq(jd_str(pod, "metadata.uid"), run_fact(r, "pod.server.uid"))) {
+        run_note(r, "WARN", "pod %s was replaced by %s since it was looked at", move_say(r, "pod.server.name"), jd_str(pod, "metadata.name"));
+        run_pg_close(r, DB_SERVER);
+    }
+    postgres_note_pod(r, "server", pod);
+    buf_printf(reason, "pod %s (uid %.8s)", jd_str(pod, "metadata.name"), jd_str(pod, "metadata.uid"));
+    return OP_DONE;
+}
+
+void move_script_source(struct run *r, struct script *s, const char *id)
+{
+    script_get(s, id, "which pod serves the old claim", postgres_path_pods_of(r, move_fact(r, s, "deployment.selector")).p, see_source);
+}
+
 static enum op_answer see_pods_gone(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     const struct json_t *items = jd_get(seen->doc, "items");
@@ -233,5 +263,6 @@ static void stop_rest(struct run *r, struct script *s, struct op *op)
 void move_script_stop(struct run *r, struct script *s, bool writes)
 {
     move_script_look(r, s, "look before stop");
+    move_script_source(r, s, "source before stop");
     script_call(s, "stop", stop_rest, writes ? (void *)(uintptr_t)with_writes : NULL, NULL);
 }
