@@ -83,8 +83,36 @@ static void add_state(struct console *c, const struct row *r, struct lines *l, i
     }
 }
 
+/* What goes, what is lost and what it costs stand first, also where not all lines fit; lines of a kind stand together. */
+static size_t order_of(const struct row *r) {
+    static const char *const labels[] = {"object", "will go", "lost", "will come", "meanwhile", "beware", "undo", "proof", "rule", "from",
+                                         "to", "reclaim", "gate", "note", "request", "fact"};
+    size_t i = 0;
+    while (i < ARRAY_LEN(labels) && !slice_is(row_text(r, DIALOG_LINES_LABEL), labels[i])) i++;
+    return i < ARRAY_LEN(labels) ? i : 8; /* a label of a phase's own: with its rules */
+}
+
+/* The lines of this dialog in the order in which they are shown; freed with mem_free. */
+static const struct row **rows_of(struct console *c, size_t *ret_n) {
+    size_t n, kept = 0;
+    const struct row **rows = rows_sorted(c->o.world, T_DIALOG_LINES, DIALOG_LINES_RANK, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct row *r = rows[i];
+        if (!slice_is(row_text(r, DIALOG_LINES_DIALOG), c->dialog->id)) continue;
+        size_t at = kept++;
+        while (at > 0 && order_of(rows[at - 1]) > order_of(r)) {
+            rows[at] = rows[at - 1];
+            at--;
+        }
+        rows[at] = r;
+    }
+    *ret_n = kept;
+    return rows;
+}
+
 static enum style style_of(struct slice label) {
     if (slice_is(label, "will go") || slice_is(label, "lost") || slice_is(label, "meanwhile")) return STYLE_BOLD;
+    if (slice_is(label, "beware")) return STYLE_WARN;
     if (slice_is(label, "note")) return STYLE_DIM;
     return STYLE_NORMAL;
 }
@@ -101,11 +129,10 @@ static void add_more(struct console *c, struct lines *l, int cols, size_t *reque
 /* Lines with the same label stand under it once; requests are many, so few of them are shown unless asked for. */
 static void add_rows(struct console *c, struct lines *l, int cols) {
     size_t n, requests = 0;
-    const struct row **rows = rows_sorted(c->o.world, T_DIALOG_LINES, DIALOG_LINES_RANK, false, &n);
+    const struct row **rows = rows_of(c, &n);
     struct slice last = {NULL, 0};
     for (size_t i = 0; i < n; i++) {
         struct slice label = row_text(rows[i], DIALOG_LINES_LABEL), none = {NULL, 0};
-        if (!slice_is(row_text(rows[i], DIALOG_LINES_DIALOG), c->dialog->id)) continue;
         bool request = slice_is(label, "request");
         if (!request) add_more(c, l, cols, &requests);
         if (request && ++requests > REQUESTS_SHOWN && !c->dialog->all) continue;

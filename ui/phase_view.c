@@ -143,7 +143,7 @@ void phase_progress(const struct row *step, struct buf *out) {
     struct slice unit = row_text(step, STEPS_UNIT);
     int64_t done = row_int(step, STEPS_DONE, -1), total = row_int(step, STEPS_TOTAL, 0), left = row_int(step, STEPS_LEFT, -1);
     int percent = phase_percent(step);
-    if (done < 0) return;
+    if (done < 0 || (done == 0 && total <= 0)) return;
     if (percent >= 0) buf_printf(out, "%d %%  ", percent);
     add_amount(out, unit, done, total <= 0);
     if (total > 0) {

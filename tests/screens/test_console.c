@@ -289,7 +289,7 @@ static void the_users_keys(void **state) {
 
 /* Everything at once, at several sizes, must leave the console alive and the screen within its bounds. */
 static void any_keys_at_any_size(void **state) {
-    static const char *const keys[] = {"2", "1", "3", "4", "7", "s", "e", "w", "?", "j", "k", "G", "g", "PgDn",
+    static const char *const keys[] = {"2", "1", "3", "4", "5", "7", "A", "N", "r", "x", "b", "s", "e", "w", "?", "j", "k", "G", "g", "PgDn",
                                        "PgUp", "Enter", "Esc", "Tab", "S-Tab", "/",
                                        "v", "a", "Backspace", ":", "o", "O", "h", "n", "p", "Space", "y", "^L",
                                            "Enter", "Down", "Up", "Y", "l"};
@@ -303,6 +303,9 @@ static void any_keys_at_any_size(void **state) {
         if (i % 100 == 50) stage_feed_line(s, i % 200 == 50 ? ROW("zzz", "HOSTILE")
                                            : "{\"t\":\"remove\",\"table\":\"claims\",\"key\":\"zzz\",\"seq\":9}");
         if (i == 700) stage_feed(s, "trouble.ndjson");
+        if (i == 400) stage_feed(s, "migration.ndjson");
+        if (i == 900) stage_feed(s, "phase-running.ndjson");
+        if (i == 1100) stage_feed(s, "dialog-hard.ndjson");
         if (i % 5 == 0) assert_non_null(stage_text(s));
     }
     stage_close(s);
