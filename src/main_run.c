@@ -22,6 +22,7 @@
 #include "run_words.h"
 #include "setup.h"
 #include "world/freshness.h"
+#include "world/gate.h"
 #include "world/world.h"
 
 #define CHECK_MS 20
@@ -239,6 +240,7 @@ static char *override_gates(struct drive *d) {
 static void settle(struct drive *d) {
     d->calm = engine_settled(d->engine) ? d->calm + 1 : 0;
     if (d->calm < CALM_CHECKS && clock_mono_ms() < d->deadline) return;
+    gates_update(engine_world(d->engine)); /* what was answered since the last tick counts, too */
     struct err *e = check_answers(d);
     if (!e) e = check_target(d);
     if (e) {
