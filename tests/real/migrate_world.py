@@ -228,7 +228,15 @@ class MigrateWorld:
         return self.deployment()["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
 
     def lease(self):
-        return self.api.get("/apis/coordination.k8s.io/v1/namespaces/immich/leases/ferryman-immich-postgresql")
+        return self.api.get("/apis/coordination.k8s.io/v1/namespaces/immich/leases/ferryman-immich-postgres")
 
     def recovery(self):
-        return self.api.get(CORE + "/namespaces/immich/secrets/ferryman-immich-postgresql")
+        return self.api.get(CORE + "/namespaces/immich/secrets/ferryman-immich-postgres")
+
+    def volume_of(self, name):
+        c = self.api.get(f"{CORE}/namespaces/immich/persistentvolumeclaims/{name}")
+        return self.api.get(f"{CORE}/persistentvolumes/{c['spec']['volumeName']}")
+
+    def journal_id(self):
+        with open(path("state", "ferryman", "real", "journal.jsonl")) as f:
+            return json.loads(f.readline())["id"]

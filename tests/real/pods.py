@@ -151,7 +151,7 @@ class RealKubelet(Kubelet):
     app_password = "not-so-secret"
 
     def __init__(self, api, addresses):
-        self.containers, self.slow_boot = {}, 0
+        self.containers, self.known = {}, {}
         self.lock = threading.Lock()
         certificate("kubelet", "/CN=kubelet", "extendedKeyUsage=serverAuth\n")
         own_address(OUTSIDE)
@@ -190,11 +190,14 @@ class RealKubelet(Kubelet):
         return None
 
     def endpoint(self, ns, service):
-        for s in self.api.get(SLICES.format(ns, service))["items"]:
-            for e in s.get("endpoints") or []:
-                if e["conditions"].get("ready"):
-                    return e["addresses"][0]
-        return None
+        """The last that was known while the API server is away, as kube-proxy's rules stay."""
+        try:
+            slices = self.api.get(SLICES.format(ns, service))["items"]
+        except (OSError, TypeError):
+            return self.known.get(service)
+        ready = [e["addresses"][0] for s in slices for e in s.get("endpoints") or [] if e["conditions"].get("ready")]
+        self.known[service] = ready[0] if ready else None
+        return self.known[service]
 
     def serving(self, label="immich-postgresql"):
         """The server that runs for the deployment now."""
