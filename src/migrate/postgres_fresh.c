@@ -224,11 +224,14 @@ void move_script_preload_check(struct run *r, struct script *s, enum run_db db)
     script_query(s, "preload", "SHOW shared_preload_libraries", db, "postgres", "SHOW shared_preload_libraries", see_preload);
 }
 
-/* Whether it is there without a restart. */
+/* Whether it is there without a restart; else the pod that serves now is the one to be replaced. */
 static enum op_answer see_preload_now(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     (void)op;
-    run_set(r, "preload.now", judge_preload(r, seen, reason) ? "yes" : "no");
+    bool all = judge_preload(r, seen, reason);
+    run_set(r, "preload.now", all ? "yes" : "no");
+    if (!all)
+        run_set(r, "boot.pod", run_fact(r, "pod.server.uid"));
     return OP_DONE;
 }
 

@@ -3,7 +3,7 @@
  *
  * Facts of these files beside those of doc/journal.md: seen.replicas, seen.claim (of the deployment, as last read), stop.seen (uid of the
  * pod whose log said that the database system is shut down), boot.begun (uid of the claim that was given to a server),
- * boot.pod (uid of the pod that ran initdb), preload.done (claim uid), apps.back.at, rehearse.left. */
+ * boot.pod (uid of the pod that ran initdb, or lacks a preload library: the one that the restart replaces), preload.done (claim uid), apps.back.at, rehearse.left. */
 #ifndef FERRYMAN_MIGRATE_POSTGRES_MOVE_H
 #define FERRYMAN_MIGRATE_POSTGRES_MOVE_H
 
