@@ -63,6 +63,7 @@ static void script_look(struct run *r, struct script *s)
                  {"statefulset", "/apis/apps/v1", "statefulsets"},
                  {"cronjob", "/apis/batch/v1", "cronjobs"},
                  {"job", "/apis/batch/v1", "jobs"}};
+    move_script_target(r, s, "target");
     script_query(s, "serving", "the new database serves", DB_SERVER, NULL, postgres_sql_identifier, see_serving);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct op *op = script_get(s, script_fmt(s, "%s users", kinds[i].kind), script_fmt(s, "no %s mounts the old claim", kinds[i].kind),

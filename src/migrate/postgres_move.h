@@ -49,6 +49,8 @@ void move_script_look(struct run *r, struct script *s, const char *id);
 /* Which pod serves the old claim now: one that was replaced since it was noted (a drain, an eviction) is noted anew; its identifier is
  * proved by every session anyway. For the phases up to the swap. */
 void move_script_source(struct run *r, struct script *s, const char *id);
+/* The same for the target, once it holds the restored data: a restart after that takes nothing away, and everything is compared. */
+void move_script_target(struct run *r, struct script *s, const char *id);
 /* CHECKPOINT, replicas to 0, its pods gone, "database system is shut down" seen in the log. Nothing, if that was all seen for the pod
  * that ran last. writes: inserted + updated + deleted tuples are what they were before the dump, or it is refused. */
 void move_script_stop(struct run *r, struct script *s, bool writes);

@@ -87,6 +87,7 @@ static void script_find(struct run *r, struct script *s)
 {
     struct json_t *inventory = run_fact_json(r, "inventory");
     struct finding f = {r, s};
+    move_script_target(r, s, "target");
     if (r->preview || !run_has(r, "reindex.todo")) {
         if (inventory)
             move_each_database(inventory, find_in, &f);

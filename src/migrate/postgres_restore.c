@@ -209,6 +209,7 @@ static void analyze_database(void *arg, const char *database)
 static void script_analyze(struct run *r, struct script *s)
 {
     struct json_t *inventory = run_fact_json(r, "inventory");
+    move_script_target(r, s, "target");
     if (inventory)
         move_each_database(inventory, analyze_database, s);
     else

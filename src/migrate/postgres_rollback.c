@@ -114,6 +114,7 @@ static void script_losses(struct run *r, struct script *s)
 {
     if (!is_resumed(r) || run_has(r, "rollback.dumped"))
         return;
+    move_script_target(r, s, "serving");
     postgres_script_counts(r, s, DB_SERVER, "counts.now");
     postgres_script_writes(r, s, DB_SERVER, "rollback.writes");
     script_check(s, "losses", "what would be lost, per table", see_losses);

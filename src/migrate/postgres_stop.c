@@ -15,6 +15,7 @@
 #include "migrate/postgres.h"
 #include "migrate/postgres_tail.h"
 
+#define SERVING_MS INT64_C(120000)
 #define PODS_GONE_MS INT64_C(600000)
 #define SHUT_DOWN_MS INT64_C(15000)
 #define CHECKPOINT_NEAR 65536 /* bytes of WAL since the last checkpoint that a quiet server may have written */
@@ -65,6 +66,21 @@ void move_script_look(struct run *r, struct script *s, const char *id)
     script_get(s, id, script_fmt(s, "read deployment/%s", postgres_spec(r)->deployment), postgres_path_deployment(r).p, see_deployment);
 }
 
+static void note_serving(struct run *r, const struct json_t *pod, struct buf *reason)
+{
+    const char *name = jd_str(pod, "metadata.name"), *uid = jd_str(pod, "metadata.uid");
+    bool same = str_eq(uid, run_fact(r, "pod.server.uid"));
+    int64_t restarts = postgres_pod_restarts(pod) - run_fact_int(r, "pod.server.restarts", 0);
+    if (!same)
+        run_note(r, "WARN", "pod %s was replaced by %s since it was looked at", move_say(r, "pod.server.name"), name);
+    else if (restarts != 0)
+        run_note(r, "WARN", "pod %s was restarted since it was looked at", name);
+    if (!same || restarts != 0)
+        run_pg_close(r, DB_SERVER);
+    postgres_note_pod(r, "server", pod);
+    buf_printf(reason, "pod %s (uid %.8s), %s", name, uid, same ? restarts ? "restarted since" : "not restarted" : "another one than before");
+}
+
 static enum op_answer see_source(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     const struct json_t *pod = boot_pick(seen->doc, run_fact(r, "claim.old.name"), NULL);
@@ -81,13 +97,26 @@ static enum op_answer see_source(struct run *r, struct op *op, const struct seen
         buf_printf(reason, "pod %s is not ready", jd_str(pod, "metadata.name"));
         return OP_REFUSE;
     }
-    if (!str_eq(jd_str(pod, "metadata.uid"), run_fact(r, "pod.server.uid"))) {
-        run_note(r, "WARN", "pod %s was replaced by %s since it was looked at", move_say(r, "pod.server.name"), jd_str(pod, "metadata.name"));
-        run_pg_close(r, DB_SERVER);
-    }
-    postgres_note_pod(r, "server", pod);
-    buf_printf(reason, "pod %s (uid %.8s)", jd_str(pod, "metadata.name"), jd_str(pod, "metadata.uid"));
+    note_serving(r, pod, reason);
     return OP_DONE;
+}
+
+static enum op_answer see_target(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct json_t *pod = boot_pick(seen->doc, run_fact(r, "claim.new.name"), NULL);
+    (void)op;
+    if (!pod || !postgres_pod_ready(pod)) {
+        buf_printf(reason, "no pod that is ready serves claim %s", move_say(r, "claim.new.name"));
+        return OP_TODO;
+    }
+    note_serving(r, pod, reason);
+    return OP_DONE;
+}
+
+void move_script_target(struct run *r, struct script *s, const char *id)
+{
+    script_wait(s, id, "which pod serves the new claim", postgres_path_pods_of(r, move_fact(r, s, "deployment.selector")).p, see_target,
+                SERVING_MS);
 }
 
 void move_script_source(struct run *r, struct script *s, const char *id)

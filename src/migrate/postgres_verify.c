@@ -11,6 +11,7 @@
 #include "migrate/postgres.h"
 #include "migrate/postgres_compare.h"
 #include "migrate/postgres_login.h"
+#include "migrate/postgres_move.h"
 #include "migrate/postgres_quiet.h"
 #include "world/world.h"
 
@@ -31,26 +32,6 @@ static enum op_answer see_identity(struct run *r, struct op *op, const struct se
     return is_new ? OP_DONE : OP_REFUSE;
 }
 
-/* The pod that was restored into still serves, and has not restarted since. */
-static enum op_answer see_pod(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
-{
-    const char *uid = jd_str(seen->doc, "metadata.uid");
-    int64_t restarts = postgres_pod_restarts(seen->doc), before = run_fact_int(r, "pod.server.restarts", 0);
-    (void)op;
-    if (!uid || !str_eq(uid, run_fact(r, "pod.server.uid"))) {
-        buf_printf(reason, "pod %s is another one since the restore: who restarted it? The target must be restored again",
-                   run_fact(r, "pod.server.name"));
-        return OP_REFUSE;
-    }
-    if (restarts != before) {
-        buf_printf(reason, "pod %s restarted since (%lld, was %lld): the target must be restored again", run_fact(r, "pod.server.name"),
-                   (long long)restarts, (long long)before);
-        return OP_REFUSE;
-    }
-    buf_printf(reason, "the same pod, %lld restarts", (long long)restarts);
-    return OP_DONE;
-}
-
 static enum op_answer see_restored(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     (void)op;
@@ -63,9 +44,8 @@ static enum op_answer see_restored(struct run *r, struct op *op, const struct se
 
 static void script_server(struct run *r, struct script *s)
 {
-    const char *pod = run_fact(r, "pod.server.name");
     script_check(s, "restored", "the restore came to its end", see_restored);
-    script_get(s, "pod", "the pod has not restarted since", postgres_path_pod(r, pod).p, see_pod);
+    move_script_target(r, s, "pod");
     script_query(s, "identity", "the system identifier is the new one", DB_SERVER, NULL, postgres_sql_identifier, see_identity);
     postgres_script_alone(r, s, "at verify");
 }
