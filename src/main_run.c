@@ -333,6 +333,8 @@ static void judge_end(struct drive *d) {
         else d->stage = CHOOSING;
     } else if (lock && slice_is(row_text(lock, LOCKS_STATE), "HELD")) {
         finish(d, 75, "%s did not begin: %.*s", d->doing, SLICE_FMT(reason));
+    } else if (lock && slice_is(row_text(lock, LOCKS_STATE), "LOST")) {
+        finish(d, 75, "%s %.*s: %.*s", d->doing, SLICE_FMT(state), SLICE_FMT(reason));
     } else {
         finish(d, 1, "%s %.*s: %.*s", d->doing, SLICE_FMT(state), SLICE_FMT(reason));
     }

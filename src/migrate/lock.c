@@ -153,6 +153,8 @@ static void confirm_end(struct lock *l, const struct err *e)
 static void lock_lose(struct lock *l, struct err *e)
 {
     err_set_kind(e, ERR_LOCKED);
+    err_free(l->why);
+    l->why = err_copy(e);
     lock_drop(l);
     l->state = LOCK_LOST;
     confirm_end(l, e);
@@ -399,8 +401,9 @@ struct err *lock_fence(const struct lock *l)
     if (l->state == LOCK_OURS && !l->releasing)
         return err_new(ERR_LOCKED, "lease/%s in %s was renewed last %" PRId64 " s ago: it may be another's by now", l->name, l->o.ns,
                        age / 1000);
-    return err_new(ERR_LOCKED, "lease/%s in %s is not ours%s", l->name, l->o.ns,
-                   l->state == LOCK_LOST ? ": it was lost" : l->releasing ? " any more: it is being released" : "");
+    if (l->state == LOCK_LOST && l->why)
+        return err_new(ERR_LOCKED, "the lock was lost: %s", err_text(l->why));
+    return err_new(ERR_LOCKED, "lease/%s in %s is not ours%s", l->name, l->o.ns, l->releasing ? " any more: it is being released" : "");
 }
 
 static void lock_on_confirmed(void *arg, int status, const struct json_t *doc, const struct err *e)

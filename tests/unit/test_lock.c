@@ -497,7 +497,7 @@ static void test_lost_to_another(void **state)
     AWAIT(w, a_lost);
     assert_in(w->a.why, "eve@there/7");
     struct err *e = lock_fence(w->a.lock);
-    assert_in(err_text(e), "it was lost");
+    assert_in(err_text(e), "the lock was lost: lease/ferryman-immich in immich is held by eve@there/7");
     err_free(e);
     assert_string_equal(jd_str(w->fake.objects[0], "spec.holderIdentity"), "eve@there/7");
 }
