@@ -8,7 +8,8 @@ of the phase with the same end state, and no act done twice.
 First one whole run is made, phase after phase, with `ferryman run`; before each phase the sandbox and the state folder are saved,
 after each the end state is noted: the objects, their generations, the server's identifier, rows, fences, files. Then each case: the
 saved sandbox goes on in the same folder, ferryman is killed at the Nth record (FERRYMAN_FAILPOINT=journal.before:N, journal.after:N),
-started again, and the end state compared.
+started again, and the end state compared. Once for each phase it is begun from the console, and the console alone is killed (its engine
+ends the phase), then console and engine.
 
 Cases run beside one another where mount and network namespaces may be made (each sees the same paths, ports and addresses), else
 one after another. With --sample, a few cases that are spread over the phases are taken for as long as the time lasts, at least one.
@@ -235,7 +236,10 @@ def reference(base, saves, phases):
         elif phase in wanted:
             cluster.save(os.path.join(saves, phase))
         began = time.monotonic()
-        r = cluster.phase(phase)
+        if phase == "rehearse" and phase not in phases:
+            r = cluster.ferryman("run", f"{WORKLOAD}/rehearse", "--arm", "home", "--skip", "rehearse=the crash matrix looks elsewhere")
+        else:
+            r = cluster.phase(phase)
         if r.returncode:
             raise RuntimeError(f"{phase} ended with {r.returncode}: {r.stdout[-3000:]}{r.stderr[-3000:]}")
         here = points(cluster.journal()[before:])
@@ -263,6 +267,59 @@ def done_twice(records, phase):
     return [f"{s}/{o} was done {n} times" for (s, o), n in count.items() if n > 1 and anew is not None and s not in anew]
 
 
+def console_to(cluster, phase):
+    """A console that is armed and has begun the phase by its keys; the phase is under way, or done already."""
+    known = len(cluster.journal())
+    t = Terminal([FERRYMAN, *cluster.args], 80, 24, dict(cluster.env))
+    def asked(key, label, text):
+        t.keys(key)
+        t.wait(label, 60)
+        t.type(text)
+        t.keys("Enter")
+    t.wait("vault", 60)
+    t.keys("5")
+    t.wait("PHASE  immich-postgres", 60)
+    asked("A", "type the context's name", "home")
+    t.wait("ARMED 14:", 60)
+    for gate in ("alerts", "backups") if phase == "preflight" else ():
+        asked("o", "gate to pass over", gate)
+        t.wait("may be passed over", 60)
+        t.type("the crash matrix")
+        t.keys("Enter")
+    t.wait(f"immich-postgres · {phase}", 60)
+    t.keys("r")
+    t.wait("[ Cancel ]", 60)
+    typed = TYPED.get(phase, "y")
+    t.wait(f"Type {typed}" if phase in TYPED else "y goes on", 60)
+    def said():
+        if any(r["t"] == "phase" and r["state"] == "begun" for r in cluster.journal()[known:]):
+            return True
+        if phase in TYPED and f"[{typed}" not in t.screen():
+            t.type(typed)
+        t.keys("Enter" if phase in TYPED else typed)
+        threading.Event().wait(0.5)  # the next look decides; keys that come too early do not count
+        return False
+    until(said, f"{phase} has begun from the console", 60)
+    return t
+
+
+def kill_console(cluster, case):
+    """Kills the console, or it and its engine, once the phase is under way; returns what is wrong, or None."""
+    phase = case["phase"]
+    t = console_to(cluster, phase)
+    pids = [t.pid()] + (engines(cluster.dir) if case["point"] == "both" else [])
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    if case["point"] == "console":  # the engine outlives it, and ends by itself when the phase has
+        until(lambda: phases_of(cluster.journal()).get(phase) != "begun", f"{phase} comes to its end without a console", LIMIT)
+    until(lambda: not engines(cluster.dir), "no engine stays behind", 60)
+    t.stop()
+    if phases_of(cluster.journal()).get(phase) == "done":
+        return None
+    again = cluster.phase(phase)
+    return f"started again it ended with {again.returncode}: {again.stdout[-2500:]}{again.stderr[-2500:]}" if again.returncode else None
+
+
 def run_case(base, saves, case, expected):
     """One kill and the way back; a list of what is wrong."""
     phase, point = case["phase"], case["point"]
@@ -274,6 +331,14 @@ def run_case(base, saves, case, expected):
             if r.returncode:
                 return [f"{earlier} before it ended with {r.returncode}: {r.stdout[-1500:]}{r.stderr[-1500:]}"]
         before = len(cluster.journal())
+        if point in ("console", "both"):
+            wrong, now = kill_console(cluster, case), None
+            if wrong:
+                return [wrong]
+            now = end_state(cluster)
+            for state in (now, expected) if point == "both" else ():  # an engine that was killed at the very end could not let go of it
+                state["objects"].pop("Lease ferryman-immich-postgres", None)
+            return differences(expected, now) + done_twice(cluster.journal()[before:], phase)
         first = cluster.phase(phase, failpoint=point)
         if first.returncode != -9:
             return [f"was to be killed at {point}, ended with {first.returncode}: {first.stdout[-1500:]}{first.stderr[-1500:]}"]
@@ -342,24 +407,28 @@ def part(o):
 # ---- All of it --------------------------------------------------------------------------------------------------------------
 
 def cases_of(found, phases):
-    return [{"phase": p, "point": f"journal.{side}:{n + 1}", "record": f"{r['t']} {r['step']}/{r['op']}"}
-            for p in phases for n, r in enumerate(found[p]["records"]) for side in ("before", "after")]
+    cases = [{"phase": p, "point": f"journal.{side}:{n + 1}", "record": f"{r['t']} {r['step']}/{r['op']}"}
+             for p in phases for n, r in enumerate(found[p]["records"]) for side in ("before", "after")]
+    if shutil.which("tmux"):
+        cases += [{"phase": p, "point": which, "record": "begun from the console"} for p in phases if p != "rollback" for which in ("console", "both")]
+    return cases
 
 
 def spread(cases, found, phases):
     """For a sample: the middle of each phase first, then others, so that a short time sees many phases."""
     ranked = []
     for p in phases:
-        mine = [c for c in cases if c["phase"] == p]
+        mine = [c for c in cases if c["phase"] == p and c["point"].startswith("journal")]
         middle = len(mine) // 2
         ranked += [(abs(i - middle), phases.index(p), c) for i, c in enumerate(mine)]
-    return [c for _, _, c in sorted(ranked, key=lambda x: x[:2])]
+    return [c for _, _, c in sorted(ranked, key=lambda x: x[:2])] + [c for c in cases if not c["point"].startswith("journal")]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=max(1, min(8, os.cpu_count() or 1)))
     parser.add_argument("--phases", default=",".join(PHASES + ["rollback"]))
+    parser.add_argument("--point", default="", help="only these, e.g. console, journal.before:3")
     parser.add_argument("--sample", type=float, default=0, help="seconds")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     for inner in ("reference", "case", "folder", "result"):
@@ -387,6 +456,8 @@ def main():
             json.dump(found, f)
         ok(f"a whole run, {sum(len(found[p]['records']) for p in phases)} records of acts and outcomes in it, {time.monotonic() - began:.0f} s")
         cases = cases_of(found, phases)
+        if o.point:
+            cases = [c for c in cases if c["point"] in o.point.split(",")]
         if o.sample:
             cases = spread(cases, found, phases)
         return matrix(cases, folder, o, spaces, time.monotonic() + o.sample if o.sample else None)
