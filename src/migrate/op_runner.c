@@ -186,8 +186,10 @@ static void timed_out(struct op_runner *x, const char *last) {
 /* ---- Acts: intent, fence, request, outcome ---- */
 
 static void outcome(struct op_runner *x, const char *result, const char *detail) {
+    struct json_t *d = outcome_record(x, result, detail);
+    if (!x->intent) jd_set(d, "what", jd_string(x->op->what)); /* no act's record says it */
     x->at = AT_OUTCOME;
-    write_then(x, outcome_record(x, result, detail), done);
+    write_then(x, d, done);
 }
 
 static void write_intent(struct op_runner *x) {
