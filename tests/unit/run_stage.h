@@ -1,37 +1,41 @@
-/* What jobs see of a run, stood in for: facts in a map, one server whose identity nobody doubts, and a runner that notes what it is told. */
-#ifndef TESTS_RUN_STAGE_H
-#define TESTS_RUN_STAGE_H
+/* Asking a run's sessions on a stage whose PostgreSQL is real (pg_fixture). */
+#ifndef FERRYMAN_TESTS_RUN_STAGE_H
+#define FERRYMAN_TESTS_RUN_STAGE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "base/err.h"
-#include "migrate/run.h"
-#include "pg_fixture.h"
+#include "tests/unit/op_stage.h"
+#include "tests/unit/pg_fixture.h"
 
-struct run_stage {
-    struct loop *loop;
-    struct map *facts;
-    struct pg_fixture *server;
-    bool done, environment_fails;
-    struct err *e;
-    char *detail, *text, *note;
-    int64_t most, total;
-    int progressed;
-    void (*on_progress)(void), (*next_progress)(void); /* the second: of the next operation */
+struct pg_rows;
+
+struct asked {
+    struct run_asked *handle;
+    bool answered;
+    char text[512], error[1024]; /* first cell; "" */
+    enum err_kind kind;
 };
 
-extern struct run_stage stage;
+extern struct pg_fixture *run_stage_server;
+extern char run_stage_identifier[32];
+extern struct asked run_stage_last;
 
-/* Before the next operation. */
-void run_stage_forget(void);
-/* A run on a fresh loop with no facts, and the end of both. */
-void run_stage_begin(struct run *r, struct pg_fixture *server);
-void run_stage_end(void);
-/* Carries an operation out within a minute and frees it; its error is in stage.e. */
-void run_stage_carry_out(struct run *r, struct op *op);
-void run_stage_drop(struct op *op);
-/* "" if it is not noted. */
-const char *run_stage_fact(const struct run *r, const char *name);
+#define READ(q) ((struct run_query){.sql = q})
+#define WRITE(q) ((struct run_query){.sql = q, .write = true})
+
+/* Group setup and teardown: one server for all tests. */
+int run_stage_start(void **state);
+int run_stage_stop(void **state);
+/* A stage whose pod server-0 (uid-p) is that server, with its identifier noted. */
+int run_stage_setup(void **state);
+int run_stage_teardown(void **state);
+
+void run_stage_pod(struct op_stage *w, const char *ip);
+void run_stage_rows(void *arg, const struct pg_rows *rows, const struct err *e); /* arg: &run_stage_last */
+bool run_stage_answered(struct op_stage *w);
+void run_stage_ask(struct op_stage *w, struct run_query q);   /* and run_query_free(run_stage_last.handle) */
+void run_stage_query(struct op_stage *w, struct run_query q); /* to its end, into run_stage_last */
+void run_stage_expect(struct op_stage *w, struct run_query q, const char *text);
+void run_stage_expect_error(struct op_stage *w, struct run_query q, const char *part);
 
 #endif
