@@ -1,5 +1,5 @@
-/* A dump under way: the server is asked who it is, a pg_dumpall that fits is found, the file is opened (pool: deriving keys takes a
- * while), pg_dumpall is started, a thread of our own serves its pipe, and when both have ended well the file is committed (pool).
+/* A dump under way: while the file is opened (pool: deriving keys takes a while) the server is asked who it is, a pg_dumpall that fits is
+ * found and started; a thread of our own serves its pipe, and when both have ended well the file is committed (pool).
  *
  * What threads use lives in struct pump, which outlives the operation when that is given up while a thread is at work: the thread is
  * told to stop, and its end frees the pump and removes the file. */
@@ -28,7 +28,7 @@
 #include "migrate/pg_tool.h"
 #include "migrate/run.h"
 
-enum { PIPE_SIZE = 1024 * 1024, PROGRESS_MS = 250, LOCK_WAIT_MS = 60000 };
+enum { PIPE_SIZE = 1024 * 1024, PROGRESS_MS = 250, LOCK_WAIT_MS = 60000, FILL_NS = 1000 * 1000 };
 
 /* What threads see. */
 struct pump {
@@ -36,7 +36,7 @@ struct pump {
     char *dir, *prefix, *passphrase_file;
     struct dump_writer *writer;
     struct dump_manifest manifest;
-    int fd;                 /* what pg_dumpall writes */
+    int fd, pipe_size;      /* what pg_dumpall writes */
     struct err *e;
     bool busy;              /* a thread has it */
     struct dumping *owner;  /* NULL: given up */
@@ -54,7 +54,9 @@ struct dumping {
     char *program;
     int64_t began_ms;       /* mono */
     int64_t total;          /* bytes by the rehearsal, or rows by the counts; 0 unknown */
-    bool total_rows, pumped, ended;
+    bool total_rows;
+    bool opened, piped;     /* the file is; pg_dumpall has its pipe */
+    bool pumped, ended;     /* the pipe is; pg_dumpall is */
     int status, signal;
     struct buf reason;      /* pg_dumpall's */
 };
@@ -109,6 +111,11 @@ static bool report(struct pump *p) {
     return go_on;
 }
 
+/* pg_dump writes 4 KiB at a time; to wake for each of them would cost both of us more than the work. So a large pipe gets a moment to fill. */
+static void let_fill(struct pump *p, size_t got) {
+    if (p->pipe_size >= PIPE_SIZE && got < PIPE_SIZE / 4) job_gate_rest(p->gate, FILL_NS);
+}
+
 /* Until the end of what pg_dumpall writes, an error of the disk, or told to stop. Closing the pipe then ends pg_dumpall. */
 static void pump_read(void *arg) {
     struct pump *p = arg;
@@ -119,6 +126,7 @@ static void pump_read(void *arg) {
         if (n < 0) p->e = err_sys(errno, "the pipe of pg_dumpall");
         if (n <= 0) break;
         p->e = dump_writer_add(p->writer, chunk, (size_t)n);
+        if (!p->e) let_fill(p, (size_t)n);
     }
     mem_free(chunk);
     close(p->fd);
@@ -288,6 +296,14 @@ static void estimate(struct dumping *d) {
 
 /* ---- Beginning ---- */
 
+/* When there is something to read from and to write to. */
+static void begin_reading(struct dumping *d) {
+    if (!d->opened || !d->piped) return;
+    estimate(d);
+    timer_start(d->timer, PROGRESS_MS, PROGRESS_MS);
+    pump_start(d, pump_read, on_pumped);
+}
+
 static void on_env(void *arg, const char *const *env, const struct err *e) {
     struct dumping *d = arg;
     int pipe_fd[2];
@@ -301,7 +317,7 @@ static void on_env(void *arg, const char *const *env, const struct err *e) {
         return;
     }
 #ifdef F_SETPIPE_SZ
-    (void)fcntl(pipe_fd[1], F_SETPIPE_SZ, PIPE_SIZE); /* a smaller one works too */
+    d->pump->pipe_size = fcntl(pipe_fd[1], F_SETPIPE_SZ, PIPE_SIZE); /* a smaller one works too */
 #endif
     snprintf(lock_wait, sizeof lock_wait, "--lock-wait-timeout=%d", LOCK_WAIT_MS);
     const char *argv[] = {d->program, "--no-password", lock_wait, NULL};
@@ -314,16 +330,16 @@ static void on_env(void *arg, const char *const *env, const struct err *e) {
         return;
     }
     d->pump->manifest.started_ms = clock_wall_ms();
-    estimate(d);
-    timer_start(d->timer, PROGRESS_MS, PROGRESS_MS);
-    pump_start(d, pump_read, on_pumped);
+    d->piped = true;
+    begin_reading(d);
 }
 
 static void on_open(struct dumping *d) {
     struct err *e = d->pump->e;
     d->pump->e = NULL;
+    d->opened = true;
     if (e) finish(d, e, NULL);
-    else run_pg_env(d->r, spec_of(d)->db, "-c lc_messages=C", on_env, d);
+    else begin_reading(d);
 }
 
 static void on_tool(void *arg, const char *path, int version, const struct err *e) {
@@ -336,7 +352,7 @@ static void on_tool(void *arg, const char *path, int version, const struct err *
     if (version / 10000 != d->pump->manifest.server_version / 10000)
         run_note(d->r, "WARN", "%s is of version %d.%d, newer than the server: its dump may hold settings that the server does not know",
                  path, version / 10000, version % 10000);
-    pump_start(d, pump_open, on_open);
+    run_pg_env(d->r, spec_of(d)->db, "-c lc_messages=C", on_env, d);
 }
 
 /* Only a superuser gets the roles' passwords out (safety 10). */
@@ -382,6 +398,7 @@ static void dump_start(struct run *r, struct op *op) {
     d->timer = timer_new(r->loop, on_timer, d);
     d->pump = pump_new(d);
     dump_fact_clear(r, s->prefix);
+    pump_start(d, pump_open, on_open); /* while the server is asked */
     struct run_query q = {.db = s->db, .sql = "SELECT current_setting('server_version_num'), (SELECT system_identifier::text FROM "
                                               "pg_control_system()), current_setting('is_superuser')::bool"};
     d->asked = run_query(r, &q, on_server, d);

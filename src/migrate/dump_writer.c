@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,14 +58,24 @@ static struct err *check_room(struct dump_writer *w) {
                    (unsigned long long)v.f_bavail * v.f_frsize >> 20, (unsigned long long)v.f_blocks * v.f_frsize >> 20, FREE_PERCENT);
 }
 
-/* Files of attempts that were interrupted: nobody will ever name them. */
+/* A .part is locked as long as somebody writes it; one that nobody writes is of an attempt that was interrupted. The mutex makes creating
+ * and locking one step for an attempt that was given up and is not gone yet. */
+static pthread_mutex_t creating = PTHREAD_MUTEX_INITIALIZER;
+
+static void remove_if_left(int folder, const char *name) {
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) (void)unlinkat(folder, name, 0); /* if it stays, the next one tries again */
+    close(fd);
+}
+
 static void remove_leftovers(const char *dir, const char *prefix) {
     DIR *d = opendir(dir);
     if (!d) return;
     size_t n = strlen(prefix);
     for (struct dirent *x; (x = readdir(d));)
         if (strncmp(x->d_name, prefix, n) == 0 && x->d_name[n] == '-' && str_ends(x->d_name, ".part"))
-            (void)unlinkat(dirfd(d), x->d_name, 0); /* it is replaced by nothing worse than itself */
+            remove_if_left(dirfd(d), x->d_name);
     closedir(d);
 }
 
@@ -84,7 +96,10 @@ static struct err *create(struct dump_writer *w, const struct dump_writer_option
         w->fd = open(w->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (w->fd >= 0 || errno != EEXIST) break;
     }
-    if (w->fd >= 0) return NULL;
+    if (w->fd >= 0) {
+        (void)flock(w->fd, LOCK_EX | LOCK_NB); /* a file system without locks has but us to remove it */
+        return NULL;
+    }
     return err_sys(errno, "dump: %s cannot be created; check dump.directory of the plan", w->part);
 }
 
@@ -120,11 +135,13 @@ struct err *dump_writer_open(const struct dump_writer_options *o, struct dump_wr
     struct err *e = file_exists(o->dir) ? NULL : file_mkdirs(o->dir, 0700);
     w->fd = -1;
     w->dir = mem_strdup(o->dir);
+    pthread_mutex_lock(&creating);
     if (!e) {
         remove_leftovers(o->dir, o->prefix);
         e = check_room(w);
     }
     if (!e) e = create(w, o);
+    pthread_mutex_unlock(&creating);
     if (!e && o->passphrase_file) e = begin_cipher(w, o);
     w->scan = dump_scan_new();
     w->hash = hash_stream_new();

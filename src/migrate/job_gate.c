@@ -1,7 +1,9 @@
 #include "migrate/job_gate.h"
 
 #include <pthread.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -15,7 +17,11 @@ struct job_gate {
 struct job_gate *job_gate_new(void) {
     struct job_gate *g = MEM_NEW(struct job_gate);
     pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->changed, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&g->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     return g;
 }
 
@@ -40,6 +46,17 @@ bool job_gate_pass(struct job_gate *g, int64_t done, int64_t total, int64_t rows
 
 bool job_gate_watch(void *gate, int64_t done, int64_t total) {
     return job_gate_pass(gate, done, total, 0, NULL);
+}
+
+void job_gate_rest(struct job_gate *g, int64_t ns) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    ns += until.tv_nsec;
+    until.tv_sec += (time_t)(ns / CLOCK_NS_PER_S);
+    until.tv_nsec = (long)(ns % CLOCK_NS_PER_S);
+    pthread_mutex_lock(&g->lock);
+    while (!g->stop && pthread_cond_timedwait(&g->changed, &g->lock, &until) == 0) continue;
+    pthread_mutex_unlock(&g->lock);
 }
 
 static void set(struct job_gate *g, bool *flag, bool value) {

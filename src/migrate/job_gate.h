@@ -20,6 +20,9 @@ bool job_gate_pass(struct job_gate *g, int64_t done, int64_t total, int64_t rows
 /* The same as a dump_watch. */
 bool job_gate_watch(void *gate, int64_t done, int64_t total);
 
+/* From the thread: lets that much time pass, unless it is to stop. */
+void job_gate_rest(struct job_gate *g, int64_t ns);
+
 /* From the loop. */
 void job_gate_stop(struct job_gate *g);
 void job_gate_pause(struct job_gate *g, bool paused);

@@ -25,7 +25,7 @@
 #include "migrate/dump_job.h"
 #include "migrate/restore_job.h"
 #include "pg_fixture.h"
-#include "run_stage.h"
+#include "job_stage.h"
 
 enum { LIMIT_MS = 60000, ROWS = 20000 };
 
@@ -70,7 +70,7 @@ static int teardown_all(void **state) {
 static int setup(void **state) {
     (void)state;
     if (!source) return 0;
-    run_stage_begin(&run, source);
+    job_stage_begin(&run, source);
     char *passphrase = str_printf("%s/passphrase", dir);
     assert_null(file_write_durable(passphrase, "correct horse\n", 14, 0600));
     /* Deriving keys takes a second each time: where it is not what is tested, nothing is enciphered. */
@@ -83,7 +83,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     if (!source) return 0;
-    run_stage_end();
+    job_stage_end();
     mem_free(plan.dump.directory);
     mem_free(plan.dump.encrypt.passphrase_file);
     mem_free(plan.dump.encrypt.reason);
@@ -92,7 +92,7 @@ static int teardown(void **state) {
 }
 
 static void carry_out(struct op *op) {
-    run_stage_carry_out(&run, op);
+    job_stage_carry_out(&run, op);
 }
 
 static void carry_out_well(struct op *op) {
@@ -108,7 +108,7 @@ static void assert_fails(const char *part) {
 }
 
 static const char *fact(const char *name) {
-    return run_stage_fact(&run, name);
+    return job_stage_fact(&run, name);
 }
 
 static int files_with(const char *end) {
@@ -329,14 +329,14 @@ static void test_server_gone_while_dumping(void **state) {
 static void give_up(void) {
     stage.on_progress = NULL;
     under_way->job->cancel(&run, under_way);
-    run_stage_drop(under_way);
+    job_stage_drop(under_way);
     under_way = NULL;
     loop_stop(stage.loop);
 }
 
 static void cancel_at_first_progress(struct op *op) {
     stage.next_progress = give_up;
-    run_stage_forget();
+    job_stage_forget();
     under_way = op;
     op->job->start(&run, op);
     loop_run(stage.loop);
@@ -366,7 +366,7 @@ static void test_given_up_leaves_nothing(void **state) {
     op->job->pause(&run, op, false);
     assert_true(loop_run_until(stage.loop, &stage.done, LIMIT_MS));
     assert_null(stage.e);
-    run_stage_drop(op);
+    job_stage_drop(op);
 }
 
 static void test_disk_that_fills(void **state) {
