@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "ui/format.h"
 #include "ui/overview.h"
+#include "ui/phase_view.h"
 #include "ui/rows.h"
 #include "ui/screen.h"
 #include "world/status.h"
@@ -125,6 +126,12 @@ static void alerts(struct wrong *s) {
     mem_free(rows);
 }
 
+/* Between quiesce and resume an application cannot answer: that is the downtime that was confirmed. */
+static bool stopped_by_us(const struct world *w, struct slice workload) {
+    const struct row *quiesce = phase_find(w, workload, SLICE_LIT("quiesce")), *resume = phase_find(w, workload, SLICE_LIT("resume"));
+    return quiesce && resume && slice_is(row_text(quiesce, PHASES_STATE), "DONE") && !slice_is(row_text(resume, PHASES_STATE), "DONE");
+}
+
 /* Rows of a table whose state is bad, with the text of one column. */
 static void states(struct wrong *s, enum world_table t, int state_col, int name_col, int text_col, int since_col,
                    bool warnings) {
@@ -139,6 +146,8 @@ static void states(struct wrong *s, enum world_table t, int state_col, int name_
         if (since_col >= 0) add_since(s->ui->world, row_int(rows[i], since_col, 0), &text);
         buf_add_slice(&text, row_text(rows[i], text_col));
         if (t == T_PROBES) buf_printf(&text, ": %.*s", SLICE_FMT(row_text(rows[i], name_col)));
+        if (t == T_PROBES && stopped_by_us(s->ui->world, row_text(rows[i], PROBES_WORKLOAD)))
+            buf_adds(&text, " (its applications are stopped until resume)");
         add(s, rows[i], state, t == T_PROBES     ? row_text(rows[i], PROBES_WORKLOAD)
                                : name_col >= 0 ? row_text(rows[i], name_col)
                                                : row_key(rows[i]), &text);

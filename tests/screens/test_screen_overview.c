@@ -55,6 +55,19 @@ static void a_migration_on_the_overview(void **state) {
         }
 }
 
+static void a_downtime_that_was_confirmed_is_said(void **state) {
+    static const char probe[] = "{\"t\":\"upsert\",\"table\":\"probes\",\"key\":\"http://immich/\",\"src\":\"http/immich\",\"seq\":950,\"row\":"
+                                "{\"workload\":\"immich-postgres\",\"name\":\"http://immich/\",\"state\":\"FAIL\",\"error\":\"503, expected 200\"}}";
+    (void)state;
+    struct stage *s = stage_open(40, 160, "migration.ndjson", NULL);
+    stage_feed_line(s, probe);
+    stage_shows(s, "503, expected 200: http://immich/ (its applications are stopped until resume)");
+    stage_feed(s, "phase-retaining.ndjson");
+    stage_shows(s, "503, expected 200: http://immich/");
+    stage_hides(s, "(its applications are stopped");
+    stage_close(s);
+}
+
 /* In the smallest terminal too the verdict stands first and whole, and a firing alert is named. */
 static void the_worst_stands_first(void **state) {
     (void)state;
@@ -179,6 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_every_size),
         cmocka_unit_test(a_migration_on_the_overview),
+        cmocka_unit_test(a_downtime_that_was_confirmed_is_said),
         cmocka_unit_test(the_worst_stands_first),
         cmocka_unit_test(only_ascii),
         cmocka_unit_test(old_facts_do_not_look_well),
