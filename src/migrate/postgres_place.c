@@ -11,6 +11,8 @@
 #include "world/gate_facts.h"
 #include "world/world.h"
 
+/* What the world has not heard yet it may hear in a moment; what it has heard is judged at once. */
+#define SOON_MS INT64_C(15000)
 #define SLOW_MS (INT64_C(3600) * 1000) /* without a rehearsal: a phase may take an hour */
 
 static size_t attached(const struct world *w, struct slice node, struct slice driver)
@@ -43,7 +45,7 @@ static enum op_answer see_nodes(struct run *r, struct op *op, const struct seen 
     if (good > 0)
         return OP_DONE;
     buf_adds(reason, ": there is no place to land. Uncordon a node, or make its driver ready");
-    return OP_REFUSE;
+    return OP_TODO;
 }
 
 static enum op_answer see_class(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
@@ -53,10 +55,10 @@ static enum op_answer see_class(struct run *r, struct op *op, const struct seen 
     (void)seen;
     if (!class) {
         buf_printf(reason, "storage class %s is not there: correct target.storageClass of the plan", r->plan->target_class);
-        return OP_REFUSE;
+        return OP_TODO;
     }
     if (gate_row(r->world, class, reason) != GATE_PASS)
-        return OP_REFUSE;
+        return OP_TODO;
     struct slice encryption = row_text(class, STORAGE_CLASSES_ENCRYPTION), backend = row_text(class, STORAGE_CLASSES_BACKEND);
     buf_printf(reason, "%s: %.*s, encryption %.*s, binding %.*s, reclaim %.*s", r->plan->target_class, SLICE_FMT(backend),
                SLICE_FMT(encryption), SLICE_FMT(row_text(class, STORAGE_CLASSES_BINDING)), SLICE_FMT(row_text(class, STORAGE_CLASSES_RECLAIM)));
@@ -74,13 +76,13 @@ static enum op_answer see_class(struct run *r, struct op *op, const struct seen 
 void preflight_script_class(struct run *r, struct script *s)
 {
     (void)r;
-    script_check(s, "class", "the target class", see_class);
+    script_wait(s, "class", "the target class", NULL, see_class, SOON_MS);
 }
 
 void preflight_script_nodes(struct run *r, struct script *s)
 {
     (void)r;
-    script_check(s, "nodes", "a node to land on", see_nodes);
+    script_wait(s, "nodes", "a node to land on", NULL, see_nodes, SOON_MS);
 }
 
 /* ---- Gates that can be overridden ---- */
@@ -134,7 +136,7 @@ static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *
     }
     if (word)
         buf_printf(reason, ". It can be overridden with a reason (gate %s)", word);
-    return OP_REFUSE;
+    return slice_is(answer, "NO DATA") ? OP_TODO : OP_REFUSE;
 }
 
 /* Credentials must outlive the phases: at least twice the estimate. */
@@ -166,19 +168,19 @@ static enum op_answer see_credentials(struct run *r, struct op *op, const struct
 void preflight_script_pool(struct run *r, struct script *s)
 {
     (void)r;
-    script_check(s, "thin pool is not filling", "room in the thin pool", see_gate);
+    script_wait(s, "thin pool is not filling", "room in the thin pool", NULL, see_gate, SOON_MS);
 }
 
 void preflight_script_alerts(struct run *r, struct script *s)
 {
     (void)r;
-    script_check(s, "no alert firing, watchdog alive", "no alert, and alerting is alive", see_gate);
+    script_wait(s, "no alert firing, watchdog alive", "no alert, and alerting is alive", NULL, see_gate, SOON_MS);
 }
 
 void preflight_script_backups(struct run *r, struct script *s)
 {
     (void)r;
-    script_check(s, "backup cron jobs succeeded lately", "backups are fresh", see_gate);
+    script_wait(s, "backup cron jobs succeeded lately", "backups are fresh", NULL, see_gate, SOON_MS);
 }
 
 void preflight_script_credentials(struct run *r, struct script *s)
