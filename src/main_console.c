@@ -147,6 +147,6 @@ static int run(struct cli *cli) {
 const struct subcommand command_console = {
     .name = "console",
     .usage = "[console]",
-    .summary = "the console; read-only",
+    .summary = "the console; read-only until it is armed",
     .run = run,
 };
