@@ -17,6 +17,9 @@
 
 enum { KUBE_TIMEOUT_MS = 30000 };
 
+/* A server that has just started says 403 to everybody until it has read its roles (seen on 1.36, for about a second). */
+#define KUBE_STARTING_MS 10000
+
 enum kube_request_state { REQUEST_WAITING, REQUEST_RUNNING, REQUEST_DONE };
 
 struct kube_request {
@@ -114,6 +117,8 @@ void kube_client_health(struct kube_client *c, const struct err *e)
     if (same)
         return;
     bool returned = !e && c->health;
+    if (returned && err_kind(c->health) == ERR_UNAVAILABLE)
+        c->returned_ms = clock_mono_ms();
     c->healthy = !e;
     err_free(c->health);
     c->health = e ? err_copy(e) : NULL;
@@ -292,11 +297,16 @@ static void request_note_health(struct kube_request *r, const struct http_result
 /* The error of an exchange, or NULL. */
 static struct err *request_error(const struct kube_request *r, const struct http_result *result)
 {
+    const struct kube_client *c = r->client;
     if (result->error)
         return err_copy(result->error);
     if (r->call.raw_errors || (result->status >= 200 && result->status < 300))
         return NULL;
-    return kube_status_err(r->client->name, r->call.method, r->call.path, result->status, buf_slice(result->body));
+    struct err *e = kube_status_err(c->name, r->call.method, r->call.path, result->status, buf_slice(result->body));
+    bool away = c->health && err_kind(c->health) == ERR_UNAVAILABLE;
+    if (result->status == 403 && (away || (c->returned_ms > 0 && clock_mono_ms() - c->returned_ms < KUBE_STARTING_MS)))
+        err_set_kind(e, ERR_UNAVAILABLE);
+    return e;
 }
 
 static void request_http_done(void *arg, const struct http_result *result)

@@ -56,7 +56,8 @@ struct kube_call {
     bool raw_errors;           /* leave non-2xx to the caller (pod proxy) instead of making an error of the Status */
     bool (*on_head)(void *arg, const struct http_head *head);    /* as net/http.h; not for a 401 that is repeated */
     struct err *(*on_data)(void *arg, const char *p, size_t n); /* as net/http.h: 2xx only */
-    /* e (borrowed): transport or API error: ERR_AUTH 401, ERR_DENIED 403, ERR_UNAVAILABLE 429 and 5xx, ERR_FAILED other
+    /* e (borrowed): transport or API error: ERR_AUTH 401, ERR_DENIED 403 (ERR_UNAVAILABLE
+     * within 10 s after the server came back: it may not have read its roles yet), ERR_UNAVAILABLE 429 and 5xx, ERR_FAILED other
      * 4xx, … with the Status' message; NULL for 2xx (raw_errors: for every answer). r is never NULL; its status is 0
      * if nothing was answered, or nothing was asked because there are no credentials. */
     void (*on_done)(void *arg, const struct http_result *r, const struct err *e);

@@ -47,6 +47,7 @@ struct kube_client {
     unsigned count;
     bool healthy;
     struct err *health;               /* NULL while healthy or not yet known */
+    int64_t returned_ms;              /* mono: when it answered again after it had not; 0: never */
     int64_t heard_ms;                 /* mono: last bytes on the present HTTP/2 connection */
     struct kube_canary *canary;
     struct kube_identity *identity;

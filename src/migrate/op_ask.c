@@ -51,6 +51,7 @@ static void deliver(struct ask *a, const struct reply *reply) {
 static enum reply_kind kind_of(const struct ask *a, const struct http_result *x, const struct err *e) {
     if (!e) return REPLY_OK;
     if (a->looks && x->status == 404) return REPLY_OK;
+    if (x->status == 403 && err_kind(e) == ERR_UNAVAILABLE) return REPLY_AGAIN; /* it has only just started */
     if (x->status == 0 || x->error || x->status == 401 || x->status == 429 || x->status >= 500) return REPLY_AGAIN;
     return x->status == 404 || x->status == 409 || x->status == 422 ? REPLY_CONFLICT : REPLY_REFUSED;
 }
