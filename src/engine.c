@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/kube_config.h"
+#include "engine_clock.h"
 #include "engine_sources.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -48,6 +49,7 @@ static void tick(void *arg) {
     struct engine *e = arg;
     note_stall(e);
     world_set_now(e->world, clock_wall_ms());
+    engine_clock_follow(e->setup->kube);
     gates_update(e->world);
     if (e->migration) migration_tick(e->migration);
     if (e->on_tick) e->on_tick(e->tick_arg);
@@ -117,6 +119,7 @@ struct engine *engine_new(struct loop *l, const struct setup *setup, bool acts) 
     e->setup = setup;
     e->world = world_new();
     world_set_now(e->world, clock_wall_ms());
+    engine_clock_follow(setup->kube);
     write_plan_row(e, setup->plan);
     write_workload_rows(e, setup->plan);
     e->sources = engine_sources_new(l, e->world, setup);

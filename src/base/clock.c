@@ -15,6 +15,7 @@ enum { SECONDS_PER_DAY = 86400 };
 /* How the sandbox's plan time runs; set once at the start. */
 static double plan_scale = 1.0;
 static int64_t plan_origin_ms;
+static int64_t plan_advance_ms;
 
 static int64_t read_clock_ns(clockid_t id)
 {
@@ -42,8 +43,13 @@ int64_t clock_plan_ms(void)
 {
     int64_t wall = clock_wall_ms();
     if (plan_scale <= 1.0)
-        return wall;
-    return plan_origin_ms + (int64_t)((double)(wall - plan_origin_ms) * plan_scale);
+        return wall + plan_advance_ms;
+    return plan_origin_ms + (int64_t)((double)(wall - plan_origin_ms) * plan_scale) + plan_advance_ms;
+}
+
+void clock_plan_advance(int64_t ms)
+{
+    plan_advance_ms = ms;
 }
 
 void clock_plan_scale(double scale, int64_t origin_ms)

@@ -22,6 +22,8 @@ int64_t clock_wall_ms(void); /* Unix time in milliseconds, UTC */
 int64_t clock_plan_ms(void);
 /* Only for a sandbox that ferryman started; scale >= 1. */
 void clock_plan_scale(double scale, int64_t origin_ms);
+/* And further by so much (a sandbox's `advance`). */
+void clock_plan_advance(int64_t ms);
 
 /* RFC 3339 ("2026-04-25T16:18:03Z", with fraction and offset) to Unix milliseconds. Go's zero time gives false. */
 bool clock_parse_rfc3339(struct slice text, int64_t *ret_ms);

@@ -74,11 +74,19 @@ static void script_look(struct run *r, struct script *s)
 
 /* ---- The claim ---- */
 
+static enum op_answer see_purging(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    (void)reason;
+    run_set_int(r, "cleanup.begun", clock_plan_ms());
+    return OP_DONE;
+}
+
 static void script_claim(struct run *r, struct script *s)
 {
     const char *name = move_fact(r, s, "claim.old.name");
-    if (!r->preview && run_has(r, "cleanup.claim"))
-        return;
+    script_check(s, "purging", "from here on there is no rollback", see_purging);
     script_get(s, "retained", "the old volume is kept", postgres_path_volume(move_fact(r, s, "volume.old.name")).p, move_see_retained);
     move_script_gone(r, s, script_fmt(s, "claim/%s", name), postgres_path_claim(r, name).p, move_fact(r, s, "claim.old.uid"), -1, NULL)
         ->irreversible = true;

@@ -246,7 +246,7 @@ static const struct step steps[] = {
 
 static bool may_begin(const struct run *r, struct buf *reason)
 {
-    if (run_has(r, "cleanup.done") || run_has(r, "cleanup.place")) {
+    if (run_has(r, "cleanup.begun")) {
         buf_adds(reason, "the old copy has been purged: there is nothing to go back to; restore a dump");
         return false;
     }

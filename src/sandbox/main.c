@@ -200,8 +200,9 @@ static int run(const struct options *o)
         free(s.dir);
         return status;
     }
+    s.clock_origin_ms = clock_wall_ms();
     if (s.time_scale > 1)
-        clock_plan_scale(s.time_scale, clock_wall_ms());
+        clock_plan_scale(s.time_scale, s.clock_origin_ms);
     s.started_ms = s.saved ? jd_num(s.saved, "started_ms", clock_plan_ms()) : clock_plan_ms();
     s.loop = loop_new();
     struct signals *signals = signals_new(s.loop, signums, (int)ARRAY_LEN(signums), on_signal, &s);

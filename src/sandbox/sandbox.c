@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -48,9 +49,26 @@ void sandbox_on_advance(struct sandbox *s, void (*fn)(void *arg), void *arg)
     st->hooks[st->hook_count++] = (struct hook){fn, arg};
 }
 
+/* DIR/clock: what an engine with this sandbox's kubeconfig makes its plan clock of: time scale in thousandths, its origin, advance. */
+static struct err *write_clock(const struct sandbox *s)
+{
+    char *path = str_printf("%s/clock", s->dir);
+    char *text = str_printf("%lld %lld %lld\n", (long long)(s->time_scale * 1000), (long long)s->clock_origin_ms,
+                            (long long)s->state->advanced_ms);
+    struct err *e = file_write_durable(path, text, strlen(text), 0600);
+
+    free(path);
+    free(text);
+    return e;
+}
+
 void sandbox_advance(struct sandbox *s, int64_t ms)
 {
     s->state->advanced_ms += ms;
+    struct err *e = write_clock(s);
+    if (e)
+        fprintf(stderr, "ferryman-sandbox: %s\n", err_text(e));
+    err_free(e);
     for (size_t i = 0; i < s->state->hook_count; i++)
         s->state->hooks[i].fn(s->state->hooks[i].arg);
 }
@@ -61,6 +79,8 @@ static void say_ready(struct sandbox *s)
 {
     struct err *e = plan_file_write(s);
 
+    if (!e)
+        e = write_clock(s);
     if (e) {
         sandbox_fail(s, e);
         return;

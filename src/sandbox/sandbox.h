@@ -62,6 +62,7 @@ struct sandbox {
     struct loop *loop;
     char *dir;                /* absolute; 0700 */
     double time_scale;
+    int64_t clock_origin_ms; /* wall time at which the plan clock began to run faster */
     int64_t started_ms;       /* plan time (Unix ms) at start: ages of the seed content count from here */
     int64_t extra_claims;     /* --claims */
     bool small_db;            /* --small-db: a thousandth of the rows */
