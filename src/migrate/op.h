@@ -9,7 +9,7 @@
  *   2. journal the intent {"t":"act"}; wait until it is durable.
  *   3. fence: the lock is ours and what was looked at is younger than 2 s, else from 1 again (the intent stays).
  *   4. send, on a connection of its own (libcurl repeats a request on a reused one that dies).
- *   5. journal {"t":"outcome"}. No answer, or a conflict: look again; DONE: the outcome is "done, the answer was lost".
+ *   5. journal {"t":"outcome"}. No answer, or a conflict: look again; DONE: the outcome is "lost-answer-done".
  * After a crash the step begins again from its first operation: acts that were done are seen by 1 and never repeated. An act
  * that cannot be seen afterwards must not be an operation.
  *

@@ -82,6 +82,7 @@ static struct json_t *record(const struct op_runner *x, const char *type) {
 static struct json_t *outcome_record(const struct op_runner *x, const char *result, const char *detail) {
     struct json_t *d = record(x, "outcome");
     char *clean = utf8_cleaned(slice_of(detail));
+    if (str_eq(result, "already")) jd_set(d, "what", jd_string(x->op->what)); /* there may be no act */
     jd_set(d, "result", jd_string(result));
     if (*clean) jd_set(d, "detail", jd_string(clean));
     mem_free(clean);
@@ -368,7 +369,7 @@ static void judged_act(struct op_runner *x, enum op_answer a, const struct seen 
         refused(x, &x->reason);
     } else if (a == OP_DONE && was_sent) {
         if (x->lost) buf_printf(&x->reason, "%sthe answer was lost; seen by looking", x->reason.len ? "; " : "");
-        outcome(x, "done", buf_str(&x->reason));
+        outcome(x, x->lost ? "lost-answer-done" : "done", buf_str(&x->reason));
     } else if (a == OP_DONE) {
         outcome(x, "already", buf_str(&x->reason));
     } else if (op_on_its_way_out(x->op, seen)) {

@@ -82,7 +82,7 @@ static void test_lost_answer_is_seen_by_looking(void **state) {
     op_stage_run(w, scale(w));
     op_stage_assert_fine(w);
     assert_int_equal(w->acts, 1); /* and libcurl did not repeat it either */
-    op_stage_assert_in(op_stage_records(w), "outcome scale done\n");
+    op_stage_assert_in(op_stage_records(w), "outcome scale lost-answer-done\n");
     op_stage_assert_in(buf_str(&w->states), "the answer was lost; seen by looking");
 }
 
