@@ -119,6 +119,7 @@ static void tell_act(const struct story *s, const struct event *x, struct buf *o
     const struct event *end = x->end ? &s->events[x->end - 1] : is(x->record, "t", "outcome") ? x : NULL;
     static const char *const words[][2] = {
         {"done", "done"},     {"already", "was so already"}, {"failed", "FAILED"}, {"lost-answer-done", "done; its answer was lost, it was looked at again"},
+        {"aborted", "given up before it was sent"}, {"unknown", "NOT KNOWN: it was sent, and what became of it was not seen"},
     };
     const char *result = end ? text_of(end->record, "result") : "no outcome: ferryman ended before it was known";
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
