@@ -262,12 +262,12 @@ def reference(base, saves, phases):
     return found
 
 
-REQUEST = re.compile(r"(SQL|POST|PUT|PATCH|DELETE) ")
+REQUEST = re.compile(r"(SQL|POST|PUT|PATCH|DELETE) (?!.*(pg_reload_conf|CHECKPOINT))")
 
 
 def done_twice(records, phase):
     """Requests and statements of the phase that were carried out more than once, but for those of steps that begin anew by design. Jobs
-    (a dump, a look at many things) are begun again when they were interrupted."""
+    (a dump, a look at many things) are begun again when they were interrupted; to reload or checkpoint twice is as good as once."""
     requests = {(r["step"], r["op"]) for r in records if r["t"] == "act" and r.get("phase") == phase and REQUEST.match(r.get("request", ""))}
     count = {}
     for r in records:
