@@ -1,89 +1,205 @@
-#include "tests/unit/job_stage.h"
+#include "job_stage.h"
 
-#include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/buf.h"
+#include "base/json_doc.h"
+#include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "client/pg_conn.h"
+#include "loop/loop.h"
 
-struct pg_fixture *job_stage_server;
-char job_stage_identifier[32];
-struct asked job_stage_last;
+enum { LIMIT_MS = 120000 };
 
-void job_stage_rows(void *arg, const struct pg_rows *rows, const struct err *e) {
-    struct asked *a = arg;
-    assert_false(a->answered);
+struct run_asked {
+    struct pg_conn *conn;
+    const char *sql;
+    void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e);
+    void *arg;
+    bool answered;
+};
+
+struct job_stage stage;
+
+static void answer(void *arg, const struct pg_rows *rows, const struct err *e) {
+    struct run_asked *a = arg;
+    if (a->answered) return;
     a->answered = true;
-    if (e) a->kind = err_kind(e);
-    if (e) snprintf(a->error, sizeof a->error, "%s", err_text(e));
-    else if (pg_rows_count(rows) > 0) snprintf(a->text, sizeof a->text, "%.*s", SLICE_FMT(pg_rows_text(rows, 0, 0)));
+    a->fn(a->arg, rows, e);
 }
 
-bool job_stage_answered(struct op_stage *w) {
-    (void)w;
-    return job_stage_last.answered;
+static void asked_up(void *arg) {
+    struct run_asked *a = arg;
+    pg_query(a->conn, a->sql, answer, a);
 }
 
-void job_stage_ask(struct op_stage *w, struct run_query q) {
-    job_stage_last = (struct asked){.answered = false};
-    job_stage_last.handle = run_query(w->run, &q, job_stage_rows, &job_stage_last);
+static void asked_down(void *arg, const struct err *e) {
+    answer(arg, NULL, e);
 }
 
-void job_stage_query(struct op_stage *w, struct run_query q) {
-    job_stage_ask(w, q);
-    AWAIT(w, job_stage_answered);
-    run_query_free(job_stage_last.handle);
+struct run_asked *run_query(struct run *r, const struct run_query *q, void (*fn)(void *arg, const struct pg_rows *rows, const struct err *e),
+                            void *arg) {
+    struct run_asked *a = MEM_NEW(struct run_asked);
+    *a = (struct run_asked){.sql = q->sql, .fn = fn, .arg = arg};
+    struct pg_conn_options o = {.name = "postgres", .conninfo = stage.server->conninfo, .on_up = asked_up, .on_down = asked_down, .arg = a};
+    a->conn = pg_conn_new(r->loop, &o);
+    return a;
 }
 
-void job_stage_expect(struct op_stage *w, struct run_query q, const char *text) {
-    job_stage_query(w, q);
-    if (*job_stage_last.error) fail_msg("%s", job_stage_last.error);
-    assert_string_equal(job_stage_last.text, text);
+void run_query_free(struct run_asked *a) {
+    if (!a) return;
+    pg_conn_free(a->conn);
+    mem_free(a);
 }
 
-void job_stage_expect_error(struct op_stage *w, struct run_query q, const char *part) {
-    job_stage_query(w, q);
-    op_stage_assert_in(job_stage_last.error, part);
+static struct {
+    void (*fn)(void *arg, const char *const *env, const struct err *e);
+    void *arg;
+    char options[200];
+} wanted;
+
+static void give_env(void *unused) {
+    char port[32], options[256];
+    (void)unused;
+    snprintf(port, sizeof port, "PGPORT=%u", stage.server->port);
+    snprintf(options, sizeof options, "PGOPTIONS=%s", wanted.options);
+    const char *env[] = {"PGHOST=127.0.0.1", port, "PGUSER=postgres", "PGAPPNAME=ferryman/test", options, NULL};
+    struct err *e = stage.environment_fails ? err_new(ERR_UNAVAILABLE, "no way there") : NULL;
+    wanted.fn(wanted.arg, e ? NULL : env, e);
+    err_free(e);
 }
 
-void job_stage_pod(struct op_stage *w, const char *ip) {
-    run_set(w->run, "pod.server.name", "server-0");
-    run_set(w->run, "pod.server.uid", "uid-p");
-    run_set(w->run, "pod.server.ip", ip);
+void run_pg_env(struct run *r, enum run_db db, const char *pgoptions, void (*fn)(void *arg, const char *const *env, const struct err *e),
+                void *arg) {
+    (void)db;
+    wanted.fn = fn;
+    wanted.arg = arg;
+    str_copy(wanted.options, sizeof wanted.options, pgoptions ? pgoptions : "");
+    loop_defer(r->loop, give_env, &wanted);
 }
 
-int job_stage_setup(void **state) {
-    struct op_stage *w = op_stage_new(job_stage_server->conninfo, false);
-    job_stage_pod(w, "127.0.0.1");
-    run_set(w->run, "pg.identifier.old", job_stage_identifier);
-    *state = w;
-    return 0;
+void run_pg_env_cancel(struct run *r, const void *arg) {
+    (void)arg;
+    loop_undefer(r->loop, &wanted);
 }
 
-int job_stage_teardown(void **state) {
-    op_stage_free(*state);
-    return 0;
+const char *run_fact(const struct run *r, const char *name) {
+    (void)r;
+    return map_gets(stage.facts, name);
 }
 
-int job_stage_start(void **state) {
-    (void)state;
-    job_stage_server = pg_fixture_new();
-    struct op_stage *w = op_stage_new(job_stage_server->conninfo, false);
-    job_stage_pod(w, "127.0.0.1");
-    job_stage_query(w, READ("SELECT system_identifier::text FROM pg_control_system()"));
-    str_copy(job_stage_identifier, sizeof job_stage_identifier, job_stage_last.text);
-    op_stage_free(w);
-    return *job_stage_identifier ? 0 : -1;
+int64_t run_fact_int(const struct run *r, const char *name, int64_t fallback) {
+    const char *text = run_fact(r, name);
+    return text && *text ? atoll(text) : fallback;
 }
 
-int job_stage_stop(void **state) {
-    (void)state;
-    pg_fixture_free(job_stage_server);
-    return 0;
+struct json_t *run_fact_json(const struct run *r, const char *name) {
+    const char *text = run_fact(r, name);
+    struct json_t *d = NULL;
+    if (text && *text) err_ignore(jd_parse(text, strlen(text), name, &d), "no JSON is none");
+    return d;
+}
+
+void run_set(struct run *r, const char *name, const char *value) {
+    (void)r;
+    mem_free(map_puts(stage.facts, name, mem_strdup(value)));
+}
+
+void run_set_int(struct run *r, const char *name, int64_t value) {
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    run_set(r, name, text);
+}
+
+void run_set_json(struct run *r, const char *name, const struct json_t *value) {
+    struct buf text = {0};
+    jd_dump(value, &text);
+    run_set(r, name, buf_str(&text));
+    buf_free(&text);
+}
+
+void run_note(struct run *r, const char *level, const char *fmt, ...) {
+    va_list ap;
+    (void)r;
+    (void)level;
+    va_start(ap, fmt);
+    mem_free(stage.note);
+    stage.note = str_vprintf(fmt, ap);
+    va_end(ap);
+}
+
+struct op *script_job(struct script *s, const char *id, const char *what, const struct op_job *job, void *data, void (*drop)(void *)) {
+    struct op *op = MEM_NEW(struct op);
+    (void)s;
+    (void)id;
+    (void)what;
+    *op = (struct op){.kind = OP_JOB, .job = job, .data = data, .drop = drop};
+    return op;
+}
+
+void op_job_done(struct run *r, struct op *op, struct err *e, const char *detail) {
+    (void)r;
+    (void)op;
+    if (stage.done) abort(); /* once */
+    stage.e = e;
+    stage.detail = mem_strdup(detail);
+    stage.done = true;
+}
+
+void op_job_progress(struct run *r, struct op *op, int64_t done, int64_t total, const char *unit, const char *text) {
+    (void)r;
+    (void)op;
+    if ((total && done >= total) || (!str_eq(unit, "bytes") && !str_eq(unit, "rows"))) abort(); /* the whole is not shown before it is there */
+    str_set(&stage.text, text);
+    stage.most = done;
+    stage.total = total;
+    stage.progressed++;
+    if (stage.on_progress) stage.on_progress();
+}
+
+void job_stage_forget(void) {
+    err_free(stage.e);
+    mem_free(stage.detail);
+    stage.e = NULL;
+    stage.detail = NULL;
+    stage.done = false;
+    stage.progressed = 0;
+    stage.on_progress = stage.next_progress;
+    stage.next_progress = NULL;
+}
+
+void job_stage_begin(struct run *r, struct pg_fixture *server) {
+    r->loop = stage.loop = loop_new();
+    stage.facts = map_new();
+    stage.server = server;
+}
+
+void job_stage_end(void) {
+    loop_free(stage.loop);
+    map_free(stage.facts, mem_free);
+    job_stage_forget();
+    mem_free(stage.text);
+    mem_free(stage.note);
+    stage.text = stage.note = NULL;
+}
+
+void job_stage_drop(struct op *op) {
+    op->drop(op->data);
+    mem_free(op);
+}
+
+void job_stage_carry_out(struct run *r, struct op *op) {
+    job_stage_forget();
+    op->job->start(r, op);
+    if (stage.done || !loop_run_until(stage.loop, &stage.done, LIMIT_MS)) abort();
+    job_stage_drop(op);
+}
+
+const char *job_stage_fact(const struct run *r, const char *name) {
+    const char *value = run_fact(r, name);
+    return value ? value : "";
 }

@@ -1,41 +1,37 @@
-/* Asking a run's sessions on a stage whose PostgreSQL is real (pg_fixture). */
-#ifndef FERRYMAN_TESTS_JOB_STAGE_H
-#define FERRYMAN_TESTS_JOB_STAGE_H
+/* What jobs see of a run, stood in for: facts in a map, one server whose identity nobody doubts, and a runner that notes what it is told. */
+#ifndef TESTS_JOB_STAGE_H
+#define TESTS_JOB_STAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#include "tests/unit/op_stage.h"
-#include "tests/unit/pg_fixture.h"
+#include "base/err.h"
+#include "migrate/run.h"
+#include "pg_fixture.h"
 
-struct pg_rows;
-
-struct asked {
-    struct run_asked *handle;
-    bool answered;
-    char text[512], error[1024]; /* first cell; "" */
-    enum err_kind kind;
+struct job_stage {
+    struct loop *loop;
+    struct map *facts;
+    struct pg_fixture *server;
+    bool done, environment_fails;
+    struct err *e;
+    char *detail, *text, *note;
+    int64_t most, total;
+    int progressed;
+    void (*on_progress)(void), (*next_progress)(void); /* the second: of the next operation */
 };
 
-extern struct pg_fixture *job_stage_server;
-extern char job_stage_identifier[32];
-extern struct asked job_stage_last;
+extern struct job_stage stage;
 
-#define READ(q) ((struct run_query){.sql = q})
-#define WRITE(q) ((struct run_query){.sql = q, .write = true})
-
-/* Group setup and teardown: one server for all tests. */
-int job_stage_start(void **state);
-int job_stage_stop(void **state);
-/* A stage whose pod server-0 (uid-p) is that server, with its identifier noted. */
-int job_stage_setup(void **state);
-int job_stage_teardown(void **state);
-
-void job_stage_pod(struct op_stage *w, const char *ip);
-void job_stage_rows(void *arg, const struct pg_rows *rows, const struct err *e); /* arg: &job_stage_last */
-bool job_stage_answered(struct op_stage *w);
-void job_stage_ask(struct op_stage *w, struct run_query q);   /* and run_query_free(job_stage_last.handle) */
-void job_stage_query(struct op_stage *w, struct run_query q); /* to its end, into job_stage_last */
-void job_stage_expect(struct op_stage *w, struct run_query q, const char *text);
-void job_stage_expect_error(struct op_stage *w, struct run_query q, const char *part);
+/* Before the next operation. */
+void job_stage_forget(void);
+/* A run on a fresh loop with no facts, and the end of both. */
+void job_stage_begin(struct run *r, struct pg_fixture *server);
+void job_stage_end(void);
+/* Carries an operation out within a minute and frees it; its error is in stage.e. */
+void job_stage_carry_out(struct run *r, struct op *op);
+void job_stage_drop(struct op *op);
+/* "" if it is not noted. */
+const char *job_stage_fact(const struct run *r, const char *name);
 
 #endif
