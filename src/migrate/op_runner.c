@@ -20,20 +20,12 @@
 #include "migrate/run_private.h"
 #include "net/backoff.h"
 
-#define POLL_MS 500
-#define SETTLE_MS 250        /* between looks at what was accepted and is not seen yet */
 #define POKE_MS 200          /* a world that changes all the time does not make us ask faster */
 #define TICK_MS 500
-#define TRY_MS 30000         /* a try, and for how long looking is tried again */
 #define WAIT_MS (INT64_C(300) * 1000)
 #define LOOK_MS 10000        /* one GET */
-#define STATEMENT_MS (INT64_C(24) * 3600 * 1000) /* a REINDEX may take hours; a dead peer is noticed by keepalive */
 #define READ_MS (INT64_C(6) * 3600 * 1000)
-#define FRESH_NS (2 * CLOCK_NS_PER_S) /* safety 2: what was looked at is younger than this when the act is sent */
-#define TRIES_MAX 3
 
-static void begin_look(struct op_runner *x);
-static void fence(struct op_runner *x);
 static void begin_op(struct op_runner *x);
 
 /* ---- Ends ---- */
@@ -50,7 +42,7 @@ static void deliver_end(void *arg) {
 }
 
 /* The last thing that happens to a runner. e is taken over. */
-static void end(struct op_runner *x, struct err *e) {
+void runner_end(struct op_runner *x, struct err *e) {
     if (x->at == AT_END) {
         err_free(e);
         return;
@@ -69,7 +61,7 @@ static void end(struct op_runner *x, struct err *e) {
 
 /* ---- Records ---- */
 
-static struct json_t *record(const struct op_runner *x, const char *type) {
+struct json_t *runner_record(const struct op_runner *x, const char *type) {
     struct json_t *d = jd_object();
     jd_set(d, "t", jd_string(type));
     if (x->run->workload) jd_set(d, "workload", jd_string(x->run->workload->name));
@@ -79,10 +71,9 @@ static struct json_t *record(const struct op_runner *x, const char *type) {
     return d;
 }
 
-static struct json_t *outcome_record(const struct op_runner *x, const char *result, const char *detail) {
-    struct json_t *d = record(x, "outcome");
+struct json_t *runner_outcome_record(const struct op_runner *x, const char *result, const char *detail) {
+    struct json_t *d = runner_record(x, "outcome");
     char *clean = utf8_cleaned(slice_of(detail));
-    if (str_eq(result, "already")) jd_set(d, "what", jd_string(x->op->what)); /* there may be no act */
     jd_set(d, "result", jd_string(result));
     if (*clean) jd_set(d, "detail", jd_string(clean));
     mem_free(clean);
@@ -92,7 +83,7 @@ static struct json_t *outcome_record(const struct op_runner *x, const char *resu
 
 static void on_durable(void *arg, const struct err *e) {
     struct op_runner *x = arg;
-    if (e) end(x, err_wrap(err_copy(e), "%s: nothing is done that cannot be recorded", x->op->what));
+    if (e) runner_end(x, err_wrap(err_copy(e), "%s: nothing is done that cannot be recorded", x->op->what));
     else x->then(x);
 }
 
@@ -101,7 +92,7 @@ static void durable_at_once(void *arg) {
 }
 
 /* Writes the record (taken over); `then` comes when it is durable. */
-static void write_then(struct op_runner *x, struct json_t *d, void (*then)(struct op_runner *x)) {
+void runner_write(struct op_runner *x, struct json_t *d, void (*then)(struct op_runner *x)) {
     x->then = then;
     if (x->run->journal) journal_append(x->run->journal, d, on_durable, x);
     else loop_defer(x->run->loop, durable_at_once, x);
@@ -110,19 +101,19 @@ static void write_then(struct op_runner *x, struct json_t *d, void (*then)(struc
 
 static void write_end(struct op_runner *x, const char *result, const char *detail) {
     if (!x->intent || !x->run->journal) return;
-    struct json_t *d = outcome_record(x, result, detail);
+    struct json_t *d = runner_outcome_record(x, result, detail);
     journal_append(x->run->journal, d, NULL, NULL);
     jd_free(d);
 }
 
 /* It stops: e is taken over. */
-static void fail(struct op_runner *x, struct err *e) {
+void runner_fail(struct op_runner *x, struct err *e) {
     write_end(x, x->unsure ? "unknown" : err_kind(e) == ERR_CANCELLED ? "aborted" : "failed", err_text(e));
-    end(x, err_wrap(e, "%s", x->op->what));
+    runner_end(x, err_wrap(e, "%s", x->op->what));
 }
 
-static void refused(struct op_runner *x, const struct buf *reason) {
-    fail(x, err_new(ERR_FAILED, "%s", reason->len ? buf_str(reason) : "it is not so"));
+void runner_refused(struct op_runner *x, const struct buf *reason) {
+    runner_fail(x, err_new(ERR_FAILED, "%s", reason->len ? buf_str(reason) : "it is not so"));
 }
 
 /* ---- What is told ---- */
@@ -137,7 +128,7 @@ static void tell_text(struct op_runner *x, char *text) {
     if (!same && x->ev.on_state) x->ev.on_state(x->arg, x->op, text, deadline);
 }
 
-static void tell(struct op_runner *x, const char *reason) {
+void runner_tell(struct op_runner *x, const char *reason) {
     tell_text(x, *reason ? str_printf("%s: %s", x->op->what, reason) : mem_strdup(x->op->what));
 }
 
@@ -158,244 +149,43 @@ static void next_op(struct op_runner *x) {
     loop_defer(x->run->loop, begin_op_deferred, x);
 }
 
-static void done(struct op_runner *x) {
-    tell(x, buf_str(&x->reason));
+void runner_done(struct op_runner *x) {
+    runner_tell(x, buf_str(&x->reason));
     if (x->ev.on_result && x->op->kind != OP_CALL) x->ev.on_result(x->arg, x->op, buf_str(&x->reason));
     next_op(x);
 }
 
-static void stand_still(struct op_runner *x) {
+void runner_stand_still(struct op_runner *x) {
     x->at = AT_PAUSED;
 }
 
 /* Looks again in a while. */
-static void later(struct op_runner *x, int64_t delay_ms) {
+void runner_later(struct op_runner *x, int64_t delay_ms) {
     x->at = AT_LATER;
     if (!x->paused || x->look == LOOK_AFTER) timer_start(x->timer, delay_ms, 0);
 }
 
-static bool too_late(const struct op_runner *x) {
+bool runner_too_late(const struct op_runner *x) {
     return !x->paused && clock_mono_ms() >= x->deadline;
 }
 
-static void timed_out(struct op_runner *x, const char *last) {
+void runner_timed_out(struct op_runner *x, const char *last) {
     char age[32];
     clock_format_age(clock_mono_ms() - x->began - x->stood_ms, age, sizeof age);
-    fail(x, err_new(ERR_FAILED, "gave up after %s%s%s", age, *last ? "; last: " : "", last));
-}
-
-/* ---- Acts: intent, fence, request, outcome ---- */
-
-static void outcome(struct op_runner *x, const char *result, const char *detail) {
-    struct json_t *d = outcome_record(x, result, detail);
-    if (!x->intent) jd_set(d, "what", jd_string(x->op->what)); /* no act's record says it */
-    x->at = AT_OUTCOME;
-    write_then(x, d, done);
-}
-
-static void write_intent(struct op_runner *x) {
-    struct json_t *d = record(x, "act");
-    struct buf text = {0};
-    op_text(x->op, &text);
-    jd_set(d, "what", jd_string(x->op->what));
-    if (text.len) jd_set(d, "request", jd_string(buf_str(&text)));
-    buf_free(&text);
-    x->at = AT_INTENT;
-    x->intent = true;
-    write_then(x, d, fence);
-}
-
-static void fenced_off(struct op_runner *x, const struct err *e) {
-    struct err *mine = err_copy(e);
-    err_set_kind(mine, ERR_LOCKED);
-    fail(x, mine);
-}
-
-static void on_saved(void *arg, const struct err *e) {
-    struct op_runner *x = arg;
-    if (e) {
-        fail(x, err_wrap(err_copy(e), "the recovery state could not be written"));
-        return;
-    }
-    x->saved = true;
-    fence(x);
-}
-
-static void on_confirmed(void *arg, const struct err *e) {
-    struct op_runner *x = arg;
-    if (e) {
-        fenced_off(x, e);
-        return;
-    }
-    fence(x);
-}
-
-/* True if something has to come first. */
-static bool confirm_first(struct op_runner *x) {
-    struct run *r = x->run;
-    if (!x->op->irreversible) return false;
-    if (r->save_state && !x->saved) {
-        x->at = AT_SAVE;
-        r->save_state(r->save_arg, on_saved, x);
-        return true;
-    }
-    if (r->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS && !too_late(x)) {
-        x->at = AT_CONFIRM;
-        x->confirmed_ns = clock_mono_ns();
-        lock_confirm(r->lock, on_confirmed, x);
-        return true;
-    }
-    return false;
-}
-
-/* The lock and the kept session; false: it has ended. */
-static bool still_ours(struct op_runner *x) {
-    struct err *e = x->run->lock ? lock_fence(x->run->lock) : NULL;
-    if (!e) e = run_pg_take_loss(x->run, x->phase);
-    if (e) fenced_off(x, e);
-    err_free(e);
-    return !e;
-}
-
-static void on_sent(void *arg, const struct reply *reply);
-
-static void send(struct op_runner *x) {
-    const struct op *op = x->op;
-    int64_t limit = op->deadline_ms ? op->deadline_ms : op->sql ? STATEMENT_MS : TRY_MS;
-    x->at = AT_SEND;
-    x->unsure = true;
-    if (x->tries++ == 0) x->deadline = clock_mono_ms() + (op->deadline_ms ? op->deadline_ms : TRY_MS);
-    x->ask = ask_act(x->run, op, limit, (x->looked_ns + FRESH_NS) / CLOCK_NS_PER_MS, on_sent, x);
-}
-
-/* The intent is durable: everything that must hold at the moment of the request, then the request. */
-static void fence(struct op_runner *x) {
-    x->at = AT_FENCE;
-    if (x->paused) {
-        stand_still(x); /* it is looked at again before anything is sent */
-        return;
-    }
-    if (!still_ours(x) || confirm_first(x)) return;
-    if (x->op->kind == OP_JOB) {
-        x->at = AT_JOB;
-        x->op->job->start(x->run, x->op);
-        return;
-    }
-    bool unconfirmed = x->op->irreversible && x->run->lock && clock_mono_ns() - x->confirmed_ns >= FRESH_NS;
-    if (unconfirmed || clock_mono_ns() - x->looked_ns >= FRESH_NS) {
-        if (too_late(x)) {
-            timed_out(x, "what it rests on could not be looked at less than 2 s before the request: the server or this machine is too slow");
-            return;
-        }
-        x->look = LOOK_FENCE;
-        begin_look(x);
-        return;
-    }
-    send(x);
-}
-
-/* The answer to the request. What it is worth is seen by looking, in the answer itself if it is the object. */
-static void on_sent(void *arg, const struct reply *reply) {
-    struct op_runner *x = arg;
-    const char *kind = jd_str(reply->doc, "kind");
-    struct seen seen = {.status = 200, .doc = reply->doc, .text = reply->text};
-    ask_free(x->ask);
-    x->ask = NULL;
-    err_free(x->trouble);
-    x->trouble = reply->e ? err_copy(reply->e) : NULL;
-    x->answer = reply->kind;
-    x->lost = x->lost || reply->kind == REPLY_AGAIN;
-    x->after_ms = reply->after_ms;
-    x->look = LOOK_AFTER;
-    x->unsure = reply->kind == REPLY_OK || reply->kind == REPLY_AGAIN;
-    buf_clear(&x->reason);
-    if (reply->kind == REPLY_REFUSED) {
-        fail(x, err_copy(reply->e));
-        return;
-    }
-    bool object = reply->kind == REPLY_OK && reply->doc && !x->op->uid && !str_eq(kind, "Status") && jd_str(reply->doc, "metadata.uid");
-    if (object && op_judge(x->run, x->op, &seen, &x->reason) == OP_DONE) {
-        outcome(x, "done", buf_str(&x->reason));
-        return;
-    }
-    if (x->deadline < clock_mono_ms() + TRY_MS && (reply->kind == REPLY_OK || x->tries == 1)) x->deadline = clock_mono_ms() + TRY_MS;
-    begin_look(x);
-}
-
-/* It was refused with a conflict again and again: which test does not hold, and who changed it, the server does not say. */
-static void conflict(struct op_runner *x, const struct json_t *doc) {
-    struct buf why = {0};
-    struct err *e = err_copy(x->trouble);
-    if (str_eq(x->op->method, "PATCH") && doc && op_failing_test(x->op, doc, &why)) {
-        struct err *told = err_new(ERR_FAILED, "%s; %s: find out who changed it, then start again", err_text(e), buf_str(&why));
-        err_free(e);
-        e = told;
-    }
-    buf_free(&why);
-    fail(x, e);
-}
-
-/* Looked at after the request: not so. */
-static void not_seen_after(struct op_runner *x, const struct json_t *doc) {
-    if (x->answer == REPLY_OK) {
-        if (too_late(x)) timed_out(x, x->reason.len ? buf_str(&x->reason) : "the server accepted it, and it is not so");
-        else later(x, SETTLE_MS);
-        return;
-    }
-    x->unsure = false;
-    if (x->aborting) {
-        fail(x, err_new(ERR_CANCELLED, "aborted; the request was not carried out: %s", err_text(x->trouble)));
-        return;
-    }
-    if (x->answer == REPLY_CONFLICT && x->tries >= TRIES_MAX) {
-        conflict(x, doc);
-        return;
-    }
-    if (too_late(x)) {
-        fail(x, err_copy(x->trouble));
-        return;
-    }
-    tell(x, err_text(x->trouble)); /* it was not carried out: once more, after what the server asked for */
-    x->resend = true;
-    int64_t now = clock_mono_ms();
-    later(x, backoff_next_after(&x->backoff, now, x->after_ms));
+    runner_fail(x, err_new(ERR_FAILED, "gave up after %s%s%s", age, *last ? "; last: " : "", last));
 }
 
 /* ---- Looking ---- */
 
-static void judged_act(struct op_runner *x, enum op_answer a, const struct seen *seen) {
-    bool was_sent = x->tries > 0;
-    if (a == OP_REFUSE) {
-        refused(x, &x->reason);
-    } else if (a == OP_DONE && was_sent) {
-        if (x->lost) buf_printf(&x->reason, "%sthe answer was lost; seen by looking", x->reason.len ? "; " : "");
-        outcome(x, x->lost ? "lost-answer-done" : "done", buf_str(&x->reason));
-    } else if (a == OP_DONE) {
-        outcome(x, "already", buf_str(&x->reason));
-    } else if (op_on_its_way_out(x->op, seen)) {
-        tell(x, "one of that name is on its way out");
-        if (too_late(x)) timed_out(x, "one of that name is still on its way out");
-        else later(x, POLL_MS);
-    } else if (x->look == LOOK_AFTER && !x->resend) {
-        not_seen_after(x, seen->doc);
-    } else if (x->paused) {
-        stand_still(x);
-    } else {
-        x->resend = false;
-        if (x->intent) fence(x);
-        else write_intent(x);
-    }
-}
-
 static void judged_wait(struct op_runner *x, enum op_answer a) {
     if (a == OP_REFUSE) {
-        refused(x, &x->reason);
+        runner_refused(x, &x->reason);
     } else if (a == OP_DONE) {
-        done(x);
+        runner_done(x);
     } else {
-        tell(x, buf_str(&x->reason));
-        if (too_late(x)) timed_out(x, buf_str(&x->reason));
-        else later(x, x->op->poll_ms ? x->op->poll_ms : POLL_MS);
+        runner_tell(x, buf_str(&x->reason));
+        if (runner_too_late(x)) runner_timed_out(x, buf_str(&x->reason));
+        else runner_later(x, x->op->poll_ms ? x->op->poll_ms : POLL_MS);
     }
 }
 
@@ -405,16 +195,16 @@ static void judge(struct op_runner *x, const struct seen *seen) {
     enum op_answer a = gone ? OP_TODO : op_judge(x->run, x->op, seen, &x->reason);
     switch (x->op->kind) {
     case OP_READ:
-        if (a == OP_DONE) done(x);
-        else refused(x, &x->reason);
+        if (a == OP_DONE) runner_done(x);
+        else runner_refused(x, &x->reason);
         return;
     case OP_WAIT: judged_wait(x, a); return;
-    case OP_ACT: judged_act(x, a, seen); return;
+    case OP_ACT: act_judged(x, a, seen); return;
     case OP_JOB:
-        if (a == OP_DONE) outcome(x, "already", buf_str(&x->reason));
-        else if (a == OP_REFUSE) refused(x, &x->reason);
-        else if (x->paused) stand_still(x);
-        else write_intent(x);
+        if (a == OP_DONE) act_outcome(x, "already", buf_str(&x->reason));
+        else if (a == OP_REFUSE) runner_refused(x, &x->reason);
+        else if (x->paused) runner_stand_still(x);
+        else act_intend(x);
         return;
     case OP_CALL: return;
     }
@@ -425,10 +215,10 @@ static void look_again(struct op_runner *x, const struct reply *reply) {
     int64_t now = clock_mono_ms();
     char *text = str_printf("%s; trying again", err_text(reply->e));
     x->backing_off = true;
-    tell(x, text);
+    runner_tell(x, text);
     mem_free(text);
-    if (too_late(x)) timed_out(x, err_text(reply->e));
-    else later(x, backoff_next_after(&x->backoff, now, reply->after_ms));
+    if (runner_too_late(x)) runner_timed_out(x, err_text(reply->e));
+    else runner_later(x, backoff_next_after(&x->backoff, now, reply->after_ms));
 }
 
 static void on_looked(void *arg, const struct reply *reply) {
@@ -441,7 +231,7 @@ static void on_looked(void *arg, const struct reply *reply) {
         return;
     }
     if (reply->kind != REPLY_OK) {
-        fail(x, err_copy(reply->e));
+        runner_fail(x, err_copy(reply->e));
         return;
     }
     backoff_reset(&x->backoff);
@@ -460,7 +250,7 @@ static bool asks_only(const struct op *op) {
     return strstr(op->path, "accessreviews") || strstr(op->path, "rulesreviews") || strstr(op->path, "selfsubjectreviews");
 }
 
-static void begin_look(struct op_runner *x) {
+void runner_look(struct op_runner *x) {
     const struct op *op = x->op;
     x->at = AT_LOOK;
     x->looked_ns = clock_mono_ns();
@@ -469,14 +259,14 @@ static void begin_look(struct op_runner *x) {
         return;
     }
     if (op->method && op->kind != OP_ACT && !asks_only(op)) {
-        fail(x, err_new(ERR_FAILED, "%s %s is an act, not a question", op->method, op->path));
+        runner_fail(x, err_new(ERR_FAILED, "%s %s is an act, not a question", op->method, op->path));
         return;
     }
     x->ask = ask_look(x->run, op, look_timeout(op), on_looked, x);
 }
 
 static void on_timer(void *arg) {
-    begin_look(arg);
+    runner_look(arg);
 }
 
 /* ---- Beginning ---- */
@@ -498,15 +288,15 @@ static void reset(struct op_runner *x) {
 
 static void begin_op(struct op_runner *x) {
     if (x->aborting) {
-        end(x, err_new(ERR_CANCELLED, "aborted %s%s", x->op ? "before " : "at the end of the step", x->op ? x->op->what : ""));
+        runner_end(x, err_new(ERR_CANCELLED, "aborted %s%s", x->op ? "before " : "at the end of the step", x->op ? x->op->what : ""));
         return;
     }
     if (!x->op) {
-        end(x, NULL);
+        runner_end(x, NULL);
         return;
     }
     if (x->paused) {
-        stand_still(x);
+        runner_stand_still(x);
         return;
     }
     reset(x);
@@ -515,9 +305,9 @@ static void begin_op(struct op_runner *x) {
         next_op(x);
         return;
     }
-    tell(x, "");
-    if (x->op->kind == OP_JOB && !x->op->see) write_intent(x);
-    else begin_look(x);
+    runner_tell(x, "");
+    if (x->op->kind == OP_JOB && !x->op->see) act_intend(x);
+    else runner_look(x);
 }
 
 /* ---- Jobs ---- */
@@ -527,12 +317,12 @@ static void job_ended(void *arg) {
     struct err *e = x->job_error;
     x->job_error = NULL;
     if (e) {
-        fail(x, e);
+        runner_fail(x, e);
         return;
     }
     buf_clear(&x->reason);
     buf_adds(&x->reason, x->job_detail ? x->job_detail : "");
-    outcome(x, "done", buf_str(&x->reason));
+    act_outcome(x, "done", buf_str(&x->reason));
 }
 
 void op_job_done(struct run *r, struct op *op, struct err *e, const char *detail) {
@@ -570,8 +360,8 @@ void op_runner_fail(struct op_runner *x, struct err *e) {
         return;
     }
     cancel_job(x);
-    if (x->op) fail(x, e);
-    else end(x, e);
+    if (x->op) runner_fail(x, e);
+    else runner_end(x, e);
 }
 
 static void check_lock(struct op_runner *x) {
@@ -598,10 +388,10 @@ static void resume(struct op_runner *x) {
     x->deadline += stood;
     x->stood_ms += stood;
     if (x->at == AT_PAUSED && (!x->op || !x->intent)) loop_defer(x->run->loop, begin_op_deferred, x);
-    else if (x->at == AT_PAUSED && x->op->kind == OP_JOB) fence(x);
+    else if (x->at == AT_PAUSED && x->op->kind == OP_JOB) act_fence(x);
     else if (x->at == AT_PAUSED) {
         x->look = LOOK_FENCE;
-        begin_look(x);
+        runner_look(x);
     } else if (x->at == AT_LATER && !timer_active(x->timer)) timer_start(x->timer, 0, 0);
     tell_again(x);
 }
@@ -640,8 +430,8 @@ bool op_runner_abort(struct op_runner *x) {
     x->aborting = true;
     if (in_flight(x)) return false;
     cancel_job(x);
-    if (x->op) fail(x, err_new(ERR_CANCELLED, "aborted%s", x->op->kind == OP_ACT ? "; nothing is in flight" : ""));
-    else end(x, err_new(ERR_CANCELLED, "aborted"));
+    if (x->op) runner_fail(x, err_new(ERR_CANCELLED, "aborted%s", x->op->kind == OP_ACT ? "; nothing is in flight" : ""));
+    else runner_end(x, err_new(ERR_CANCELLED, "aborted"));
     return true;
 }
 

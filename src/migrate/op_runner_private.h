@@ -3,6 +3,7 @@
 #define FERRYMAN_MIGRATE_OP_RUNNER_PRIVATE_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "migrate/op_private.h"
 #include "net/backoff.h"
 
@@ -65,5 +66,31 @@ struct op_runner {
     int64_t told_deadline;
     struct err *end;
 };
+
+#define POLL_MS 500
+#define TRY_MS 30000 /* a try, and for how long looking is tried again */
+#define FRESH_NS (2 * CLOCK_NS_PER_S) /* safety 2: what was looked at is younger than this when the act is sent */
+
+/* op_runner.c. Errors are taken over; runner_fail, runner_end and runner_timed_out are the last that happens. */
+void runner_end(struct op_runner *x, struct err *e);
+void runner_fail(struct op_runner *x, struct err *e);
+void runner_refused(struct op_runner *x, const struct buf *reason);
+void runner_timed_out(struct op_runner *x, const char *last);
+bool runner_too_late(const struct op_runner *x);
+struct json_t *runner_record(const struct op_runner *x, const char *type) MUST_CHECK;
+struct json_t *runner_outcome_record(const struct op_runner *x, const char *result, const char *detail) MUST_CHECK;
+/* Writes the record (taken over); `then` comes when it is durable. */
+void runner_write(struct op_runner *x, struct json_t *d, void (*then)(struct op_runner *x));
+void runner_tell(struct op_runner *x, const char *reason);
+void runner_look(struct op_runner *x);
+void runner_later(struct op_runner *x, int64_t delay_ms); /* looks again in a while */
+void runner_stand_still(struct op_runner *x);
+void runner_done(struct op_runner *x);
+
+/* op_act.c: of acts and jobs */
+void act_intend(struct op_runner *x);
+void act_fence(struct op_runner *x);
+void act_outcome(struct op_runner *x, const char *result, const char *detail);
+void act_judged(struct op_runner *x, enum op_answer a, const struct seen *seen);
 
 #endif
