@@ -271,6 +271,19 @@ static void script_still(struct run *r, struct script *s)
     postgres_script_alone(r, s, "before counting");
 }
 
+static void add_sum(struct json_t *counts, struct buf *out)
+{
+    int64_t rows = 0;
+    size_t n = 0;
+    for (void *d = counts ? jd_iter(counts) : NULL; d; d = jd_iter_next(counts, d))
+        for (void *t = jd_iter(jd_iter_value(d)); t; t = jd_iter_next(jd_iter_value(d), t)) {
+            rows += jd_int_value(jd_iter_value(t), 0);
+            n++;
+        }
+    postgres_number(out, rows);
+    buf_printf(out, " rows in %zu tables", n);
+}
+
 static enum op_answer see_counted(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     struct json_t *counts = run_fact_json(r, "counts");
@@ -278,7 +291,7 @@ static enum op_answer see_counted(struct run *r, struct op *op, const struct see
     (void)seen;
     if (!r->preview) {
         run_set_int(r, "counts.at", clock_wall_ms());
-        postgres_counts_equal(counts, counts, "", NULL, reason);
+        add_sum(counts, reason);
     }
     jd_free(counts);
     return OP_DONE;

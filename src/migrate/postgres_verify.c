@@ -153,11 +153,13 @@ static void add_largest(const struct run *r, struct buf *out)
     int64_t most = -1;
     for (void *d = counts ? jd_iter(counts) : NULL; d; d = jd_iter_next(counts, d)) {
         struct json_t *tables = jd_iter_value(d);
-        for (void *t = jd_iter(tables); t; t = jd_iter_next(tables, t))
-            if (jd_int_value(jd_iter_value(t), 0) > most) {
-                most = jd_int_value(jd_iter_value(t), 0);
-                name = jd_iter_key(t);
-            }
+        for (void *t = jd_iter(tables); t; t = jd_iter_next(tables, t)) {
+            int64_t n = jd_int_value(jd_iter_value(t), 0);
+            if (n < most || (n == most && strcmp(jd_iter_key(t), name) > 0))
+                continue;
+            most = n;
+            name = jd_iter_key(t);
+        }
     }
     if (name) {
         buf_printf(out, "; %s ", name);
