@@ -60,13 +60,18 @@ static const char *verb_of(const char *method) {
     return str_eq(method, "GET") ? "get" : str_eq(method, "POST") ? "create" : str_eq(method, "DELETE") ? "delete" : "patch";
 }
 
-/* A refusal of the server's authorization says what to ask for. */
+/* What helps against a refusal: a quota is refused with the code of a missing right. */
 static struct err *with_remedy(const struct ask *a, const struct http_result *x, const struct err *e) {
-    struct err *copy = err_copy(e);
-    if (x->status != 403) return copy;
-    struct err *told = err_new(ERR_DENIED, "%s; this needs the right to %s there: have it granted, then try again", err_text(e), verb_of(a->method));
-    err_free(copy);
-    return told;
+    const char *text = err_text(e);
+    if (x->status == 403 && strstr(text, "exceeded quota"))
+        return err_new(ERR_DENIED, "%s; raise the ResourceQuota of the namespace or remove what uses it up, then try again", text);
+    if (x->status == 403)
+        return err_new(ERR_DENIED, "%s; this needs the right to %s there: have it granted, then try again", text, verb_of(a->method));
+    if (x->status == 409 && !a->looks)
+        return err_new(err_kind(e), "%s; somebody else writes it: its managedFields say who; stop that, then try again", text);
+    if (x->status == 422 && !a->looks)
+        return err_new(err_kind(e), "%s; correct in the plan or in the object what this names, then try again", text);
+    return err_copy(e);
 }
 
 static void on_answer(void *arg, const struct http_result *x, const struct err *e) {

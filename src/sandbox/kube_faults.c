@@ -126,20 +126,33 @@ static bool is_dry(const struct api_call *c)
            (str_eq(http_request_method(c->r), "DELETE") && body.p && slice_contains(body, "\"dryRun\""));
 }
 
-/* What the real server says with that code. */
+static struct refusal *fault_worded(const struct api_call *c, const char *verb, unsigned code, const char *name);
+
+/* What the real server says with that code, of the object that is named in the path or in the body. */
 static struct refusal *fault_refusal(const struct api_call *c, const char *verb, unsigned code)
 {
-    const char *name = c->name ? c->name : "";
+    struct json_t *body = NULL;
+    struct slice text = http_request_body(c->r);
+    err_ignore(c->name || !text.n ? NULL : jd_parse(text.p, text.n, "body", &body), "then there is no name to say");
+    char *name = mem_strdup(c->name ? c->name : body && object_name(body) ? object_name(body) : "");
+    struct refusal *f = fault_worded(c, verb, code, name);
 
+    jd_free(body);
+    mem_free(name);
+    return f;
+}
+
+static struct refusal *fault_worded(const struct api_call *c, const char *verb, unsigned code, const char *name)
+{
     switch (code) {
     case 400:
         return refuse_bad_request("admission webhook \"policy.example.com\" does not support dry run");
     case 401:
         return refusal_new(401, "Unauthorized", NULL, "Unauthorized");
     case 403:
-        return refusal_new(403, "Forbidden", object_parse("{'name':'%s','kind':'%s'}", name, c->kind->plural),
-                           "%s \"%s\" is forbidden: User \"%s\" cannot %s resource \"%s\" in API group \"%s\"%s%s%s",
-                           kube_kind_qualified(c->kind), name, c->user, verb, c->kind->plural, c->kind->group,
+        return refusal_new(403, "Forbidden", object_parse("{'name':'%s','kind':'%s'}", c->name ? c->name : "", c->kind->plural),
+                           "%s%s%s%s is forbidden: User \"%s\" cannot %s resource \"%s\" in API group \"%s\"%s%s%s",
+                           kube_kind_qualified(c->kind), c->name ? " \"" : "", c->name ? c->name : "", c->name ? "\"" : "", c->user, verb, c->kind->plural, c->kind->group,
                            c->ns ? " in the namespace \"" : " at the cluster scope", c->ns ? c->ns : "", c->ns ? "\"" : "");
     case 404:
         return refuse_not_found(c->kind, name);

@@ -174,6 +174,12 @@ static struct err *scenario_no_extension(struct sandbox *s, bool on)
     return pg_image_hide(pg_of(s)->root.path, PG_MISSING, on);
 }
 
+static struct err *scenario_drift(struct sandbox *s, bool on)
+{
+    pg_of(s)->major_drift = on;
+    return pg_image_drift(pg_of(s)->root.path, on);
+}
+
 static struct err *scenario_temp_server(struct sandbox *s, bool on)
 {
     pg_of(s)->slow_first_boot = pg_of(s)->early_probe = on;
@@ -186,6 +192,7 @@ static const struct scenario pg_scenarios[] = {
     {"pg-lost-found", "PGDATA on a new block volume is its root, with lost+found in it", scenario_lost_found},
     {"pg-preload-missing", "the init container's settings name no preload libraries", scenario_no_preload},
     {"pg-extension-missing", "the image lacks the extension " PG_MISSING, scenario_no_extension},
+    {"pg-major-drift", "the image's vector is 1.0.0, another major version", scenario_drift},
     {"pg-temp-server", "a first boot's temporary server stays for 4 s and passes the readiness probe", scenario_temp_server},
 };
 
@@ -250,9 +257,26 @@ static struct err *command_end(struct sandbox *s, int argc, char **argv, struct 
     return NULL;
 }
 
+/* `freeze pg` and `thaw pg`: servers that hold their connections and say nothing. */
+static struct err *command_freeze(struct sandbox *s, int argc, char **argv, struct buf *out)
+{
+    struct pg *pg = pg_of(s);
+    (void)out;
+    if (argc != 2 || !str_eq(argv[1], "pg"))
+        return err_new(ERR_USAGE, "usage: %s pg", argv[0]);
+    freeze_end(&pg->frozen);
+    for (const struct pg_job *j = pg->jobs; j && str_eq(argv[0], "freeze"); j = j->next) {
+        if (j->pod && pg_pod_pid(j->pod))
+            freeze_descendants(&pg->frozen, pg_pod_pid(j->pod));
+    }
+    return NULL;
+}
+
 static const struct control_command pg_commands[] = {
     {"kill", "kill pg", "kills PostgreSQL as the OOM killer does; its pod restarts", command_end},
     {"restart", "restart pg", "shuts PostgreSQL down; its pod restarts", command_end},
+    {"freeze", "freeze pg", "PostgreSQL stands still, with its connections open", command_freeze},
+    {"thaw", "thaw pg", "it goes on", command_freeze},
     {"pg", "pg invalid-index on|off", "makes an index of the database invalid, or valid again", command_pg},
     {"pg", "pg sql TEXT", "runs SQL in the database", command_pg},
 };
@@ -367,6 +391,7 @@ static void pg_stop(struct sandbox *s)
         return;
     pg_release(s);
     timer_stop(pg->hold_timer);
+    freeze_end(&pg->frozen);
     sandbox_hold(s, PG_HOLD);
     for (struct pg_job *j = pg->jobs, *next; j; j = next) {
         next = j->next;

@@ -20,7 +20,7 @@ extern char **environ;
 
 struct pg_entry {
     const char *root, *pgdata, *bin, *address, *port, *socket, *user, *database, *password, *initdb, *init, *preload, *content,
-        *missing, *hold, *dir;
+        *missing, *drift, *hold, *dir;
     char *image_bin;
 };
 
@@ -130,7 +130,7 @@ static bool entry_parse(struct pg_entry *en, int argc, char **argv)
                 {"socket", &en->socket}, {"password", &en->password}, {"init", &en->init}, {"content", &en->content},
                 {"dir", &en->dir},       {"address", &en->address},   {"user", &en->user}, {"database", &en->database},
                 {"initdb", &en->initdb}, {"preload", &en->preload},   {"hold", &en->hold},
-                {"missing", &en->missing}};
+                {"missing", &en->missing}, {"drift", &en->drift}};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < ARRAY_LEN(args); k++) {
             size_t n = strlen(args[k].name);
@@ -428,6 +428,8 @@ static struct err *entry_prepare(struct pg_entry *en)
     pg_install_clear(&in);
     if (!e && en->missing[0])
         e = pg_image_hide(en->root, en->missing, true);
+    if (!e && str_eq(en->drift, "major"))
+        e = pg_image_drift(en->root, true);
     if (!e && mkdir(en->pgdata, 0700) != 0 && errno != EEXIST)
         e = err_sys(errno, "cannot create %s", en->pgdata);
     if (!e)

@@ -25,7 +25,7 @@
 /* Arguments "name=value": root (folder of images, volumes, run), pgdata, bin (of the installed server), address, port,
  * socket (folder), user, database, password (file), initdb (further arguments for it, between spaces), init = gated |
  * ungated | none, preload (what the init container sets shared_preload_libraries to), missing (an extension that
- * the image lacks), content = seed | seed-small |
+ * the image lacks), drift = none | major (of vector), content = seed | seed-small |
  * empty (what a new volume is filled with), hold (seconds that the first boot's temporary server stays), dir (the
  * sandbox's; stays in the server's command line as the setting ferryman.sandbox). Returns an exit status; on success it
  * does not return but becomes postgres. */
@@ -49,6 +49,9 @@ struct err *pg_image_build(const char *root, const struct pg_install *in, char *
 /* Takes an extension out of the image at ROOT (its control file gets another name), or puts it back. Nothing happens where
  * there is no image yet. Blocks. */
 struct err *pg_image_hide(const char *root, const char *extension, bool hide) MUST_CHECK;
+
+/* Makes vector 1.0.0 the image's default, or 0.8.1 again. As above. */
+struct err *pg_image_drift(const char *root, bool major) MUST_CHECK;
 
 /* Runs a program to its end with its stdin from a text (NULL: /dev/null); stdout is collected into out (NULL: passed
  * on). A status other than 0 is an error. Blocks. */

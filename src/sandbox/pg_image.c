@@ -314,3 +314,14 @@ struct err *pg_image_hide(const char *root, const char *extension, bool hide)
     mem_free(name);
     return e;
 }
+
+struct err *pg_image_drift(const char *root, bool major)
+{
+    char *images = str_printf("%s/images", root);
+    char *edit = str_printf("s/^default_version = .*/default_version = '%s'/", major ? "1.0.0" : "0.8.1");
+    const char *const argv[] = {"find", images, "-name", "vector.control", "-exec", "sed", "-i", edit, "{}", ";", NULL};
+    struct err *e = pg_run(argv, NULL, NULL);
+    mem_free(images);
+    mem_free(edit);
+    return e;
+}

@@ -17,6 +17,8 @@ const struct pg_image_file pg_image_files[] = {
      "CREATE FUNCTION l2_distance(vector, vector) RETURNS double precision\n"
      "    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE\n"
      "  AS 'SELECT pg_catalog.sqrt(pg_catalog.sum((a - b) ^ 2)) FROM pg_catalog.unnest($1, $2) AS t(a, b)';\n"},
+    {"vector--0.8.1--1.0.0.sql",
+     "CREATE FUNCTION vector_major() RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT 1';\n"},
     {"vector--0.8.0--0.8.1.sql",
      "CREATE FUNCTION vector_norm(vector) RETURNS double precision\n"
      "    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE\n"

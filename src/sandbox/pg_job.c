@@ -147,6 +147,7 @@ void pg_job_run(struct pg_job *j)
                                .init = j->restarted ? "none" : j->init,
                                .preload = pg->no_preload ? "" : PG_PRELOAD,
                                .missing = pg->no_extension ? PG_MISSING : "",
+                               .drift = pg->major_drift ? "major" : "none",
                                .content = j->content,
                                .address = j->address,
                                .port = j->port,

@@ -65,7 +65,7 @@ struct err *pg_pod_start(struct loop *l, const struct pg_pod_options *o, struct 
     } settings[] = {{"root", o->root}, {"pgdata", o->pgdata},          {"bin", o->bin},         {"socket", o->socket},
                     {"init", o->init}, {"password", o->password_file}, {"content", o->content}, {"dir", o->dir},
                     {"user", o->superuser}, {"database", o->database}, {"initdb", o->initdb_args}, {"preload", o->preload},
-                    {"address", o->address}, {"missing", o->missing}};
+                    {"address", o->address}, {"missing", o->missing}, {"drift", o->drift}};
     const char *argv[32];
     char *texts[ARRAY_LEN(settings) + 2];
     size_t argc = 0, text_count = 0;

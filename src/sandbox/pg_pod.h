@@ -15,7 +15,7 @@ struct pg_pod_options {
     const char *user;     /* to run as; NULL: as ourselves */
     const char *dir;      /* the sandbox's, so that ps shows whose server it is */
     const char *root, *pgdata, *bin, *socket, *password_file; /* as pg_entry_main takes them */
-    const char *superuser, *database, *initdb_args, *init, *preload, *missing, *content, *address;
+    const char *superuser, *database, *initdb_args, *init, *preload, *missing, *drift, *content, *address;
     unsigned port;
     int first_boot_s;     /* how long the first boot's temporary server stays */
     void (*on_log)(void *arg, const char *p, size_t n);

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "sandbox/loopback.h"
+#include "sandbox/pg_freeze.h"
 #include "sandbox/pg_root.h"
 
 struct child;
@@ -45,12 +46,13 @@ struct pg {
     struct tcp_forward *service;
     bool held_start;     /* sandbox_hold is in force */
     bool seeded;
-    bool ungated_init, lost_found, no_preload, no_extension, slow_first_boot, early_probe;
+    bool ungated_init, lost_found, no_preload, no_extension, major_drift, slow_first_boot, early_probe;
     int64_t hold_until_ms; /* of the scenario pg-restart; mono */
     struct timer *hold_timer;
     struct pg_job *jobs;
     unsigned serial;     /* of run folders */
     struct child *sql;
+    struct freeze frozen; /* by the command */
 };
 
 struct pg *pg_of(struct sandbox *s);
