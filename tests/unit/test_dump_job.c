@@ -326,6 +326,41 @@ static void test_server_gone_while_dumping(void **state) {
     pg_fixture_start(source);
 }
 
+static struct pg_fixture *fresh;
+
+/* As soon as the restore waits for the transaction that makes the role it is about to make. */
+static void kill_fresh_server(void) {
+    char *waiting = shell("psql -X -At -h 127.0.0.1 -p %u -U postgres -d postgres -c \"SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                          "'ferryman/test' AND wait_event_type = 'Lock'\"", fresh->port);
+    if (atoi(waiting) > 0) {
+        stage.on_progress = NULL;
+        kill(fresh->pid, SIGINT);
+    }
+    mem_free(waiting);
+}
+
+static void test_server_gone_while_restoring(void **state) {
+    (void)state;
+    NEED_SERVER;
+    dump_well();
+    fresh = stage.server = pg_fixture_new();
+    pid_t holder = pg_fixture_sql_background(fresh, "postgres", "BEGIN; CREATE ROLE app; SELECT pg_sleep(100)");
+    char *there = NULL;
+    do {
+        mem_free(there);
+        there = shell("psql -X -At -h 127.0.0.1 -p %u -U postgres -d postgres -c \"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'\"",
+                      fresh->port);
+    } while (atoi(there) == 0);
+    mem_free(there);
+    stage.next_progress = kill_fresh_server;
+    carry_out(script_restore(NULL, "restore", "restore", DB_SERVER, "[[\"42710\",\"postgres\"]]"));
+    assert_fails("the restore stopped at line ");
+    assert_fails("57P01 (terminating connection due to administrator command)");
+    assert_fails("is to be discarded");
+    waitpid(holder, NULL, 0);
+    pg_fixture_free(fresh);
+}
+
 static void give_up(void) {
     stage.on_progress = NULL;
     under_way->job->cancel(&run, under_way);
@@ -402,6 +437,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_changed_file_is_not_proved_nor_restored, setup, teardown),
         cmocka_unit_test_setup_teardown(test_programs_that_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_gone_while_dumping, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_server_gone_while_restoring, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_up_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disk_that_fills, setup, teardown),
     };
