@@ -160,7 +160,12 @@ struct json_t *postgres_claim_object(const struct run *r, const char *name)
     char size[32];
     for (size_t i = 0; i < c->annotations.n; i++)
         jd_set(annotations, c->annotations.keys[i], jd_string(c->annotations.values[i]));
-    snprintf(size, sizeof size, "%lld", (long long)c->size);
+    if (c->size % (INT64_C(1) << 30) == 0)
+        snprintf(size, sizeof size, "%lldGi", (long long)(c->size >> 30));
+    else if (c->size % (INT64_C(1) << 20) == 0)
+        snprintf(size, sizeof size, "%lldMi", (long long)(c->size >> 20));
+    else
+        snprintf(size, sizeof size, "%lld", (long long)c->size);
     jd_append(modes, jd_string("ReadWriteOnce"));
     jd_put(o, "spec.accessModes", modes);
     jd_put(o, "spec.storageClassName", jd_string(r->plan->target_class));
