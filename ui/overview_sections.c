@@ -27,12 +27,12 @@ static void no_plan(struct board *b) {
 }
 
 /* "> immich-postgres  RUNNING" */
-static void plan_workload(struct board *b, const struct row *r, bool kinds) {
+static void plan_workload(struct ui *ui, struct board *b, const struct row *r, bool kinds) {
     struct slice state = row_text(r, PLAN_WORKLOADS_STATE);
-    struct phase_look look = phase_look(state);
+    struct phase_look look = phase_look_now(ui, state);
     struct buf label = {0}, text = {0};
     buf_printf(&label, "%s %.*s", look.mark, SLICE_FMT(row_text(r, PLAN_WORKLOADS_NAME)));
-    buf_add_slice(&text, state);
+    buf_printf(&text, "%s%.*s", ui->stale ? "was " : "", SLICE_FMT(state));
     if (kinds) buf_printf(&text, "  %.*s", SLICE_FMT(row_text(r, PLAN_WORKLOADS_KIND)));
     board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .row = r});
     buf_free(&label);
@@ -40,13 +40,13 @@ static void plan_workload(struct board *b, const struct row *r, bool kinds) {
 }
 
 /* "✓ preflight > dump · swap": of a workload that has begun; false: it has not. */
-static bool plan_phases(const struct world *w, const struct row *workload, struct buf *out) {
+static bool plan_phases(const struct ui *ui, const struct row *workload, struct buf *out) {
     size_t n;
-    const struct row **phases = phase_list(w, row_key(workload), &n);
+    const struct row **phases = phase_list(ui->world, row_key(workload), &n);
     bool begun = !slice_is(row_text(workload, PLAN_WORKLOADS_STATE), "NOT STARTED");
     for (size_t i = 0; begun && i < n; i++) {
         struct slice name = row_text(phases[i], PHASES_NAME);
-        buf_printf(out, "%s%s\xC2\xA0%.*s", i ? " " : "", phase_look(row_text(phases[i], PHASES_STATE)).mark, SLICE_FMT(name));
+        buf_printf(out, "%s%s\xC2\xA0%.*s", i ? " " : "", phase_look_now(ui, row_text(phases[i], PHASES_STATE)).mark, SLICE_FMT(name));
     }
     begun = begun && n;
     mem_free(phases);
@@ -73,8 +73,8 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
     });
     for (size_t i = 0; i < n; i++) {
         struct buf phases = {0};
-        plan_workload(b, rows[i], kinds);
-        if (plan_phases(ui->world, rows[i], &phases))
+        plan_workload(ui, b, rows[i], kinds);
+        if (plan_phases(ui, rows[i], &phases))
             board_line(b, &(struct board_line){.text = buf_slice(&phases), .wrap = 6, .whole = true});
         buf_free(&phases);
     }
@@ -88,10 +88,10 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
 static void now_at_work(struct ui *ui, struct board *b, const struct row *workload, const struct row *phase, bool wide) {
     const struct row *step = phase_step_now(ui->world, row_key(workload), row_text(phase, PHASES_NAME));
     struct slice state = row_text(phase, PHASES_STATE);
-    struct phase_look look = phase_look(state);
+    struct phase_look look = phase_look_now(ui, state);
     struct buf label = {0}, text = {0};
     buf_printf(&label, "%s %.*s · %.*s", look.mark, SLICE_FMT(row_key(workload)), SLICE_FMT(row_text(phase, PHASES_NAME)));
-    buf_printf(&text, "%.*s  ", SLICE_FMT(state));
+    buf_printf(&text, "%s%.*s  ", ui->stale ? "was " : "", SLICE_FMT(state));
     phase_times(ui->world, phase, &text);
     board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .screen = &screen_phase});
     buf_clear(&text);

@@ -36,7 +36,7 @@ static void short_state(const struct world *w, const struct row *p, struct buf *
 void phase_draw_column(struct ui *ui, struct rect r, const struct row *const *phases, size_t n, const struct row *selected) {
     struct draw *d = ui->draw;
     for (size_t i = 0; i < n && (int)i < r.rows; i++) {
-        struct phase_look look = phase_look(row_text(phases[i], PHASES_STATE));
+        struct phase_look look = phase_look_now(ui, row_text(phases[i], PHASES_STATE));
         struct buf text = {0};
         int y = r.y + (int)i;
         bool pale = look.style == STYLE_DIM;
@@ -55,7 +55,7 @@ int phase_draw_strip(struct ui *ui, struct rect r, const struct row *const *phas
     int x = r.x, y = r.y;
     for (size_t i = 0; i < n; i++) {
         struct slice name = row_text(phases[i], PHASES_NAME);
-        struct phase_look look = phase_look(row_text(phases[i], PHASES_STATE));
+        struct phase_look look = phase_look_now(ui, row_text(phases[i], PHASES_STATE));
         int cols = (int)utf8_columns(name) + 2;
         if (x + cols > r.x + r.cols) {
             x = r.x;
@@ -100,7 +100,7 @@ static void draw_step_right(struct ui *ui, int y, int x, int cols, const struct 
     else if (!done) phase_progress(step, &text);
     if (!text.len && !done && since) {
         int64_t ms = world_now(ui->world) - since;
-        struct phase_look look = phase_look(state);
+        struct phase_look look = phase_look_now(ui, state);
         buf_printf(&text, "%.*s %s", SLICE_FMT(state), ms < 1000 ? "0s" : clock_format_age(ms, age, sizeof age));
         draw_right(ui->draw, y, x, cols, look.style, buf_slice(&text));
     } else if (percent >= 0 && !done) {
@@ -153,7 +153,7 @@ static int draw_detail(struct ui *ui, struct rect r, const struct row *step, int
 static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_t number, const struct steps_look *how) {
     struct draw *d = ui->draw;
     struct slice state = row_text(step, STEPS_STATE);
-    struct phase_look look = phase_look(state);
+    struct phase_look look = phase_look_now(ui, state);
     bool todo = slice_is(state, "TODO"), done = slice_is(state, "DONE");
     bool bar = !done && phase_percent(step) >= 0;
     int name = !bar ? r.cols - RIGHT_COLS : r.cols > 100 ? NAME_COLS + 12 : NAME_COLS;
@@ -179,14 +179,17 @@ static int draw_step(struct ui *ui, struct rect r, const struct row *step, size_
 static int draw_head(struct ui *ui, struct rect r, const struct row *phase) {
     struct draw *d = ui->draw;
     struct slice state = row_text(phase, PHASES_STATE), reason = row_text(phase, PHASES_REASON);
-    struct phase_look look = phase_look(state);
+    struct phase_look look = phase_look_now(ui, state);
     struct buf text = {0};
     int x = r.x + draw_str(d, r.y, r.x, 1, look.style, look.mark) + 1;
+    if (ui->stale) x += draw_str(d, r.y, x, 4, STYLE_STALE, "was") + 1;
     x += draw_text(d, r.y, x, 14, look.style, state) + 2;
     x += draw_text(d, r.y, x, r.x + r.cols - x, STYLE_BOLD, row_text(phase, PHASES_TITLE)) + 2;
     phase_times(ui->world, phase, &text);
     draw_text(d, r.y, x, r.x + r.cols - x, STYLE_NORMAL, buf_slice(&text));
     buf_free(&text);
+    if (!reason.n && slice_is(state, "INTERRUPTED"))
+        reason = SLICE_LIT("its engine ended while it was under way: what was done is found again, and not repeated");
     bool bad = slice_is(state, "FAILED"), quiet = slice_is(state, "DONE") || slice_is(state, "NOT NEEDED") || slice_is(state, "SKIPPED");
     return 1 + section_text(ui, (struct rect){r.y + 1, r.x + 2, r.rows > 6 ? 4 : 2, r.cols - 2}, bad ? STYLE_BAD : quiet ? STYLE_DIM : STYLE_WARN, reason);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ui/format.h"
 #include "ui/rows.h"
+#include "ui/screen.h"
 
 struct phase_look phase_look(struct slice state) {
     static const struct {
@@ -20,6 +21,10 @@ struct phase_look phase_look(struct slice state) {
     for (size_t i = 0; i < ARRAY_LEN(looks); i++)
         if (slice_is(state, looks[i].word)) return looks[i].look;
     return (struct phase_look){"?", STYLE_UNKNOWN};
+}
+
+struct phase_look phase_look_now(const struct ui *ui, struct slice state) {
+    return ui->stale && phase_under_way(state) ? (struct phase_look){"~", STYLE_STALE} : phase_look(state);
 }
 
 bool phase_under_way(struct slice state) {

@@ -10,12 +10,16 @@
 #include "ui/theme.h"
 #include "world/world.h"
 
+struct ui;
+
 /* A state's mark and colour: done, at work, waiting, wrong, still to come. */
 struct phase_look {
     const char *mark; /* one column */
     enum style style;
 };
 struct phase_look phase_look(struct slice state);
+/* The same; what is at work was so, while the line to the engine is down. */
+struct phase_look phase_look_now(const struct ui *ui, struct slice state);
 
 /* Begun and not ended: at work, waiting, paused. */
 bool phase_under_way(struct slice state);

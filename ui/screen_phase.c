@@ -80,7 +80,7 @@ static void draw_title(struct phase_screen *s, struct rect r, const struct row *
     x += draw_text(d, r.y, x, end - x, STYLE_BOLD, row_key(workload));
     if (phase) x += draw_fmt(d, r.y, x, end - x, STYLE_BOLD, " · %.*s", SLICE_FMT(row_text(phase, PHASES_NAME)));
     struct slice state = row_text(workload, PLAN_WORKLOADS_STATE);
-    struct phase_look look = phase_look(state);
+    struct phase_look look = phase_look_now(s->ui, state);
     x += 3;
     if (!phase || !slice_eq(state, row_text(phase, PHASES_STATE))) { /* else it stands below */
         x += draw_str(d, r.y, x, 1, look.style, look.mark) + 1;
@@ -126,7 +126,7 @@ static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct
         if (no_way_back(s, row_key(workload))) x += draw_str(s->ui->draw, y, x, end - x, STYLE_DIM, "no abort now") + 3;
         else x = draw_key(s, y, x, end, COMMAND_PHASE_ABORT, "abort", next);
     } else {
-        if (next.n) x = draw_key(s, y, x, end, COMMAND_PHASE_START, phase_in_trouble(state) ? "try again" : "start", next);
+        if (next.n) x = draw_key(s, y, x, end, COMMAND_PHASE_START, slice_is(state, "INTERRUPTED") ? "go on with" : phase_in_trouble(state) ? "try again" : "start", next);
         if (!slice_is(state, "NOT STARTED")) x = draw_key(s, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none);
     }
     x = draw_key(s, y, x, end, COMMAND_OPEN, "details", none);

@@ -128,6 +128,18 @@ static void a_phase_that_is_over_has_its_checklist(void **state) {
     stage_close(s);
 }
 
+static void without_the_engine_nothing_is_at_work(void **state) {
+    (void)state;
+    struct stage *s = open_phase(24, 80, "phase-running.ndjson");
+    console_engine(stage_console(s), false, "it was killed");
+    stage_shows(s, "~ was RUNNING  restore");
+    stage_hides(s, "> ");
+    stage_keys(s, "1");
+    stage_shows(s, "~ immich-postgres · restore  was RUNNING");
+    stage_hides(s, "> ");
+    stage_close(s);
+}
+
 static void without_a_plan(void **state) {
     (void)state;
     struct stage *s = stage_open(40, 120, "planless.ndjson", NULL);
@@ -166,6 +178,7 @@ int main(void) {
         cmocka_unit_test(no_way_back_is_said_on_every_screen),
         cmocka_unit_test(looking_at_other_phases_and_workloads),
         cmocka_unit_test(a_phase_that_is_over_has_its_checklist),
+        cmocka_unit_test(without_the_engine_nothing_is_at_work),
         cmocka_unit_test(without_a_plan),
         cmocka_unit_test(nothing_has_come_yet),
         cmocka_unit_test(ascii_has_every_mark),
