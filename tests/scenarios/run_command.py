@@ -137,6 +137,17 @@ with open(damaged, "w") as f:
     f.write(open(here.journal).read().replace("rehearse", "reheArse", 1))
 there.refused(65, "damaged.jsonl:", "journal", "import", damaged)
 there("journal", "import", here.journal)
+
+# ---- A signal while an act is in flight: it is waited for, and said
+sandbox.control("fault", "patch", "cronjobs", "hang", "1")
+running = subprocess.Popen(there.command("run", f"{W}/quiesce", *arm, "--confirm", "quiesce=immich-postgresql"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, env=there.env)
+acts = lambda: [json.loads(line)["op"] for line in open(there.journal) if line.endswith("}\n") and '"t":"act"' in line and '"phase":"quiesce"' in line]
+until(lambda: "cronjobs" not in sandbox.control("fault", "list"), "the first act of quiesce has met the server that hangs", 60)
+running.send_signal(signal.SIGTERM)
+out, err = running.communicate(timeout=90)
+check("SIGTERM: quiesce pauses" in out and "an act is in flight: waiting for its outcome" in out, "SIGTERM while an act is in flight: it is said")
+check(running.returncode == 2 and len(acts()) == 1, f"it ends once it is known what became of it, before the next act ({err.strip()[:200]})")
 out = there("run", f"{W}/quiesce", *arm, "--confirm", "quiesce=immich-postgresql").stdout
 check("phase quiesce: DONE" in out, "with the journal the other machine goes on")
 here.refused(75, "journal import", "run", f"{W}/quiesce", *arm, "--confirm", "quiesce=immich-postgresql")
