@@ -119,6 +119,8 @@ bool postgres_may_begin(const struct run *r, struct buf *reason);
 
 /* One criterion that verify froze: the fact criterion.NAME = {"state":"PASS","text":…,"at":…,"rank":…}; mirrored into T_CRITERIA. */
 void postgres_criterion(struct run *r, const char *name, bool pass, int rank, const char *text);
+/* Takes all of them back: what was verified does not serve any more. */
+void postgres_criteria_forget(struct run *r);
 
 /* Permissions: script_access_postgres of migrate/access.h (one operation of preflight). Who else has a hand in the objects: migrate/managers.h. */
 

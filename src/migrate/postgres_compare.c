@@ -332,7 +332,7 @@ bool compare_large_objects(const struct json_t *old, const struct json_t *new, s
     }
     jd_free(inside);
     if (d.n == 0)
-        buf_printf(out, "%lld large objects, %lld bytes, equal", (long long)count, (long long)bytes);
+        buf_printf(out, "%lld large object%s, %lld bytes, equal", (long long)count, count == 1 ? "" : "s", (long long)bytes);
     return diff_end(&d, out);
 }
 

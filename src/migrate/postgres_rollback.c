@@ -176,6 +176,7 @@ static enum op_answer see_expect_old(struct run *r, struct op *op, const struct 
     (void)reason;
     for (size_t i = 0; i < ARRAY_LEN(target); i++)
         run_set(r, target[i], "");
+    postgres_criteria_forget(r);
     return OP_DONE;
 }
 

@@ -161,6 +161,7 @@ static enum op_answer see_running(struct run *r, struct op *op, const struct see
     }
     jd_free(d->running);
     d->running = jd_copy(jd_get(pod, "spec"));
+    run_set(r, "deployment.image", ""); /* of what runs now: the baseline */
     postgres_note_pod(r, "server", pod);
     buf_printf(reason, "pod %s, %lld restarts, at %s", jd_str(pod, "metadata.name"), (long long)postgres_pod_restarts(pod),
                jd_str(pod, "status.podIP"));

@@ -160,5 +160,6 @@ sandbox.kubectl("patch", "secret", "immich-secrets", "-n", "immich", "--type=mer
 refused("verify", ["cannot log in as immich", "Secret immich-secrets"], "the application's password is not the one of its role")
 out = ferryman("rollback", "immich-postgres", "--arm", "home", "--confirm", "rollback=immich-postgresql")
 check("ROLLED BACK" in out, "and all of it is rolled back")
+check(not json.loads(ferryman("status", "--json", status=1))["criteria"], "what was verified is forgotten with it")
 check(sandbox.psql("SELECT count(*) FROM tags WHERE value LIKE 'guard/%'") == "2", "the old server serves")
 done()

@@ -134,7 +134,7 @@ static void test_everything_else(void **state)
     assert_compare(compare_objects, "inside.immich.objects.indexes", "23", false, "immich indexes: 24, now 23");
     assert_compare(compare_acls, "inside.immich.acls.relations", "'bb'", false, "immich relations: aa, now bb");
     assert_compare(compare_sequences, "inside.immich.sequences", "{'public.s':'48215,not called'}", false, "48215,called, now 48215,not called");
-    assert_compare(compare_large_objects, NULL, "", true, "1 large objects, 24000 bytes, equal");
+    assert_compare(compare_large_objects, NULL, "", true, "1 large object, 24000 bytes, equal");
     assert_compare(compare_large_objects, "inside.immich.large_objects.bytes", "23999", false, "24000, now 23999");
     assert_compare(compare_collations, "stale_collations", "['immich']", false, "database immich");
     assert_compare(compare_indexes, NULL, "", true, "24 indexes, all valid");
