@@ -157,7 +157,7 @@ sandbox.psql(READ_WRITE + "ALTER ROLE grafana CONNECTION LIMIT -1; ALTER SEQUENC
 refused("verify", ["public.upload_batch_seq", "7,not called"], "a sequence differs")
 sandbox.psql(READ_WRITE + "SELECT setval('upload_batch_seq', 48215)")
 sandbox.kubectl("patch", "secret", "immich-secrets", "-n", "immich", "--type=merge", "-p", '{"data":{"db_password":"YW5vdGhlcg=="}}')
-refused("verify", ["cannot log in as immich", "Secret immich-secrets"], "the application's password is not the one of its role")
+refused("verify", ["cannot log in as immich", "Secret immich-secrets"], "the application's password differs")
 out = ferryman("rollback", "immich-postgres", "--arm", "home", "--confirm", "rollback=immich-postgresql")
 check("ROLLED BACK" in out, "and all of it is rolled back")
 check(not json.loads(ferryman("status", "--json", status=1))["criteria"], "what was verified is forgotten with it")
