@@ -15,11 +15,13 @@ static int64_t record_at(const struct json_t *d) {
     return at;
 }
 
+/* Where a phase begins again is for the phase to say: what is before that is as good as done, though a step was interrupted at its very end. */
 static void clear_steps(struct mover *v, struct phase_now *p, const char *from) {
     bool keep = from != NULL;
     for (size_t i = 0; i < p->nsteps; i++) {
         if (from && str_eq(p->phase->steps[i].id, from)) keep = false;
-        if (!keep) mover_step_clear(v, p, i);
+        if (keep) p->steps[i].state = STEP_DONE;
+        else mover_step_clear(v, p, i);
     }
 }
 
