@@ -17,6 +17,12 @@ static struct cell time_cell(int64_t ms) {
     return ms > 0 ? cell_int(ms) : CELL_NONE;
 }
 
+/* A time of the plan's clock as readers have it, who know the wall's alone; the two differ in a sandbox only. */
+static struct cell plan_time_cell(int64_t ms) {
+    int64_t ahead = (clock_plan_ms() - clock_wall_ms() + 500) / 1000;
+    return time_cell(ms > 0 ? ms - ahead * 1000 : 0);
+}
+
 /* A deadline on the mono clock as a time of the wall's. */
 static struct cell deadline_cell(int64_t mono) {
     return mono > 0 ? cell_int(clock_wall_ms() + mono - clock_mono_ms()) : CELL_NONE;
@@ -189,7 +195,7 @@ static void workload_row(struct mover *v) {
         [PLAN_WORKLOADS_IDENTIFIER] = cell_text(moved ? run_fact(v->run, "pg.identifier.new") : run_fact(v->run, "pg.identifier.old")),
         [PLAN_WORKLOADS_TOMBSTONE] = *tombstone ? cell_text(tombstone) : CELL_NONE,
         [PLAN_WORKLOADS_TOMBSTONE_UID] = moved ? cell_text(run_fact(v->run, "claim.old.uid")) : CELL_NONE,
-        [PLAN_WORKLOADS_RETAIN_UNTIL] = time_cell(run_fact_int(v->run, "retain.until", 0)),
+        [PLAN_WORKLOADS_RETAIN_UNTIL] = plan_time_cell(run_fact_int(v->run, "retain.until", 0)),
     };
     world_upsert(v->m->world, T_PLAN_WORKLOADS, slice_of(v->w->name), "", cells);
 }
