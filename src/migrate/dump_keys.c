@@ -1,6 +1,8 @@
 #include "migrate/dump_keys.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/secret.h"
 
@@ -14,6 +16,23 @@ static struct err *check(const struct secret *s, const char *file) {
         return err_new(ERR_DATA, "%s: a passphrase is one line; openssl would read the first one only", file);
     if (n > PASSPHRASE_MAX) return err_new(ERR_DATA, "%s: the passphrase is longer than %d bytes, which openssl would cut", file, PASSPHRASE_MAX);
     return NULL;
+}
+
+struct err *dump_keys_check(const char *passphrase_file) {
+    struct stat st;
+    struct secret *s = NULL;
+    if (stat(passphrase_file, &st)) {
+        struct err *e = err_sys(errno, "the dump's passphrase: %s", passphrase_file);
+        err_set_kind(e, ERR_DATA);
+        return e;
+    }
+    if (!S_ISREG(st.st_mode)) return err_new(ERR_DATA, "the dump's passphrase: %s is not a file", passphrase_file);
+    struct err *e = secret_from_file(passphrase_file, &s);
+    if (!e) e = check(s, passphrase_file);
+    if (!e && (st.st_mode & (S_IRWXG | S_IRWXO)))
+        e = err_new(ERR_DATA, "%s can be read by others than its owner: chmod 600", passphrase_file);
+    secret_free(s);
+    return err_wrap(e, "the dump's passphrase");
 }
 
 struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,

@@ -16,4 +16,7 @@ struct dump_keys {
 struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,
                              struct dump_keys *ret) MUST_CHECK;
 
+/* Whether the passphrase is there and would do: to be known before it is needed. Not of a pipe, which can be read but once: ERR_DATA. */
+struct err *dump_keys_check(const char *passphrase_file) MUST_CHECK;
+
 #endif

@@ -29,7 +29,7 @@
 #define ATTEMPTS 100
 
 struct dump_writer {
-    char *file, *part, *dir;
+    char *file, *part, *dir, *prefix;
     int fd;
     bool committed;
     struct dump_scan *scan;
@@ -135,6 +135,7 @@ struct err *dump_writer_open(const struct dump_writer_options *o, struct dump_wr
     struct err *e = file_exists(o->dir) ? NULL : file_mkdirs(o->dir, 0700);
     w->fd = -1;
     w->dir = mem_strdup(o->dir);
+    w->prefix = mem_strdup(o->prefix);
     pthread_mutex_lock(&creating);
     if (!e) {
         remove_leftovers(o->dir, o->prefix);
@@ -223,30 +224,54 @@ struct err *dump_writer_commit(struct dump_writer *w, struct dump_manifest *m) {
     return e ? e : sync_folder(w->dir);
 }
 
-const char *dump_writer_file(const struct dump_writer *w) {
-    return w->file;
-}
-
-/* The file and what lies beside it already. */
-static void remove_all(struct dump_writer *w) {
-    char *manifest = dump_manifest_path(w->file), *hmac = dump_hmac_path(w->file);
-    (void)unlink(w->part);
-    (void)unlink(manifest);
+/* The file and what lies beside it. */
+static void remove_dump(const char *file) {
+    char *manifest = dump_manifest_path(file), *hmac = dump_hmac_path(file);
+    (void)unlink(file);
     (void)unlink(hmac);
+    (void)unlink(manifest);
     mem_free(manifest);
     mem_free(hmac);
 }
 
+/* "PREFIX-20261122T110355Z.sql" and what may follow. */
+static bool is_named(const char *name, const char *prefix) {
+    size_t n = strlen(prefix);
+    if (strncmp(name, prefix, n) != 0 || name[n] != '-') return false;
+    name += n + 1;
+    return strspn(name, "0123456789") == 8 && name[8] == 'T' && strspn(name + 9, "0123456789") == 6 && name[15] == 'Z' &&
+           (str_ends(name, ".sql") || str_ends(name, ".sql.enc"));
+}
+
+void dump_writer_supersede(struct dump_writer *w, const char *run) {
+    DIR *d = opendir(w->dir);
+    if (!d) return;
+    for (struct dirent *x; (x = readdir(d));) {
+        struct dump_manifest m = {0};
+        char *file = str_printf("%s/%s", w->dir, x->d_name);
+        struct err *e = !str_eq(file, w->file) && is_named(x->d_name, w->prefix) ? dump_manifest_read(file, &m) : NULL;
+        if (!e && m.run && str_eq(m.run, run)) remove_dump(file);
+        err_ignore(e, "a file without a manifest is not known to be ours");
+        dump_manifest_clear(&m);
+        mem_free(file);
+    }
+    closedir(d);
+}
+
+const char *dump_writer_file(const struct dump_writer *w) {
+    return w->file;
+}
+
 void dump_writer_discard(struct dump_writer *w) {
-    if (w->committed) (void)unlink(w->file);
     w->committed = false;
-    remove_all(w);
+    (void)unlink(w->part);
+    remove_dump(w->file);
 }
 
 void dump_writer_free(struct dump_writer *w) {
     if (!w) return;
     if (w->fd >= 0) {
-        if (!w->committed) remove_all(w);
+        if (!w->committed) dump_writer_discard(w);
         close(w->fd);
     }
     dump_scan_free(w->scan);
@@ -257,5 +282,6 @@ void dump_writer_free(struct dump_writer *w) {
     mem_free(w->file);
     mem_free(w->part);
     mem_free(w->dir);
+    mem_free(w->prefix);
     mem_free(w);
 }

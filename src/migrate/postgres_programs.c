@@ -1,6 +1,7 @@
 /* The programs that dump and restore, for the server's version (safety 10; facts of PostgreSQL 3.1: \restrict). */
 #include "base/mem.h"
 #include "base/str.h"
+#include "migrate/dump_keys.h"
 #include "migrate/pg_tool.h"
 #include "migrate/postgres.h"
 #include "migrate/postgres_preflight.h"
@@ -90,8 +91,30 @@ void preflight_script_programs(struct run *r, struct script *s)
     script_job(s, "programs", "pg_dumpall and psql for this server's version", &job, MEM_NEW(struct programs), drop);
 }
 
+static enum op_answer see_passphrase(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct plan_postgres *plan = postgres_spec(r);
+    (void)op;
+    (void)seen;
+    if (r->preview)
+        return OP_DONE;
+    if (plan->dump.encrypt.none) {
+        buf_printf(reason, "the dump is not enciphered: %s", plan->dump.encrypt.reason);
+        return OP_DONE;
+    }
+    struct err *e = dump_keys_check(plan->dump.encrypt.passphrase_file);
+    if (!e) {
+        buf_printf(reason, "%s holds one", plan->dump.encrypt.passphrase_file);
+        return OP_DONE;
+    }
+    buf_adds(reason, err_text(e));
+    err_free(e);
+    return OP_REFUSE;
+}
+
 void preflight_script_room(struct run *r, struct script *s)
 {
     (void)r;
     script_check(s, "room", "room for the dump, and 10 % of the disk free", postgres_see_room);
+    script_check(s, "passphrase", "the passphrase of the dump", see_passphrase);
 }

@@ -23,6 +23,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "migrate/dump_file.h"
+#include "migrate/dump_keys.h"
 
 enum { ITERATIONS = 1000, ROWS = 5000 };
 
@@ -234,7 +235,27 @@ static void test_passphrases(void **state) {
     assert_refused(file, other, "a passphrase is one line");
     assert_null(file_write_durable(other, "\n", 1, 0600));
     assert_refused(file, other, "the passphrase is empty");
-    mem_free(text), mem_free(file), mem_free(other);
+    mem_free(text), mem_free(file);
+    /* Before it is needed. */
+    assert_null(dump_keys_check(passphrase));
+    static const struct {
+        const char *text, *part;
+        unsigned mode;
+    } bad[] = {{"\n", "empty", 0600}, {"a\nb\n", "one line", 0600}, {"fine\n", "can be read by others", 0640}};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_null(file_write_durable(other, bad[i].text, strlen(bad[i].text), bad[i].mode));
+        struct err *e = dump_keys_check(other);
+        assert_non_null(e);
+        assert_non_null(strstr(err_text(e), bad[i].part));
+        err_free(e);
+    }
+    struct err *e = dump_keys_check(dir);
+    assert_non_null(strstr(err_text(e), "is not a file"));
+    err_free(e);
+    e = dump_keys_check("/nowhere/at/all");
+    assert_non_null(strstr(err_text(e), "/nowhere/at/all"));
+    err_free(e);
+    mem_free(other);
 }
 
 /* Nothing of a file that is not the one that was written is given away. */
@@ -298,6 +319,36 @@ static void test_interrupted_writer_leaves_nothing(void **state) {
     mem_free(count), mem_free(left), mem_free(other);
 }
 
+/* Made by that run, or nobody knows by whom. */
+static char *dump_of(const char *prefix, const char *run) {
+    struct dump_writer *w = NULL;
+    struct dump_writer_options o = {.dir = dumps, .prefix = prefix};
+    struct dump_manifest m = {.run = mem_strdup(run)};
+    char *text = text_of(3);
+    assert_null(dump_writer_open(&o, &w));
+    assert_null(dump_writer_add(w, text, strlen(text)));
+    assert_null(dump_writer_commit(w, &m));
+    if (run) dump_writer_supersede(w, run);
+    char *file = mem_strdup(dump_writer_file(w));
+    dump_manifest_clear(&m);
+    dump_writer_free(w);
+    mem_free(text);
+    return file;
+}
+
+static void test_earlier_dumps_of_the_run_go(void **state) {
+    (void)state;
+    char *first = dump_of("sup", "r1"), *other_run = dump_of("sup", "r2"), *other_prefix = dump_of("sup-before-rollback", "r1"),
+         *unknown = dump_of("sup", NULL), *last = dump_of("sup", "r1");
+    assert_false(file_exists(first));
+    assert_true(file_exists(other_run));
+    assert_true(file_exists(other_prefix));
+    assert_true(file_exists(unknown));
+    assert_true(file_exists(last));
+    assert_true(proved(last, NULL, NULL));
+    mem_free(first), mem_free(other_run), mem_free(other_prefix), mem_free(unknown), mem_free(last);
+}
+
 static void test_file_that_may_not_grow(void **state) {
     (void)state;
     struct rlimit before, small;
@@ -328,7 +379,7 @@ int main(void) {
         cmocka_unit_test(test_plain_text_that_was_never_whole),  cmocka_unit_test(test_manifest_of_other_rows),
         cmocka_unit_test(test_passphrases),                      cmocka_unit_test(test_reader_gives_nothing_unauthenticated),
         cmocka_unit_test(test_reading_is_given_up),              cmocka_unit_test(test_interrupted_writer_leaves_nothing),
-        cmocka_unit_test(test_file_that_may_not_grow),
+        cmocka_unit_test(test_file_that_may_not_grow),           cmocka_unit_test(test_earlier_dumps_of_the_run_go),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -346,7 +347,9 @@ static void test_server_gone_while_restoring(void **state) {
     fresh = stage.server = pg_fixture_new();
     pid_t holder = pg_fixture_sql_background(fresh, "postgres", "BEGIN; CREATE ROLE app; SELECT pg_sleep(100)");
     char *there = NULL;
+    int64_t end = clock_mono_ms() + LIMIT_MS;
     do {
+        assert_true(clock_mono_ms() < end);
         mem_free(there);
         there = shell("psql -X -At -h 127.0.0.1 -p %u -U postgres -d postgres -c \"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'\"",
                       fresh->port);
