@@ -176,6 +176,19 @@ static struct err *err_taken(struct lock *l)
     return err_new(ERR_LOCKED, "lease/%s in %s is held by %s", l->name, l->o.ns, where);
 }
 
+/* For who wants it. Its holder's times say nothing about whether he lives: only that it has not changed while we looked. */
+static struct err *err_busy(struct lock *l)
+{
+    struct err *e = err_taken(l);
+    int64_t left = record_duration_ms(l) - (l->pace.now() - l->record_ms);
+    struct err *told = err_new(ERR_LOCKED,
+                               "%s. If that one is dead, it is free in %" PRId64 " s for a console that stays open, or at once by: "
+                               "kubectl -n %s delete lease %s",
+                               err_text(e), left / 1000, l->o.ns, l->name);
+    err_free(e);
+    return told;
+}
+
 /* By the clock that counts suspend; the timer alone would not. */
 static void lock_tick(void *arg)
 {
@@ -231,7 +244,7 @@ static void lock_judge(struct lock *l)
     } else if (l->state == LOCK_ASKING && free) {
         lock_write(l);
     } else if (l->state == LOCK_ASKING) {
-        struct err *e = err_taken(l);
+        struct err *e = err_busy(l);
         lock_become(l, LOCK_OTHERS, e);
         err_free(e);
     } else {

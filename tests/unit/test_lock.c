@@ -349,6 +349,7 @@ static void test_second_holder(void **state)
     AWAIT(w, a_ours);
     AWAIT(w, b_others);
     assert_in(w->b.why, "ana@bastion/1f2e");
+    assert_in(w->b.why, "kubectl -n immich delete lease ferryman-immich");
     assert_in(lock_holder(w->b.lock), "ana@bastion/1f2e");
     struct err *e = lock_fence(w->b.lock);
     assert_int_equal(err_kind(e), ERR_LOCKED);
