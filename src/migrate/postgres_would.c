@@ -135,10 +135,12 @@ static enum op_answer see_template(struct run *r, struct op *op, const struct se
         jd_put(d->body, "metadata.annotations", jd_copy(annotations));
     jd_set(d->body, "spec", jd_copy(jd_get(template, "spec")));
     const struct json_t *container = postgres_container(jd_get(template, "spec"), postgres_spec(r)->volume);
-    const char *database = postgres_env(container, "POSTGRES_DB"), *name = jd_str(container, "name");
+    const char *database = postgres_env(container, "POSTGRES_DB"), *name = jd_str(container, "name"), *user = postgres_env(container, "POSTGRES_USER");
     run_set(r, "deployment.container", name ? name : "");
     run_set(r, "pg.data", data_directory(container));
     run_set(r, "pg.database", database ? database : "");
+    if (!run_has(r, "pg.user")) /* the server itself says it later; the first session needs one */
+        run_set(r, "pg.user", user ? user : "postgres");
     return OP_DONE;
 }
 
