@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "client/pg_conn.h"
 #include "loop/work.h"
 #include "migrate/postgres.h"
@@ -225,6 +226,19 @@ static enum op_answer keep_rows(struct run *r, struct op *op, const struct seen 
     return OP_DONE;
 }
 
+/* Files that no dump carries have to be carried by hand. */
+static enum op_answer keep_certificates(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct saving *v = op->data;
+    enum op_answer answer = keep_rows(r, op, seen, reason);
+    if (v->text.len > 0) {
+        char *names = utf8_cleaned(buf_slice(&v->text));
+        run_note(r, "WARN", "the data directory holds certificates or keys, which a dump does not carry; copy them by hand: %s", names);
+        mem_free(names);
+    }
+    return answer;
+}
+
 static struct saving *saving_new(const struct run *r, const char *name)
 {
     struct saving *v = MEM_NEW(struct saving);
@@ -249,10 +263,10 @@ static void save_object(struct run *r, struct script *s, const char *path, const
     save_what(s, script_get(s, script_fmt(s, "read %s", name), script_fmt(s, "%s, for keeping", name), path, keep_object), v);
 }
 
-static void save_query(struct run *r, struct script *s, const char *sql, const char *name, const char *what)
+static void save_query(struct run *r, struct script *s, const char *sql, const char *name, const char *what, op_see_fn keep)
 {
     struct saving *v = saving_new(r, name);
-    save_what(s, script_query(s, script_fmt(s, "read %s", name), what, DB_SERVER, NULL, sql, keep_rows), v);
+    save_what(s, script_query(s, script_fmt(s, "read %s", name), what, DB_SERVER, NULL, sql, keep), v);
 }
 
 /* ---- The phase ---- */
@@ -330,11 +344,12 @@ static void script_keep(struct run *r, struct script *s)
     save_object(r, s, postgres_path_deployment(r).p, "deployment.json");
     save_object(r, s, postgres_path_claim(r, run_fact(r, "claim.old.name")).p, "claim.json");
     save_object(r, s, postgres_path_volume(run_fact(r, "volume.old.name")).p, "volume.json");
-    save_query(r, s, postgres_sql_keep_hba, "pg_hba.rules", "rules of pg_hba.conf");
-    save_query(r, s, postgres_sql_keep_auto, "postgresql.auto.conf", "settings of postgresql.auto.conf, as it is without our fence");
-    save_query(r, s, postgres_sql_keep_settings, "pg_settings", "settings that differ from their default");
-    save_query(r, s, postgres_sql_keep_slots, "replication_slots", "replication slots");
-    save_query(r, s, postgres_sql_keep_certificates, "certificates", "certificates and keys in the data directory, by name");
+    save_query(r, s, postgres_sql_keep_hba, "pg_hba.rules", "rules of pg_hba.conf", keep_rows);
+    save_query(r, s, postgres_sql_keep_auto, "postgresql.auto.conf", "settings of postgresql.auto.conf, as it is without our fence", keep_rows);
+    save_query(r, s, postgres_sql_keep_settings, "pg_settings", "settings that differ from their default", keep_rows);
+    save_query(r, s, postgres_sql_keep_slots, "replication_slots", "replication slots", keep_rows);
+    save_query(r, s, postgres_sql_keep_certificates, "certificates", "certificates and keys in the data directory, by name",
+               keep_certificates);
 }
 
 static const struct step steps[] = {

@@ -136,6 +136,8 @@ static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *
     }
     if (word)
         buf_printf(reason, ". It can be overridden with a reason (gate %s)", word);
+    else
+        buf_adds(reason, ". Free room in the pool, or have snapshots.command of the plan answer");
     return slice_is(answer, "NO DATA") ? OP_TODO : OP_REFUSE;
 }
 
