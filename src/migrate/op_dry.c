@@ -2,19 +2,26 @@
  * what rests on acts before it would be refused for a reason that will be gone by then. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "loop/timer.h"
 #include "migrate/op_private.h"
 #include "migrate/run.h"
+#include "net/backoff.h"
 
 #define LOOK_MS 10000
+#define PATIENCE_MS 20000 /* for a server that does not answer, or has too much to do */
 
 struct op_dry {
     struct run *run;
     const struct op *op; /* NULL: all were tried */
     struct ask *ask;
+    struct timer *timer; /* once more */
+    struct backoff backoff;
+    int64_t deadline;    /* mono ms: of the operation under way */
     struct buf notes;
     struct err *refusal;
     char *name; /* another name, while one is tried under it */
@@ -38,7 +45,17 @@ static void next(struct op_dry *d) {
     mem_free(d->name);
     d->name = NULL;
     d->op = d->op->next;
+    d->deadline = clock_mono_ms() + PATIENCE_MS;
+    backoff_reset(&d->backoff);
     loop_defer(d->run->loop, look, d);
+}
+
+/* No answer says nothing about the request: the operation is tried from its look again, for a while. */
+static bool once_more(struct op_dry *d, const struct reply *reply) {
+    int64_t now = clock_mono_ms();
+    if (reply->kind != REPLY_AGAIN || now >= d->deadline) return false;
+    timer_start(d->timer, backoff_next_after(&d->backoff, now, reply->after_ms), 0);
+    return true;
 }
 
 static void note(struct op_dry *d, const char *why) {
@@ -57,12 +74,14 @@ static void on_tried(void *arg, const struct reply *reply) {
     bool taken = reply->status == 409 && d->op->creates && !d->name;
     if (reply->kind == REPLY_OK) {
         next(d);
-    } else if (taken) {
-        d->name = str_printf("%.230s-ferryman-dry", jd_str(d->op->body, "metadata.name"));
-        d->ask = ask_dry(d->run, d->op, d->name, on_tried, d);
     } else if (is_about_dry_runs(reply->e)) {
         note(d, err_text(reply->e));
         next(d);
+    } else if (once_more(d, reply)) {
+        return;
+    } else if (taken) {
+        d->name = str_printf("%.230s-ferryman-dry", jd_str(d->op->body, "metadata.name"));
+        d->ask = ask_dry(d->run, d->op, d->name, on_tried, d);
     } else {
         finish(d, err_wrap(err_copy(reply->e), "%s, tried without effect", d->op->what));
     }
@@ -92,6 +111,9 @@ static void on_looked(void *arg, const struct reply *reply) {
     struct buf why = {0};
     ask_free(d->ask);
     d->ask = NULL;
+    if (once_more(d, reply)) {
+        return;
+    }
     if (reply->kind != REPLY_OK) {
         finish(d, err_wrap(err_copy(reply->e), "%s", d->op->what));
     } else if (can_be_judged(d->op, reply->doc, &why)) {
@@ -116,7 +138,9 @@ static void look(void *arg) {
 
 struct op_dry *op_dry_new(struct run *r, const struct script *s, void (*fn)(void *arg, const struct err *e, const char *note), void *arg) {
     struct op_dry *d = MEM_NEW(struct op_dry);
-    *d = (struct op_dry){.run = r, .op = script_first(s), .fn = fn, .arg = arg};
+    *d = (struct op_dry){.run = r, .op = script_first(s), .fn = fn, .arg = arg, .deadline = clock_mono_ms() + PATIENCE_MS,
+                         .backoff = {.first_ms = 300, .cap_ms = 4000}};
+    d->timer = timer_new(r->loop, look, d);
     loop_defer(r->loop, look, d);
     return d;
 }
@@ -125,6 +149,7 @@ void op_dry_free(struct op_dry *d) {
     if (!d) return;
     loop_undefer(d->run->loop, d);
     ask_free(d->ask);
+    timer_free(d->timer);
     buf_free(&d->notes);
     err_free(d->refusal);
     mem_free(d->name);

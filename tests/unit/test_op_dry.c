@@ -97,6 +97,17 @@ static void test_refusals(void **state) {
     op_stage_assert_in(result.error, "Invalid value");
 }
 
+static void test_a_server_that_does_not_answer_is_asked_again(void **state) {
+    struct op_stage *w = *state;
+    w->get_faults = 1;
+    w->get_status = 429;
+    w->fault = FAULT_RESET;
+    w->faults = 1;
+    try(w, scale(w));
+    assert_string_equal(result.error, "");
+    assert_int_equal(w->dry_runs, 2);
+}
+
 static void test_webhooks_that_take_no_dry_runs_are_a_note(void **state) {
     struct op_stage *w = *state;
     struct script *s = scale(w);
@@ -153,7 +164,7 @@ static void test_freed_while_it_asks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(test_everything_is_tried_and_nothing_is_changed), T(test_refusals), T(test_webhooks_that_take_no_dry_runs_are_a_note),
+        T(test_everything_is_tried_and_nothing_is_changed), T(test_refusals), T(test_a_server_that_does_not_answer_is_asked_again), T(test_webhooks_that_take_no_dry_runs_are_a_note),
         T(test_a_taken_name_is_tried_under_another), T(test_what_rests_on_acts_before_it_is_left_out), T(test_freed_while_it_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
