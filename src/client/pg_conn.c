@@ -43,7 +43,6 @@ struct pg_conn {
     struct query *first, *last; /* the first is on the wire when `busy` */
     PGresult *result;           /* of the query on the wire; the last of several */
     bool up, busy, dead;
-    bool server_read_only;
     int64_t statement_ms; /* statement_timeout as it is set; 0: none */
     int64_t deadline_ms;  /* of the query on the wire */
     char endpoint[128];
@@ -117,11 +116,11 @@ static void note_endpoint(struct pg_conn *c) {
 
 static void on_fenced(void *arg, const struct pg_rows *rows, const struct err *e) {
     struct pg_conn *c = arg;
+    (void)rows;
     if (e) {
         tell_down(c, err_copy(e));
         return;
     }
-    c->server_read_only = slice_is(pg_rows_text(rows, 0, 0), "on");
     c->o.on_up(c->o.arg);
 }
 
@@ -131,10 +130,8 @@ static void connected(struct pg_conn *c) {
     note_endpoint(c);
     c->up = true;
     watch(c, FD_READABLE);
-    /* What sessions of this server begin as, before ours becomes read-only: the fence of a migration shows here. */
-    pg_query(c, c->o.write ? "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'off', false)"
-                           : "SELECT current_setting('default_transaction_read_only'), set_config('default_transaction_read_only', 'on', false)",
-             on_fenced, c);
+    pg_query(c, c->o.write ? "SELECT set_config('default_transaction_read_only', 'off', false)"
+                           : "SELECT set_config('default_transaction_read_only', 'on', false)", on_fenced, c);
 }
 
 static void poll_connect(struct pg_conn *c) {
@@ -429,10 +426,6 @@ void pg_query_within(struct pg_conn *c, const char *sql, int64_t timeout_ms,
 
 bool pg_conn_up(const struct pg_conn *c) {
     return c->up;
-}
-
-bool pg_conn_server_read_only(const struct pg_conn *c) {
-    return c->server_read_only;
 }
 
 int pg_conn_version(const struct pg_conn *c) {

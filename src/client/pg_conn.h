@@ -46,7 +46,6 @@ struct pg_conn_options {
 struct pg_conn *pg_conn_new(struct loop *l, const struct pg_conn_options *o);
 void pg_conn_free(struct pg_conn *c);
 bool pg_conn_up(const struct pg_conn *c);
-bool pg_conn_server_read_only(const struct pg_conn *c);    /* the server's default_transaction_read_only (ours is always on) */
 int pg_conn_version(const struct pg_conn *c);              /* 150018; 0 before it is up */
 const char *pg_conn_endpoint(const struct pg_conn *c);     /* "10.0.0.7:5432", "" before */
 const char *pg_conn_database(const struct pg_conn *c);

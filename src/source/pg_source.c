@@ -64,9 +64,8 @@ static void put_credentials(struct pg_source *s, const char *state) {
     mem_free(key);
 }
 
-static const char *server_state(const struct pg_source *s, bool recovery) {
-    if (recovery) return "RECOVERY";
-    return pg_conn_server_read_only(s->conn) ? "READ ONLY" : "OK";
+static const char *server_state(bool recovery, bool read_only) {
+    return recovery ? "RECOVERY" : read_only ? "READ ONLY" : "OK";
 }
 
 static int64_t total_size(const struct pg_source *s) {
@@ -92,7 +91,7 @@ static void put_server(struct pg_source *s, const struct pg_rows *rows) {
     if (!pg_rows_null(rows, 0, 5)) utf8_clean(&preload, pg_rows_text(rows, 0, 5));
     if (!pg_rows_null(rows, 0, 8)) utf8_clean(&dir, pg_rows_text(rows, 0, 8));
     struct cell cells[PG_SERVERS_COLS] = {
-        [PG_SERVERS_STATE] = cell_text(server_state(s, pg_rows_bool(rows, 0, 2, false))),
+        [PG_SERVERS_STATE] = cell_text(server_state(pg_rows_bool(rows, 0, 2, false), pg_rows_bool(rows, 0, 11, false))),
         [PG_SERVERS_VERSION] = cell_text(buf_str(&version)),
         [PG_SERVERS_IDENTIFIER] = cell_text(s->identifier),
         [PG_SERVERS_STARTED] = pg_rows_null(rows, 0, 1) ? CELL_NONE : cell_int(s->started),

@@ -9,13 +9,15 @@
 #define PG_PRELOAD "(SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries')"
 #define PG_SQL_PRELOAD "SELECT " PG_PRELOAD
 
+/* The last: what the server says, whatever our session set for itself, and as it is now: a migration's fence comes and goes. */
 #define PG_SQL_SERVER                                                                                                        \
     "SELECT current_setting('server_version'), " PG_MS("pg_postmaster_start_time()") ", pg_is_in_recovery(), current_user, " \
     "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), " PG_PRELOAD ", "                                         \
     "current_setting('data_checksums'), current_setting('max_connections')::int, "                                           \
     "(SELECT setting FROM pg_settings WHERE name = 'data_directory'), "                                                      \
     "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "                                        \
-    "(SELECT " PG_MS("min(xact_start)") " FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"
+    "(SELECT " PG_MS("min(xact_start)") " FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()), " \
+    "(SELECT reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only')"
 
 /* By itself: not everybody may run it. */
 #define PG_SQL_IDENTIFIER "SELECT system_identifier::text FROM pg_control_system()"

@@ -113,6 +113,30 @@ static void test_shows_the_server(void **state) {
     stop(&s);
 }
 
+static bool is_fenced(const struct seen *s) {
+    return slice_is(row_text(find(s, T_PG_SERVERS, "db"), PG_SERVERS_STATE), "READ ONLY");
+}
+
+static bool is_not_fenced(const struct seen *s) {
+    return slice_is(row_text(find(s, T_PG_SERVERS, "db"), PG_SERVERS_STATE), "OK");
+}
+
+/* By the server's word of now, not by what it was when the session began. */
+static void test_follows_a_fence(void **state) {
+    struct seen s;
+    (void)state;
+    start(&s, server->conninfo, NULL);
+    until(&s, is_polled);
+    assert_true(is_not_fenced(&s));
+    pg_fixture_sql(server, "postgres", "ALTER SYSTEM SET default_transaction_read_only = on", false);
+    pg_fixture_sql(server, "postgres", "SELECT pg_reload_conf()", false);
+    until(&s, is_fenced);
+    pg_fixture_sql(server, "postgres", "ALTER SYSTEM RESET default_transaction_read_only", false);
+    pg_fixture_sql(server, "postgres", "SELECT pg_reload_conf()", false);
+    until(&s, is_not_fenced);
+    stop(&s);
+}
+
 static void test_shows_drift_of_extensions(void **state) {
     struct seen s;
     (void)state;
@@ -329,7 +353,8 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_follows_a_database_of_any_name), cmocka_unit_test(test_shows_what_a_plain_role_may_see),
-        cmocka_unit_test(test_shows_the_server),       cmocka_unit_test(test_shows_drift_of_extensions),
+        cmocka_unit_test(test_shows_the_server),       cmocka_unit_test(test_follows_a_fence),
+        cmocka_unit_test(test_shows_drift_of_extensions),
         cmocka_unit_test(test_shows_an_invalid_index), cmocka_unit_test(test_follows_an_extension),
         cmocka_unit_test(test_never_shows_query_text), cmocka_unit_test(test_finds_a_restarted_server_again),
         cmocka_unit_test(test_a_stopped_server_is_down), cmocka_unit_test(test_errors_say_what_is_wrong),
