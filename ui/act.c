@@ -1,6 +1,7 @@
 #include "ui/act.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/json_writer.h"
@@ -170,20 +171,39 @@ static void typed_gate(struct console *c, const char *text) {
     mem_free(workload);
 }
 
-/* Copies, quorum, identity and proof are never passed over. */
+static bool says(struct slice text, const char *words) {
+    size_t n = strlen(words);
+    for (size_t i = 0; i + n <= text.n; i++)
+        if (memcmp(text.p + i, words, n) == 0) return true;
+    return false;
+}
+
+/* Whether that gate is named as what stands in the way: of a phase, or of a dialog of ours. */
+static bool in_the_way(const struct console *c, const char *gate) {
+    const struct world *w = c->o.world;
+    char *words = str_printf("gate %s", gate);
+    bool found = false;
+    for (const struct row *r = world_first(w, T_PHASES); r && !found; r = world_next(w, r))
+        found = slice_is(row_text(r, PHASES_WORKLOAD), c->about_workload) && says(row_text(r, PHASES_REASON), words);
+    for (const struct row *r = world_first(w, T_DIALOGS); r && !found; r = world_next(w, r)) found = says(row_text(r, DIALOGS_REASON), words);
+    mem_free(words);
+    return found;
+}
+
+/* Those that may ever be passed over, the one in the way first; copies, quorum, identity and proof never may. */
 static char **open_gates(struct console *c, const char *typed) {
-    static const char *const names[] = {"alerts", "backups"};
+    static const char *const names[] = {"alerts", "backups", "hours", "http", "image", "circle", "foreign-files"};
     char **list = mem_calloc(ARRAY_LEN(names) + 1, sizeof *list);
     size_t n = 0;
-    (void)c;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (str_starts(names[i], typed)) list[n++] = mem_strdup(names[i]);
+    for (int first = 1; first >= 0; first--)
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (str_starts(names[i], typed) && in_the_way(c, names[i]) == (first == 1)) list[n++] = mem_strdup(names[i]);
     return list;
 }
 
 void act_override(struct console *c, struct slice workload) {
     remember(c, workload, (struct slice){NULL, 0});
-    prompt_ask(c, &(struct ask){.label = "gate to pass over (alerts or backups): ", .help = "Tab completes  Esc leaves", .done = typed_gate,
+    prompt_ask(c, &(struct ask){.label = "gate to pass over: ", .help = "Tab: the one in the way, then the others  Esc leaves", .done = typed_gate,
                                 .complete = open_gates});
 }
 

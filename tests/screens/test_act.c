@@ -155,10 +155,17 @@ static void intents_of_the_phase_screen(void **state) {
     stage_keys(s, "Esc o");
     stage_type(s, "al");
     stage_keys(s, "Tab");
-    stage_shows(s, "gate to pass over (alerts or backups): alerts");
+    stage_shows(s, "gate to pass over: alerts");
     stage_keys(s, "Enter");
     stage_shows(s, "why may 'alerts' be passed over: ");
     sent(s, "", "a \"quoted\" reason", "{\"verb\":\"override\",\"workload\":\"immich-postgres\",\"gate\":\"alerts\",\"reason\":\"a \\\"quoted\\\" reason\"}\n");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"dialogs\",\"key\":\"4\",\"seq\":950,\"row\":{\"peer\":3,\"state\":\"CANCELLED\","
+                       "\"reason\":\"look, then override the gate foreign-files with what you found\"}}");
+    stage_keys(s, "o Tab");
+    stage_shows(s, "gate to pass over: foreign-files"); /* what was refused last is offered first */
+    stage_keys(s, "Tab");
+    stage_shows(s, "gate to pass over: alerts");
+    stage_keys(s, "Esc");
     sent(s, ": s k i p Enter", "seen in staging", "{\"verb\":\"skip\",\"workload\":\"immich-postgres\",\"phase\":\"dump\",\"reason\":\"seen in staging\"}\n");
     sent(s, ": s k i p Enter", "", "");
     stage_shows(s, "not passed over: that takes a reason");
