@@ -88,6 +88,8 @@ static void on_tried(void *arg, const struct reply *reply) {
 }
 
 static void try_it(struct op_dry *d) {
+    mem_free(d->name);
+    d->name = NULL;
     d->ask = ask_dry(d->run, d->op, NULL, on_tried, d);
 }
 
