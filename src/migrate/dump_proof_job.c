@@ -53,7 +53,7 @@ static bool go_on(void *arg, int64_t done, int64_t total) {
 static void read_back(void *arg) {
     struct reading *x = arg;
     struct dump_reader_options o = {.file = x->file, .passphrase_file = x->passphrase_file, .watch = {go_on, x}};
-    x->e = dump_verify(&o, &x->verdict);
+    x->e = *x->file ? dump_verify(&o, &x->verdict) : err_new(ERR_FAILED, "there is no dump that could be proved; carry out the phase dump");
 }
 
 /* The manifest could be of another dump of the same passphrase: the facts are of this one. */

@@ -113,6 +113,8 @@ static int64_t take_place(struct slice *text) {
 static bool take_state(struct slice text, struct slice *state, struct slice *words) {
     text = slice_trim(text);
     if (text.n < STATE_LEN + 1 || text.p[STATE_LEN] != ':') return false;
+    for (int i = 0; i < STATE_LEN; i++)
+        if (!(text.p[i] >= '0' && text.p[i] <= '9') && !(text.p[i] >= 'A' && text.p[i] <= 'Z')) return false;
     *state = (struct slice){text.p, STATE_LEN};
     *words = slice_trim((struct slice){text.p + STATE_LEN + 1, text.n - STATE_LEN - 1});
     return true;
