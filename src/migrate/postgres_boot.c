@@ -76,6 +76,19 @@ static bool is_running(const struct json_t *pod)
     return str_eq(jd_str(pod, "status.phase"), "Running") && ip && ip[0];
 }
 
+/* A pod that has not come to its containers yet: most often a claim is not bound, so its claims are named. */
+static void say_waiting(const struct json_t *pod, struct buf *reason)
+{
+    const struct json_t *volumes = jd_get(pod, "spec.volumes");
+    const char *ns = jd_str(pod, "metadata.namespace"), *claim = NULL;
+    for (size_t i = 0; i < jd_len(volumes) && !claim; i++)
+        claim = jd_str(jd_at(volumes, i), "persistentVolumeClaim.claimName");
+    buf_adds(reason, " is waiting for its volumes and containers");
+    if (claim)
+        buf_printf(reason, "; while claim %s is Pending it cannot start: kubectl describe pvc -n %s %s says what its provisioner does", claim,
+                   ns ? ns : "", claim);
+}
+
 bool boot_pod_failed(const struct json_t *pod, struct buf *reason, bool *ret_crashed)
 {
     const char *name = jd_str(pod, "metadata.name"), *phase = jd_str(pod, "status.phase");
@@ -89,8 +102,10 @@ bool boot_pod_failed(const struct json_t *pod, struct buf *reason, bool *ret_cra
         const char *message = jd_str(scheduled, "message");
         if (str_eq(jd_str(scheduled, "status"), "False"))
             buf_printf(reason, " is not scheduled: %s", message ? message : "no reason given");
+        else if (str_eq(phase, "Running"))
+            buf_adds(reason, " is without an address");
         else
-            buf_printf(reason, " is %s", str_eq(phase, "Running") ? "without an address" : "waiting for its volumes and containers");
+            say_waiting(pod, reason);
     } else {
         buf_adds(reason, " runs");
     }
