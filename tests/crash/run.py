@@ -448,6 +448,10 @@ def cases_of(found, phases):
     return cases
 
 
+def name_of(case):
+    return f"{case['phase']} {case['point']} ({case['record']})"
+
+
 def spread(cases, found, phases):
     """For a sample: the middle of each phase first, then others, so that a short time sees many phases."""
     ranked = []
@@ -463,6 +467,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=max(1, min(8, os.cpu_count() or 1)))
     parser.add_argument("--phases", default=",".join(PHASES + ["rollback"]))
     parser.add_argument("--point", default="", help="only these, e.g. console, journal.before:3")
+    parser.add_argument("--resume", metavar="LOG", help="leave out what passed in the output of an earlier run")
     parser.add_argument("--sample", type=float, default=0, help="seconds")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     for inner in ("reference", "case", "folder", "result"):
@@ -492,6 +497,10 @@ def main():
         cases = cases_of(found, phases)
         if o.point:
             cases = [c for c in cases if c["point"] in o.point.split(",")]
+        if o.resume:
+            with open(o.resume) as f:
+                passed_before = {line.strip() for line in f if line.startswith("PASS: ")}
+            cases = [c for c in cases if "PASS: " + name_of(c) not in passed_before]
         if o.sample:
             cases = spread(cases, found, phases)
         return matrix(cases, folder, o, spaces, time.monotonic() + o.sample if o.sample else None)
@@ -518,7 +527,7 @@ def matrix(cases, folder, o, spaces, end):
             if wrong is None:
                 continue
             ran += 1
-            name = f"{case['phase']} {case['point']} ({case['record']})"
+            name = name_of(case)
             if wrong:
                 bad.append(name)
                 print(f"FAIL: {name}", *wrong[:8], sep="\n      ", flush=True)
