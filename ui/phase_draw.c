@@ -301,6 +301,10 @@ static enum style tombstone_text(const struct world *w, const struct row *worklo
     int64_t until = row_int(workload, PLAN_WORKLOADS_RETAIN_UNTIL, 0), left = until - world_now(w);
     char age[32];
     if (!claim.n) return STYLE_DIM;
+    if (slice_is(row_text(workload, PLAN_WORKLOADS_STATE), "DONE")) {
+        buf_printf(out, "%.*s was removed at the end of its time", SLICE_FMT(claim));
+        return STYLE_DIM;
+    }
     buf_printf(out, "%.*s is kept", SLICE_FMT(claim));
     if (!until) return STYLE_NORMAL;
     if (left <= 0) {

@@ -127,7 +127,7 @@ static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct
         else x = draw_key(s, y, x, end, COMMAND_PHASE_ABORT, "abort", next);
     } else {
         if (next.n) x = draw_key(s, y, x, end, COMMAND_PHASE_START, slice_is(state, "INTERRUPTED") ? "go on with" : phase_in_trouble(state) ? "try again" : "start", next);
-        if (!slice_is(state, "NOT STARTED")) x = draw_key(s, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none);
+        if (!slice_is(state, "NOT STARTED") && !slice_is(state, "DONE") && !slice_is(state, "ROLLED BACK")) x = draw_key(s, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none);
     }
     x = draw_key(s, y, x, end, COMMAND_OPEN, "details", none);
     x = draw_key(s, y, x, end, COMMAND_PHASE_OVERRIDE, "override", none);

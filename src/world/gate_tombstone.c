@@ -54,7 +54,9 @@ static enum gate_answer ask(const struct world *w, const struct row *workload, s
                            "written goes there. Who changed the deployment?", SLICE_FMT(is), SLICE_FMT(must));
         return GATE_FAIL;
     }
-    buf_printf(reason, "system identifier %.*s; the old copy rests in %.*s", SLICE_FMT(is), SLICE_FMT(tombstone));
+    bool rests = world_find(w, T_CLAIMS, row_text(workload, PLAN_WORKLOADS_TOMBSTONE_UID)) != NULL;
+    buf_printf(reason, rests ? "system identifier %.*s; the old copy rests in %.*s" : "system identifier %.*s; the old copy, %.*s, is gone",
+               SLICE_FMT(is), SLICE_FMT(tombstone));
     return GATE_PASS;
 }
 

@@ -128,6 +128,17 @@ static void a_phase_that_is_over_has_its_checklist(void **state) {
     stage_close(s);
 }
 
+static void an_old_copy_that_was_removed_is_not_kept(void **state) {
+    (void)state;
+    struct stage *s = open_phase(40, 120, "phase-retaining.ndjson");
+    stage_shows(s, "immich/postgresql-data-host is kept 6d22h more");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"plan_workloads\",\"key\":\"immich-postgres\",\"seq\":950,\"row\":{\"name\":\"immich-postgres\","
+                       "\"state\":\"DONE\",\"tombstone\":\"immich/postgresql-data-host\",\"retain_until\":1777134000000}}");
+    stage_shows(s, "immich/postgresql-data-host was removed at the end of its time");
+    stage_hides(s, "roll back");
+    stage_close(s);
+}
+
 static void without_the_engine_nothing_is_at_work(void **state) {
     (void)state;
     struct stage *s = open_phase(24, 80, "phase-running.ndjson");
@@ -178,6 +189,7 @@ int main(void) {
         cmocka_unit_test(no_way_back_is_said_on_every_screen),
         cmocka_unit_test(looking_at_other_phases_and_workloads),
         cmocka_unit_test(a_phase_that_is_over_has_its_checklist),
+        cmocka_unit_test(an_old_copy_that_was_removed_is_not_kept),
         cmocka_unit_test(without_the_engine_nothing_is_at_work),
         cmocka_unit_test(without_a_plan),
         cmocka_unit_test(nothing_has_come_yet),
