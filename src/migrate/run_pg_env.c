@@ -114,8 +114,11 @@ static struct err *fill(struct env_asked *a) {
     add(p, "PGAPPNAME", application);
     add(p, "PGOPTIONS", a->options);
     add(p, "PGCLIENTENCODING", "UTF8");
-    /* without a password of ours none is looked for elsewhere: what we use and what they use is the same */
-    add(p, "PGPASSFILE", p->passfile[a->db] ? p->passfile[a->db] : "/dev/null");
+    /* without a password of ours none is looked for elsewhere: what we use and what they use is the same. A file that is not there is
+     * passed over in silence; libpq warns of /dev/null */
+    char *none = p->passfile[a->db] ? NULL : passfile_path(p, a->db);
+    add(p, "PGPASSFILE", none ? none : p->passfile[a->db]);
+    mem_free(none);
     return NULL;
 }
 

@@ -55,6 +55,7 @@ static void on_exit_of_child(void *arg, const struct child_exit *x) {
     (void)arg;
     told.exited = true;
     told.status = x->status;
+    snprintf(told.error, sizeof told.error, "%s", buf_str(&x->err));
     snprintf(told.out, sizeof told.out, "%s", buf_str(&x->out));
     child_free(told.child);
 }
@@ -81,6 +82,7 @@ static void test_a_child_connects_as_we_do(void **state) {
     AWAIT(w, child_has_ended);
     assert_int_equal(told.status, 0);
     assert_string_equal(told.out, expected);
+    assert_string_equal(told.error, ""); /* no word of a password file that is not there */
     mem_free(expected);
 }
 
