@@ -20,7 +20,7 @@
 #include "migrate/kube_ask.h"
 #include "migrate/lock_private.h"
 
-enum { LOCK_RETRY_MS = 2000, LOCK_WATCH_MS = 5000, LOCK_TICK_MS = 1000, LOCK_PATIENCE_MS = 20000, LOCK_NAME_MAX = 63,
+enum { LOCK_RETRY_MS = 2000, LOCK_WATCH_MS = 5000, LOCK_TICK_MS = 1000, LOCK_NAME_MAX = 63,
        LOCK_CONFLICTS = 5 };
 
 /* A foreign record may claim any duration: beyond this it is not believed. */

@@ -62,7 +62,7 @@ void lock_confirm(struct lock *l, void (*fn)(void *arg, const struct err *e), vo
  * of another run, somebody has changed what we wrote, or it is too large. While the server does not answer it is tried again as
  * long as the lock is ours. Several are written one after another. */
 void lock_save(struct lock *l, const struct json_t *state, void (*fn)(void *arg, const struct err *e), void *arg);
-/* Reads it: state NULL if there is none. Borrowed in the callback. Members that are JSON objects or arrays come as such, all others
+/* Reads it (for 20 s again and again if the server is away): state NULL if there is none. Borrowed in the callback. Members that are JSON objects or arrays come as such, all others
  * as strings; "annotation" of another run is no error: `run` in state says whose it is (the annotation, "" if it has none). */
 void lock_load(struct lock *l, void (*fn)(void *arg, const struct json_t *state, const struct err *e), void *arg);
 

@@ -11,6 +11,9 @@
 struct kube_ask;
 struct timer;
 
+/* For so long somebody who asks waits for a server that is away. */
+#define LOCK_PATIENCE_MS 20000
+
 /* How often it looks and writes (by timers), and the clock by which it judges. */
 struct lock_pace {
     int64_t renew_ms, retry_ms, watch_ms, tick_ms;
@@ -35,7 +38,8 @@ struct lock_secret {
     void (*load_fn)(void *arg, const struct json_t *state, const struct err *e);
     void *load_arg;
     struct lock_write *first, *last;
-    struct timer *retry;
+    struct timer *retry, *load_retry;
+    int64_t load_began_ms;
 };
 
 struct lock {

@@ -115,6 +115,12 @@ static struct err *secret_decode(const struct lock *l, const struct json_t *doc,
     return e;
 }
 
+/* Nobody answered, or not to the end: it may be otherwise in a moment. */
+static bool is_away(const struct err *e)
+{
+    return err_kind(e) == ERR_UNAVAILABLE || err_kind(e) == ERR_PROTOCOL;
+}
+
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 static char *secret_path(const struct lock *l, bool one)
@@ -145,6 +151,10 @@ static void secret_on_load(void *arg, int status, const struct json_t *doc, cons
     void (*fn)(void *, const struct json_t *, const struct err *) = s->load_fn;
     kube_ask_free(s->load);
     s->load = NULL;
+    if (e && is_away(e) && fn && l->pace.now() - s->load_began_ms < LOCK_PATIENCE_MS) {
+        timer_start(s->load_retry, l->pace.retry_ms, 0);
+        return;
+    }
     s->load_fn = NULL;
     if (e && status != 404)
         bad = err_wrap(err_copy(e), "secret/%s in %s", l->name, l->o.ns);
@@ -160,15 +170,22 @@ static void secret_on_load(void *arg, int status, const struct json_t *doc, cons
     err_free(bad);
 }
 
+static void load_ask(void *arg)
+{
+    struct lock *l = arg;
+    char *path = secret_path(l, true);
+    kube_ask_free(l->secret.load);
+    l->secret.load = kube_ask_new(l->o.kube, "GET", path, NULL, 0, secret_on_load, l);
+    mem_free(path);
+}
+
 void lock_load(struct lock *l, void (*fn)(void *arg, const struct json_t *state, const struct err *e), void *arg)
 {
-    struct lock_secret *s = &l->secret;
-    char *path = secret_path(l, true);
-    kube_ask_free(s->load);
-    s->load_fn = fn;
-    s->load_arg = arg;
-    s->load = kube_ask_new(l->o.kube, "GET", path, NULL, 0, secret_on_load, l);
-    mem_free(path);
+    l->secret.load_fn = fn;
+    l->secret.load_arg = arg;
+    l->secret.load_began_ms = l->pace.now();
+    timer_stop(l->secret.load_retry);
+    load_ask(l);
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -243,7 +260,7 @@ static struct json_t *secret_body(const struct lock *l)
 static void secret_again(struct lock *l, const struct err *e)
 {
     struct err *fence = lock_fence(l);
-    if (fence || (err_kind(e) != ERR_UNAVAILABLE && err_kind(e) != ERR_PROTOCOL)) {
+    if (fence || !is_away(e)) {
         write_fail(l, err_wrap(err_copy(e), "secret/%s in %s", l->name, l->o.ns));
     } else {
         l->secret.read = false; /* the request may have been carried out */
@@ -334,6 +351,7 @@ void lock_save(struct lock *l, const struct json_t *state, void (*fn)(void *arg,
 void lock_secret_init(struct lock *l)
 {
     l->secret.retry = timer_new(l->o.loop, secret_next, &l->secret);
+    l->secret.load_retry = timer_new(l->o.loop, load_ask, l);
 }
 
 void lock_secret_forget(struct lock *l, const void *arg)
@@ -353,6 +371,7 @@ void lock_secret_clear(struct lock *l)
     kube_ask_free(s->ask);
     kube_ask_free(s->load);
     timer_free(s->retry);
+    timer_free(s->load_retry);
     while (s->first) {
         struct lock_write *w = s->first;
         s->first = w->next;

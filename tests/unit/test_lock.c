@@ -832,6 +832,27 @@ static void test_outage_while_saving(void **state)
     assert_in(w->a.save, "403");
 }
 
+static void test_outage_while_loading(void **state)
+{
+    struct stage *w = *state;
+    w->fake.down = true;
+    lock_load(w->a.lock, a_on_loaded, &w->a);
+    w->mark = tiny_http_count(w->server);
+    AWAIT(w, tried_more);
+    assert_false(w->a.loaded);
+    w->fake.down = false;
+    AWAIT(w, a_loaded);
+    assert_string_equal(w->a.save, "");
+    w->fake.down = true;
+    w->a.loaded = false;
+    lock_load(w->a.lock, a_on_loaded, &w->a);
+    w->mark = tiny_http_count(w->server);
+    AWAIT(w, tried_more);
+    fake_now += 20000;
+    AWAIT(w, a_loaded);
+    assert_in(w->a.save, "secret/ferryman-immich in immich");
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -844,6 +865,7 @@ int main(void)
         T(test_malformed), T(test_confirm), T(test_confirm_can_be_forgotten), T(test_saved_and_loaded),
         T(test_saved_only_under_the_lock), T(test_too_large), T(test_labelled_by_others), T(test_changed_by_others),
         T(test_deleted_by_others), T(test_of_another_run), T(test_malformed_secret), T(test_outage_while_saving),
+        T(test_outage_while_loading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
