@@ -101,8 +101,8 @@ static void script_before(struct run *r, struct script *s)
 
 static void script_dump_it(struct run *r, struct script *s)
 {
-    (void)r;
-    script_dump(s, "dump", "dump every database and role", DB_SERVER, NULL);
+    const char *folder = postgres_spec(r)->dump.directory;
+    script_dump(s, "dump", script_fmt(s, "pg_dumpall of every database and role into %s", folder ? folder : r->dir), DB_SERVER, NULL);
 }
 
 static enum op_answer see_good(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)

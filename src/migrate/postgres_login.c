@@ -210,6 +210,6 @@ void postgres_script_login(struct run *r, struct script *s)
 {
     const struct plan_login *l = &postgres_spec(r)->verify.login;
     if (l->user)
-        script_job(s, "login", script_fmt(s, "log in as %s with the password of Secret %s, key %s", l->user, l->secret, l->key), &job,
+        script_job(s, "login", script_fmt(s, "GET %s, and with its key %s log in as %s", postgres_path_secret(r, l->secret).p, l->key, l->user), &job,
                    MEM_NEW(struct login), drop);
 }

@@ -88,7 +88,7 @@ static const struct op_job job = {.start = start, .cancel = cancel};
 void preflight_script_programs(struct run *r, struct script *s)
 {
     (void)r;
-    script_job(s, "programs", "pg_dumpall and psql for this server's version", &job, MEM_NEW(struct programs), drop);
+    script_job(s, "programs", "pg_dumpall --version and psql --version: do they fit the server", &job, MEM_NEW(struct programs), drop);
 }
 
 static enum op_answer see_passphrase(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)

@@ -219,7 +219,7 @@ void preflight_script_pod(struct run *r, struct script *s)
     give(script_get(s, "template", "the pod template", postgres_path_deployment(r).p, see_template), d);
     give(script_get(s, "running", "the pod that runs", postgres_path_pods_of(r, selector).p, see_running), d);
     d->refs++;
-    script_job(s, "would", "try the pod that would be made now (server-side dry run)", &job, d, unref);
+    script_job(s, "would", script_fmt(s, "try the pod that would be made now: POST %s", d->path), &job, d, unref);
     unref(d);
 }
 
@@ -239,5 +239,5 @@ void preflight_script_claim(struct run *r, struct script *s)
 {
     struct dry *d = dry_new(postgres_path_claims(r).p, judge_claim);
     d->body = postgres_claim_object(r, NULL);
-    script_job(s, "claim dry run", "try the new claim (server-side dry run)", &job, d, unref);
+    script_job(s, "claim dry run", script_fmt(s, "try the new claim: POST %s", d->path), &job, d, unref);
 }
