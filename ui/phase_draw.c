@@ -188,6 +188,8 @@ static int draw_head(struct ui *ui, struct rect r, const struct row *phase) {
     phase_times(ui->world, phase, &text);
     draw_text(d, r.y, x, r.x + r.cols - x, STYLE_NORMAL, buf_slice(&text));
     buf_free(&text);
+    if (!reason.n && slice_is(state, "DONE") && slice_is(row_text(phase, PHASES_NAME), "rollback"))
+        reason = SLICE_LIT("the old copy serves again; another try begins with preflight");
     if (!reason.n && slice_is(state, "INTERRUPTED"))
         reason = SLICE_LIT("its engine ended while it was under way: what was done is found again, and not repeated");
     bool bad = slice_is(state, "FAILED"), quiet = slice_is(state, "DONE") || slice_is(state, "NOT NEEDED") || slice_is(state, "SKIPPED");

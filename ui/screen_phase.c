@@ -36,8 +36,10 @@ static const struct row *workload_of(const struct phase_screen *s) {
     return r ? r : phase_workload(s->ui->world);
 }
 
-/* The one under way, or next. */
+/* The one under way, or next; after a rollback what that did. */
 static const struct row *present(const struct phase_screen *s, const struct row *workload) {
+    const struct row *back = phase_find(s->ui->world, row_key(workload), SLICE_LIT("rollback"));
+    if (back && slice_is(row_text(workload, PLAN_WORKLOADS_STATE), "ROLLED BACK")) return back;
     return phase_find(s->ui->world, row_key(workload), row_text(workload, PLAN_WORKLOADS_PHASE));
 }
 

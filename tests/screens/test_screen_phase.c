@@ -139,6 +139,21 @@ static void an_old_copy_that_was_removed_is_not_kept(void **state) {
     stage_close(s);
 }
 
+static void after_a_rollback_it_stands_first(void **state) {
+    (void)state;
+    struct stage *s = open_phase(24, 80, NULL);
+    stage_hides(s, "rollback");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"plan_workloads\",\"key\":\"immich-postgres\",\"seq\":950,\"row\":{\"name\":\"immich-postgres\","
+                       "\"state\":\"ROLLED BACK\",\"phase\":\"preflight\"}}");
+    stage_feed_line(s, "{\"t\":\"upsert\",\"table\":\"phases\",\"key\":\"immich-postgres/rollback\",\"seq\":951,\"row\":{\"workload\":\"immich-postgres\","
+                       "\"name\":\"rollback\",\"title\":\"rollback\",\"state\":\"DONE\",\"started\":1777134600000,\"ended\":1777134606000,\"rank\":13}}");
+    stage_shows(s, "immich-postgres · rollback   ! ROLLED BACK");
+    stage_shows(s, "took 6s, ended 1m01s ago");
+    stage_shows(s, "the old copy serves again; another try begins with preflight");
+    stage_shows(s, "r start preflight");
+    stage_close(s);
+}
+
 static void without_the_engine_nothing_is_at_work(void **state) {
     (void)state;
     struct stage *s = open_phase(24, 80, "phase-running.ndjson");
@@ -190,6 +205,7 @@ int main(void) {
         cmocka_unit_test(looking_at_other_phases_and_workloads),
         cmocka_unit_test(a_phase_that_is_over_has_its_checklist),
         cmocka_unit_test(an_old_copy_that_was_removed_is_not_kept),
+        cmocka_unit_test(after_a_rollback_it_stands_first),
         cmocka_unit_test(without_the_engine_nothing_is_at_work),
         cmocka_unit_test(without_a_plan),
         cmocka_unit_test(nothing_has_come_yet),
