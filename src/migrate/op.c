@@ -308,5 +308,9 @@ enum op_answer op_judge(struct run *r, struct op *op, const struct seen *seen, s
     if (op->creates) return judge_create(r, op, seen, reason);
     if (op->uid) return judge_delete(r, op, seen, reason);
     if (op->kind == OP_ACT && str_eq(op->method, "PATCH")) return judge_patch(r, op, seen, reason);
+    if (!op->see && op->kind == OP_ACT) {
+        buf_adds(reason, "this act cannot be seen afterwards, so it must not be done");
+        return OP_REFUSE;
+    }
     return op->see ? op->see(r, op, seen, reason) : OP_DONE;
 }

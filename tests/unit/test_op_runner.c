@@ -335,6 +335,15 @@ static void test_delete_leaves_its_successor_alone(void **state) {
     assert_non_null(op_stage_get(w, DEPLOYMENT));
 }
 
+static void test_what_cannot_be_seen_is_not_done(void **state) {
+    struct op_stage *w = *state;
+    struct script *s = script_new();
+    script_sql(s, "blind", "a blind act", DB_SERVER, NULL, "SELECT 1", NULL, NULL);
+    op_stage_run(w, s);
+    op_stage_assert_error(w, ERR_FAILED, "a blind act: this act cannot be seen afterwards");
+    assert_null(strstr(op_stage_records(w), "act "));
+}
+
 /* ---- Reads, questions, calls ---- */
 
 static enum op_answer see_refusal(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
@@ -430,7 +439,7 @@ int main(void) {
         T(test_nothing_is_sent_that_cannot_be_recorded), T(test_acts_are_not_put_on_used_connections),
         T(test_looking_is_tried_again), T(test_looking_ends_at_the_deadline), T(test_denied_look_stops_at_once),
         T(test_create_notes_the_uid), T(test_create_whose_answer_is_lost), T(test_create_refuses_what_is_not_ours),
-        T(test_delete_by_uid), T(test_delete_leaves_its_successor_alone), T(test_questions_and_logs),
+        T(test_delete_by_uid), T(test_delete_leaves_its_successor_alone), T(test_what_cannot_be_seen_is_not_done), T(test_questions_and_logs),
         T(test_calls_insert_behind_themselves), T(test_expanding_shows_all_and_notes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
