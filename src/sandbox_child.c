@@ -53,6 +53,18 @@ static struct err *choose_dir(struct cli *cli, struct sandbox_child *s) {
     return NULL;
 }
 
+/* The cluster is a new one each time, and so is the journal of what is done to it: it lies in the sandbox's folder, and one that is there
+ * from an earlier cluster is put aside. */
+static struct err *choose_state(const struct sandbox_child *s) {
+    char *state = str_printf("%s/state", s->dir), *aside = str_printf("%s.%lld", state, (long long)clock_wall_ms());
+    struct err *e = NULL;
+    if (file_exists(state) && rename(state, aside)) e = err_sys(errno, "cannot put %s aside", state);
+    else if (setenv("FERRYMAN_STATE", state, 1)) e = err_sys(errno, "cannot set FERRYMAN_STATE");
+    mem_free(state);
+    mem_free(aside);
+    return e;
+}
+
 static struct err *start(struct sandbox_child *s, const char *program) {
     int in[2], out[2];
     if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) return err_sys(errno, "cannot make a pipe to the sandbox");
@@ -101,6 +113,7 @@ struct err *sandbox_child_start(struct cli *cli, struct sandbox_child **ret) {
     s->life = s->out = -1;
     char *program = sandbox_child_program(cli);
     struct err *e = choose_dir(cli, s);
+    if (!e) e = choose_state(s);
     if (!e) e = start(s, program);
     if (!e) fprintf(stderr, "ferryman: starting the sandbox in %s: an API server, three Vault nodes, a real PostgreSQL …\n", s->dir);
     if (!e) e = await_ready(s);

@@ -58,7 +58,7 @@ struct err *journal_read(const char *path, void (*each)(void *arg, const struct 
 /* A journal from another machine becomes that of DIR (safety 26): it is of that plan, whole, and none is there or the one that is there is its
  * ancestor. ERR_LOCKED while another process works with the one that is there. ret_records 0: what is there holds all of it already. */
 struct err *journal_import(const char *dir, const char *plan, const char *file, size_t *ret_records, char ret_head[JOURNAL_HASH_SIZE]) MUST_CHECK;
-/* $XDG_STATE_HOME/ferryman/PLAN. malloc'd */
+/* $FERRYMAN_STATE/PLAN (a sandbox's own folder), else $XDG_STATE_HOME/ferryman/PLAN. malloc'd */
 char *journal_dir(const char *plan) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -148,7 +149,8 @@ struct err *journal_read(const char *path, void (*each)(void *arg, const struct 
 }
 
 char *journal_dir(const char *plan) {
-    char *state = file_state_dir(), *dir = str_printf("%s/%s", state, plan);
+    const char *own = getenv("FERRYMAN_STATE");
+    char *state = own && *own == '/' ? mem_strdup(own) : file_state_dir(), *dir = str_printf("%s/%s", state, plan);
     mem_free(state);
     return dir;
 }

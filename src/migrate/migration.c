@@ -128,12 +128,21 @@ static void on_foreign(void *arg, const char *label, const char *expected, const
 
 static void save_state(void *arg, void (*fn)(void *arg, const struct err *e), void *fn_arg);
 
+/* What was noted of another cluster must not be gone on with here (safety 1). */
+static void check_cluster(struct mover *v) {
+    const char *was = run_has(v->run, "cluster.uid") ? run_fact(v->run, "cluster.uid") : NULL;
+    if (v->read_only || !was || !v->m->plan->cluster || str_eq(was, v->m->plan->cluster)) return;
+    v->read_only = str_printf("the journal in %s is of another cluster (%s) than the plan pins (%s): move that folder away, or correct the plan",
+                              v->m->dir, was, v->m->plan->cluster);
+}
+
 static void mover_connect(struct mover *v) {
     struct migration *m = v->m;
+    check_cluster(v);
     v->run->journal = m->journal;
     v->run->id = m->journal ? journal_id(m->journal) : "none";
     if (!m->journal) {
-        if (!m->look) v->read_only = mem_strdup(m->broken);
+        if (!m->look && !v->read_only) v->read_only = mem_strdup(m->broken);
         return;
     }
     v->lock = lock_new(&(struct lock_options){.loop = m->loop, .kube = m->kube, .ns = v->w->ns, .workload = v->w->name,

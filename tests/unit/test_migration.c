@@ -545,6 +545,30 @@ static void test_a_journal_has_one_writer(void **state) {
     w->m = first;
 }
 
+/* What was noted of one cluster is not gone on with in another that has come under the same name (safety 1). */
+static void test_a_journal_of_another_cluster(void **state) {
+    struct stage *w = *state;
+    struct journal *j = NULL;
+    struct json_t *d = jd_object();
+    migration_free(w->m);
+    assert_null(journal_open(w->loop, w->dir, "p", NULL, NULL, &j));
+    jd_set(d, "t", jd_string("fact"));
+    jd_set(d, "workload", jd_string("db"));
+    jd_set(d, "name", jd_string("cluster.uid"));
+    jd_set(d, "value", jd_string("uid-here"));
+    journal_append(j, d, NULL, NULL);
+    jd_free(d);
+    journal_free(j);
+    w->plan->cluster = mem_strdup("uid-here");
+    w->m = start(w, w->world);
+    assert_false(is(w, T_PLAN_WORKLOADS, "db", PLAN_WORKLOADS_STATE, "READ ONLY"));
+    migration_free(w->m);
+    str_set(&w->plan->cluster, "uid-there");
+    w->m = start(w, w->world);
+    assert_is(w, T_PLAN_WORKLOADS, "db", PLAN_WORKLOADS_STATE, "READ ONLY");
+    assert_has(w, T_PLAN_WORKLOADS, "db", PLAN_WORKLOADS_REASON, "is of another cluster (uid-here)");
+}
+
 /* The cluster says that somebody went on with this workload with a journal that is not here (safety 26). */
 static void test_a_foreign_head_makes_it_read_only(void **state) {
     struct stage *w = *state;
@@ -584,6 +608,7 @@ int main(void) {
         TEST(test_read_only_until_the_context_is_typed),
         TEST(test_a_console_that_goes_is_disarmed),
         TEST(test_another_cluster_cannot_be_armed),
+        TEST(test_a_journal_of_another_cluster),
         TEST(test_only_the_next_phase_opens),
         TEST(test_a_phase_from_dialog_to_end),
         TEST(test_what_moved_since_makes_the_dialog_stale),
