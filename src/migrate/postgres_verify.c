@@ -255,7 +255,7 @@ static void script_configuration(struct run *r, struct script *s)
 static void script_rows(struct run *r, struct script *s)
 {
     postgres_script_counts(r, s, DB_SERVER, "verify.counts");
-    script_check(s, "rows equal baseline", "compared", see_rows);
+    script_check(s, "rows equal baseline", "rows", see_rows);
 }
 
 static void script_contents(struct run *r, struct script *s)
@@ -265,7 +265,7 @@ static void script_contents(struct run *r, struct script *s)
         return;
     }
     postgres_script_hashes(r, s, DB_SERVER, "verify.hashes");
-    script_check(s, "contents equal", "compared", see_contents);
+    script_check(s, "contents equal", "contents", see_contents);
 }
 
 /* ---- The login, and the end ---- */
