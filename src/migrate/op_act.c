@@ -154,7 +154,7 @@ static void conflict(struct op_runner *x, const struct json_t *doc) {
     struct buf why = {0};
     struct err *e = err_copy(x->trouble);
     if (str_eq(x->op->method, "PATCH") && doc && op_failing_test(x->op, doc, &why)) {
-        struct err *told = err_new(ERR_FAILED, "%s; %s: find out who changed it, then start again", err_text(e), buf_str(&why));
+        struct err *told = err_new(ERR_FAILED, "%s: find out who changed it, then start again (%s)", buf_str(&why), err_text(e));
         err_free(e);
         e = told;
     }
