@@ -38,7 +38,7 @@ struct dump_writer_options {
 /* Creates FILE.part (0600) after removing PREFIX-*.part of attempts that were interrupted. Refuses while less than 10 % of the disk is
  * free. */
 struct err *dump_writer_open(const struct dump_writer_options *o, struct dump_writer **ret) MUST_CHECK;
-/* Counts, hashes, enciphers, writes. Stops with an error when less than 10 % of the disk is free (safety 28). */
+/* Counts, hashes, enciphers, writes (keeps up to 64 MiB while the keys are made). Stops with an error when less than 10 % of the disk is free (safety 28). */
 struct err *dump_writer_add(struct dump_writer *w, const char *p, size_t n) MUST_CHECK;
 const struct dump_scan *dump_writer_scan(const struct dump_writer *w);
 /* What was added is on the disk. */

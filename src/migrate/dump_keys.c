@@ -27,24 +27,33 @@ struct err *dump_keys_check(const char *passphrase_file) {
         return e;
     }
     if (!S_ISREG(st.st_mode)) return err_new(ERR_DATA, "the dump's passphrase: %s is not a file", passphrase_file);
+    struct err *e = dump_keys_read(passphrase_file, &s);
+    if (!e && (st.st_mode & (S_IRWXG | S_IRWXO)))
+        e = err_new(ERR_DATA, "the dump's passphrase: %s can be read by others than its owner: chmod 600", passphrase_file);
+    secret_free(s);
+    return e;
+}
+
+struct err *dump_keys_read(const char *passphrase_file, struct secret **ret) {
+    struct secret *s = NULL;
     struct err *e = secret_from_file(passphrase_file, &s);
     if (!e) e = check(s, passphrase_file);
-    if (!e && (st.st_mode & (S_IRWXG | S_IRWXO)))
-        e = err_new(ERR_DATA, "%s can be read by others than its owner: chmod 600", passphrase_file);
-    secret_free(s);
+    if (e) secret_free(s);
+    else *ret = s;
     return err_wrap(e, "the dump's passphrase");
+}
+
+void dump_keys_make(const struct secret *passphrase, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations, struct dump_keys *ret) {
+    static const unsigned char mac_salt[CIPHER_SALT_SIZE] = {'f', 'e', 'r', 'r', 'y', 'm', 'a', 'n'};
+    cipher_derive(passphrase, salt, iterations, ret->cipher, sizeof ret->cipher);
+    cipher_derive(passphrase, mac_salt, iterations, ret->mac, sizeof ret->mac);
 }
 
 struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,
                              struct dump_keys *ret) {
-    static const unsigned char mac_salt[CIPHER_SALT_SIZE] = {'f', 'e', 'r', 'r', 'y', 'm', 'a', 'n'};
     struct secret *s = NULL;
-    struct err *e = secret_from_file(passphrase_file, &s);
-    if (!e) e = check(s, passphrase_file);
-    if (!e) {
-        cipher_derive(s, salt, iterations, ret->cipher, sizeof ret->cipher);
-        cipher_derive(s, mac_salt, iterations, ret->mac, sizeof ret->mac);
-    }
+    struct err *e = dump_keys_read(passphrase_file, &s);
+    if (!e) dump_keys_make(s, salt, iterations, ret);
     secret_free(s);
-    return err_wrap(e, "the dump's passphrase");
+    return e;
 }

@@ -12,7 +12,13 @@ struct dump_keys {
     unsigned char mac[CIPHER_KEY_SIZE];
 };
 
-/* Reads the passphrase (one line, as openssl's -pass file: takes it) and derives. To be wiped with secret_wipe. */
+struct secret;
+
+/* One line, as openssl's -pass file: takes it. */
+struct err *dump_keys_read(const char *passphrase_file, struct secret **ret) MUST_CHECK;
+/* Takes half a second. To be wiped with secret_wipe. */
+void dump_keys_make(const struct secret *passphrase, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations, struct dump_keys *ret);
+/* Both of them. */
 struct err *dump_keys_derive(const char *passphrase_file, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations,
                              struct dump_keys *ret) MUST_CHECK;
 

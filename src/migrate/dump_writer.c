@@ -1,11 +1,13 @@
 /* One pass over the bytes while they are in the cache: count, hash, encipher, authenticate, write. The kernel is told to write out as we
- * go, so that the fsync at the end finds little to do. */
+ * go, so that the fsync at the end finds little to do. The keys take half a second to be made: that is done beside it, and what comes until
+ * then is kept in memory, up to a bound. */
 #include "migrate/dump_file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cipher.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -25,8 +28,20 @@
 
 #define PIECE ((size_t)256 * 1024)             /* stays in the second-level cache from one pass to the next */
 #define LOOK_EVERY ((int64_t)16 * 1024 * 1024) /* bytes between two looks at the disk */
+#define PENDING_MAX ((size_t)64 * 1024 * 1024)
 #define FREE_PERCENT 10
 #define ATTEMPTS 100
+
+/* The thread that makes the keys has all of it until `done`. */
+struct making {
+    pthread_t thread;
+    bool joined;
+    struct secret *passphrase;
+    unsigned char head[DUMP_HEAD_SIZE];
+    unsigned iterations;
+    struct dump_keys keys;
+    atomic_bool done;
+};
 
 struct dump_writer {
     char *file, *part, *dir, *prefix;
@@ -39,6 +54,8 @@ struct dump_writer {
     unsigned iterations;
     int64_t written, looked, flushed;
     char *out;
+    struct making *making;        /* NULL: the keys are there, or none are needed */
+    struct buf pending;           /* plain text that waits for them */
 };
 
 static struct err *disk_error(const struct dump_writer *w, int errnum) {
@@ -115,19 +132,35 @@ static struct err *write_all(struct dump_writer *w, const char *p, size_t n) {
     return NULL;
 }
 
+static void *make_keys(void *arg) {
+    struct making *m = arg;
+    dump_keys_make(m->passphrase, m->head + DUMP_MAGIC_SIZE, m->iterations, &m->keys);
+    atomic_store(&m->done, true);
+    return NULL;
+}
+
 static struct err *begin_cipher(struct dump_writer *w, const struct dump_writer_options *o) {
-    unsigned char head[DUMP_HEAD_SIZE];
-    struct dump_keys keys;
-    w->iterations = o->iterations ? o->iterations : DUMP_ITERATIONS;
-    memcpy(head, DUMP_MAGIC, DUMP_MAGIC_SIZE);
-    cipher_random(head + DUMP_MAGIC_SIZE, CIPHER_SALT_SIZE);
-    struct err *e = dump_keys_derive(o->passphrase_file, head + DUMP_MAGIC_SIZE, w->iterations, &keys);
+    struct secret *passphrase = NULL;
+    struct err *e = dump_keys_read(o->passphrase_file, &passphrase);
     if (e) return e;
-    w->cipher = cipher_stream_new(keys.cipher, keys.cipher + CIPHER_KEY_SIZE);
-    w->hmac = hmac_stream_new(keys.mac);
-    secret_wipe(&keys, sizeof keys);
-    hmac_stream_add(w->hmac, head, sizeof head);
-    return write_all(w, (const char *)head, sizeof head);
+    struct making *m = w->making = MEM_NEW(struct making);
+    m->passphrase = passphrase;
+    m->iterations = w->iterations = o->iterations ? o->iterations : DUMP_ITERATIONS;
+    memcpy(m->head, DUMP_MAGIC, DUMP_MAGIC_SIZE);
+    cipher_random(m->head + DUMP_MAGIC_SIZE, CIPHER_SALT_SIZE);
+    e = write_all(w, (const char *)m->head, sizeof m->head);
+    int code = pthread_create(&m->thread, NULL, make_keys, m);
+    if (code == 0) return e;
+    make_keys(m); /* it is done here, then */
+    m->joined = true;
+    return e;
+}
+
+static void making_free(struct making *m) {
+    if (!m->joined) pthread_join(m->thread, NULL);
+    secret_free(m->passphrase);
+    secret_wipe(&m->keys, sizeof m->keys);
+    mem_free(m);
 }
 
 struct err *dump_writer_open(const struct dump_writer_options *o, struct dump_writer **ret) {
@@ -160,9 +193,7 @@ static void start_flush(struct dump_writer *w) {
     w->flushed = w->written;
 }
 
-static struct err *add_piece(struct dump_writer *w, const char *p, size_t n) {
-    dump_scan_add(w->scan, p, n);
-    hash_stream_add(w->hash, p, n);
+static struct err *write_piece(struct dump_writer *w, const char *p, size_t n) {
     if (w->cipher) {
         cipher_stream_apply(w->cipher, p, w->out, n);
         hmac_stream_add(w->hmac, w->out, n);
@@ -173,6 +204,35 @@ static struct err *add_piece(struct dump_writer *w, const char *p, size_t n) {
     w->looked = w->written;
     start_flush(w);
     return check_room(w);
+}
+
+/* Waits for the keys, and writes what has waited for them. */
+static struct err *take_keys(struct dump_writer *w) {
+    struct making *m = w->making;
+    struct err *e = NULL;
+    if (!m) return NULL;
+    if (!m->joined) pthread_join(m->thread, NULL);
+    m->joined = true;
+    w->making = NULL;
+    w->cipher = cipher_stream_new(m->keys.cipher, m->keys.cipher + CIPHER_KEY_SIZE);
+    w->hmac = hmac_stream_new(m->keys.mac);
+    hmac_stream_add(w->hmac, m->head, sizeof m->head);
+    making_free(m);
+    for (size_t at = 0; !e && at < w->pending.len; at += PIECE)
+        e = write_piece(w, w->pending.p + at, w->pending.len - at < PIECE ? w->pending.len - at : PIECE);
+    buf_free(&w->pending);
+    return e;
+}
+
+static struct err *add_piece(struct dump_writer *w, const char *p, size_t n) {
+    struct err *e = NULL;
+    dump_scan_add(w->scan, p, n);
+    hash_stream_add(w->hash, p, n);
+    if (w->making && (atomic_load(&w->making->done) || w->pending.len >= PENDING_MAX)) e = take_keys(w);
+    if (e) return e;
+    if (!w->making) return write_piece(w, p, n);
+    buf_add(&w->pending, p, n);
+    return NULL;
 }
 
 struct err *dump_writer_add(struct dump_writer *w, const char *p, size_t n) {
@@ -191,7 +251,8 @@ const struct dump_scan *dump_writer_scan(const struct dump_writer *w) {
 }
 
 struct err *dump_writer_sync(struct dump_writer *w) {
-    return fsync(w->fd) ? disk_error(w, errno) : NULL;
+    struct err *e = take_keys(w);
+    return e ? e : fsync(w->fd) ? disk_error(w, errno) : NULL;
 }
 
 static struct err *sync_folder(const char *dir) {
@@ -274,6 +335,8 @@ void dump_writer_free(struct dump_writer *w) {
         if (!w->committed) dump_writer_discard(w);
         close(w->fd);
     }
+    if (w->making) making_free(w->making);
+    buf_free(&w->pending);
     dump_scan_free(w->scan);
     hash_stream_free(w->hash);
     hmac_stream_free(w->hmac);
