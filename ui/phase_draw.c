@@ -266,7 +266,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     /* the step at work is always seen: steps before it give way */
     for (size_t i = 0; i < n && !how.roomy; i++)
         if (!slice_is(row_text(steps[i], STEPS_STATE), "TODO") && (int)(i - first) + 5 > end - y) first = i + 5 > (size_t)(end - y) ? i + 5 - (size_t)(end - y) : 0;
-    if (first) draw_fmt(ui->draw, y++, r.x + 5, r.cols - 5, STYLE_DIM, "%zu steps before", first);
+    if (first) draw_fmt(ui->draw, y++, r.x + 5, r.cols - 5, STYLE_DIM, "%zu steps before: Enter shows all", first);
     for (size_t i = first; i < n && y < end; i++) y += draw_step(ui, (struct rect){y, r.x, end - y, r.cols}, steps[i], i + 1, &how);
     mem_free(steps);
     struct rect rest = {y + 1, r.x, end - y - 1, r.cols};

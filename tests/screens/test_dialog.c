@@ -274,6 +274,18 @@ static void who_is_disarmed_cannot_confirm(void **state) {
     stage_close(s);
 }
 
+static void only_ascii_where_that_is_asked_for(void **state) {
+    static const char *const names[] = {"dialog-hard.ndjson", "dialog-refused.ndjson", "dialog-stale.ndjson", "dialog-purge.ndjson"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct stage *s = stage_open(24, 80, "migration.ndjson", &(struct stage_options){.ascii = true, .color = "never"});
+        stage_feed(s, names[i]);
+        for (const char *p = stage_text(s); *p; p++) assert_true((unsigned char)*p < 0x80);
+        stage_shows(s, i == 1 ? "X REFUSED" : i == 2 ? "~ STALE" : i == 3 ? "CANNOT BE UNDONE" : "HARD TO UNDO");
+        stage_close(s);
+    }
+}
+
 static void others_dialogs_are_not_ours(void **state) {
     (void)state;
     struct stage *s = stage_open(24, 80, "migration.ndjson", NULL);
@@ -405,6 +417,7 @@ int main(void) {
         cmocka_unit_test(refused_and_stale_only_close),
         cmocka_unit_test(a_refused_confirmation_may_be_given_again),
         cmocka_unit_test(who_is_disarmed_cannot_confirm),
+        cmocka_unit_test(only_ascii_where_that_is_asked_for),
         cmocka_unit_test(others_dialogs_are_not_ours),
         cmocka_unit_test(the_world_goes_on_behind),
         cmocka_unit_test(all_requests_and_all_lines_can_be_read),
