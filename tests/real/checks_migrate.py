@@ -8,7 +8,7 @@ import threading
 from ferry import *
 from migrate_world import MigrateWorld
 from objects import APPS, CORE
-from program import folder, path
+from program import folder, path, write
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/immich/leases"
 CLAIMS = CORE + "/namespaces/immich/persistentvolumeclaims"
@@ -35,7 +35,7 @@ TYPED = {
 
 def ferryman(w, *words, seconds=300, status=0, state="state"):
     """Runs it to its end; returns what it said."""
-    env = clean_env(XDG_STATE_HOME=folder(state), PGCONNECT_TIMEOUT="5")
+    env = clean_env(XDG_STATE_HOME=folder(state))
     r = subprocess.run([FERRYMAN, *w.args, *words], env=env, capture_output=True, text=True, timeout=seconds)
     said = r.stdout + r.stderr
     with open(path("log", "ferryman.log"), "a") as f:
@@ -161,7 +161,9 @@ def up_to_verify(w):
     check(not lease["spec"].get("holderIdentity"), "the Lease is nobody's between two commands")
     foreign_change(w)
     before = rows(w)
-    move(w, "counts", "dump", "swap")
+    move(w, "counts")
+    stolen(w)
+    move(w, "swap")
     check(w.claim_in_use() == "postgres-data-encrypted", "the deployment names the new claim")
     check(identifier(w) != old and fenced(w), "another server, fenced from its first boot")
     volume = w.volume_of("postgres-data")
@@ -199,7 +201,7 @@ class Run:
     """A command that goes on while we do something to it."""
 
     def __init__(self, w, *words):
-        env = clean_env(XDG_STATE_HOME=folder("state"), PGCONNECT_TIMEOUT="5")
+        env = clean_env(XDG_STATE_HOME=folder("state"))
         self.said, self.changed = [], threading.Event()
         self.process = subprocess.Popen(
             [FERRYMAN, *w.args, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -259,7 +261,7 @@ def whole(w):
     """All phases by one command, while the API server is away in between: an outage below the lock's deadline ends nothing."""
     old = identifier(w)
     run = Run(w, *every_phase())
-    run.wait("phase dump: RUNNING")
+    run.wait("dump/dump RUNNING")
     lease = w.lease()
     check(lease["spec"]["holderIdentity"].endswith(w.journal_id()), "the Lease: " + lease["spec"]["holderIdentity"])
     check(re.fullmatch(r".*\.\d{6}Z", lease["spec"]["renewTime"]), "its renewTime has six digits")
@@ -267,12 +269,84 @@ def whole(w):
     said = run.end(1)
     check("phase dump: DONE" in said and "is DOWN: nothing may rest on it" in said, "the API server is away: the dump ends well, the next phase does not begin")
     check(w.lease()["spec"]["holderIdentity"].endswith(w.journal_id()), "the Lease could not be given back")
-    said = ferryman(w, *every_phase("swap"))
-    check("phase resume: DONE" in said, "the same journal takes it up at once, to the end")
+    run = Run(w, *every_phase("swap"))
+    run.wait("phase restore: RUNNING")
+    ok("the same journal takes it up at once")
+    away(w, 10)
+    run.process.wait(300)
+    said = run.end(run.process.returncode)
+    check("phase restore: DONE" in said, "away while a phase begins: it waits, and restores")
+    if run.process.returncode == 1:  # not back yet when the next dialog was opened
+        said = ferryman(w, *every_phase("verify"))
+    check("phase resume: DONE" in said, "and on to the end")
     check(identifier(w) != old and not fenced(w), "the new server serves, and may be written")
     live(w)
     check(w.claim_in_use() == "postgres-data-encrypted", "on the new claim")
     check(w.api.get(CLAIMS + "/postgres-data") is not None, "the old copy is kept")
+
+
+def quota(w):
+    """What admission would refuse is found by preflight's dry runs."""
+    where = CORE + "/namespaces/immich/resourcequotas"
+    w.api.must("POST", where, {"metadata": {"name": "full"}, "spec": {"hard": {"persistentvolumeclaims": "1"}}})
+    until(lambda: (w.api.get(where + "/full").get("status") or {}).get("used"), "the quota is counted")
+    said = move(w, "preflight", status=1, state="state-quota")
+    check("exceeded quota: full" in said, "a quota that the new claim would exceed: preflight says so")
+    w.api.must("DELETE", where + "/full")
+    w.api.must("DELETE", f"{CORE}/namespaces/immich/secrets/{LOCK}")
+
+
+def another_cluster(w):
+    with open(w.plan) as f:
+        text = f.read()
+    plan = write(path("plan-other.yaml"), re.sub(r"cluster: .*", "cluster: 00000000-0000-0000-0000-000000000000", text))
+    args = w.args
+    w.args = ["--plan", plan, "--kubeconfig", w.kubeconfig]
+    said = move(w, "preflight", status=65, state="state-other")
+    w.args = args
+    check("another cluster" in said, "a plan for another cluster: status 65")
+    check(w.lease() is None or not w.lease()["spec"].get("holderIdentity"), "and nothing is locked")
+
+
+def stolen(w):
+    """Somebody takes the Lease by force while a dump hangs: the dump ends, and its sessions are gone."""
+    server = w.kubelet.serving()
+    run = Run(w, *one("dump"))
+    run.wait("dump/dump RUNNING")
+    server.hold(True)
+    lease = w.lease()
+    lease["spec"]["holderIdentity"] = "eve@there/0123456789abcdef"
+    status = 409
+    while status == 409:  # a renewal may have come in between
+        status, _ = w.api.call("PUT", LEASES + "/" + LOCK, lease)
+        if status == 409:
+            lease["metadata"]["resourceVersion"] = w.lease()["metadata"]["resourceVersion"]
+    said = run.end(75, 60)
+    check("eve@there" in said, "the Lease is taken by force while a dump hangs: it ends, and says by whom")
+    check(not processes("pg_dumpall"), "its children are gone")
+    server.hold(False)
+    check(w.lease()["spec"]["holderIdentity"].startswith("eve@"), "the Lease is left to him")
+    w.api.must("DELETE", LEASES + "/" + LOCK)
+    move(w, "dump")
+    ok("the dump is made again once the Lease is free")
+
+
+def kept(w):
+    """The old copy stays for as long as the plan says, and going back says what it costs."""
+    said = ferryman(w, *one("cleanup"), status=1)
+    check("is kept until" in said, "cleanup before the end of retention: " + said.strip().splitlines()[-1][:200])
+    check(w.api.get(CLAIMS + "/postgres-data") is not None, "nothing was removed")
+
+
+def late_rollback(w, old):
+    """After the applications have come back: once it counts what would be lost and stops, then it goes, and keeps a dump."""
+    words = ["rollback", WORKLOAD, "--arm", CONTEXT, "--confirm", f"rollback={OBJECT}"]
+    said = ferryman(w, *words, status=1)
+    check("were written since the applications came back" in said, "rollback after resume counts what would be lost, and stops")
+    said = ferryman(w, *words)
+    check(re.search(r"lost .*immich", said), "the next dialog shows it")
+    check(identifier(w) == old and not fenced(w), "and the old server serves again")
+    live(w)
 
 
 def main():
@@ -282,8 +356,12 @@ def main():
     ok("the application writes over the Service")
     lease_rules(w)
     permissions(w)
+    quota(w)
+    another_cluster(w)
     contention(w)
     old, before = up_to_verify(w)
     rolled_back(w, old, before)
     whole(w)
+    kept(w)
+    late_rollback(w, old)
     done()

@@ -55,7 +55,7 @@ class Container:
     def __init__(self, kubelet, pod, ip):
         self.pod, self.ip, self.restarts, self.previous = pod, ip, 0, None
         self.name = pod["spec"]["containers"][0]["name"]
-        self.started = stamp()
+        self.started, self.held = stamp(), False
         self.program = self.make(kubelet)
         self.program.start()
 
@@ -68,6 +68,11 @@ class Container:
             self.restarts += 1
             self.started = stamp()
             self.program.start()
+
+    def hold(self, held):
+        """A server that hangs, before its probe has noticed: connections are made and not answered."""
+        self.held = held
+        self.program.pause() if held else self.program.resume()
 
     def stop(self):
         self.program.stop(30)
@@ -265,7 +270,7 @@ class RealKubelet(Kubelet):
             with self.lock:
                 self.containers[meta["uid"]] = c
         c.look()
-        ready = c.ready()
+        ready = c.held or c.ready()
         if (ready, c.restarts) != getattr(c, "reported", None):
             self._report(pod, c, ready)
             c.reported = (ready, c.restarts)
