@@ -75,6 +75,15 @@ static void add_claim(struct resting *r, const struct mover *v, const char *name
     if (volume) add_cells(r, volume, volume_cols, ARRAY_LEN(volume_cols));
 }
 
+/* Why an object is not known: nobody tells us of its kind, or it is not there. */
+static char *unknown_object(const struct world *w, const char *object, const char *ns) {
+    const struct row *src = world_find(w, T_SOURCES, slice_of(str_starts(object, "Deployment/") ? "kube/deployments" : "kube/statefulsets"));
+    struct slice state = src ? row_text(src, SOURCES_STATE) : (struct slice){0}, error = src ? row_text(src, SOURCES_ERROR) : state;
+    if (error.n)
+        return str_printf("%s in namespace %s is not known: %.*s is %.*s: %.*s", object, ns, SLICE_FMT(row_key(src)), SLICE_FMT(state), SLICE_FMT(error));
+    return str_printf("%s is not known in namespace %s (any more)", object, ns);
+}
+
 static void rest(struct resting *r, const struct mover *v) {
     static const int cols[] = {WORKLOADS_STRATEGY, WORKLOADS_CLAIMS, WORKLOADS_IMAGE};
     char object[300];
@@ -86,7 +95,7 @@ static void rest(struct resting *r, const struct mover *v) {
         add_cells(r, w, cols, ARRAY_LEN(cols));
         buf_printf(&r->print, "%lld\n", (long long)row_int(w, WORKLOADS_DESIRED, -1));
     } else {
-        r->unusable = str_printf("%s is not known in namespace %s (any more)", object, v->w->ns);
+        r->unusable = unknown_object(r->w, object, v->w->ns);
     }
     for (size_t i = 0; i < ARRAY_LEN(facts); i++)
         if (run_has(v->run, facts[i])) add_claim(r, v, run_fact(v->run, facts[i]));

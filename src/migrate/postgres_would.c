@@ -72,7 +72,9 @@ static void on_answer(void *arg, int status, const struct json_t *doc, const str
     else if (e && is_for_being_dry(e))
         buf_adds(&out, "note: a webhook does not take dry runs, so this is not known");
     else if (e)
-        bad = err_wrap(err_copy(e), "the API server would refuse it");
+        bad = err_new(err_kind(e), "the API server would refuse it: %s; %s", err_text(e),
+                      strstr(err_text(e), "exceeded quota") ? "raise the ResourceQuota of the namespace, or remove what uses it up"
+                                                            : "correct in the plan or in the cluster what this names");
     else if (!d->judge(d, doc, &out))
         bad = err_new(ERR_FAILED, "%s", buf_str(&out));
     kube_ask_free(d->ask);
