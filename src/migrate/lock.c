@@ -373,12 +373,6 @@ void lock_acquire(struct lock *l)
     lock_read(l);
 }
 
-void lock_watch(struct lock *l)
-{
-    if (l->state == LOCK_FREE && !l->ask && !timer_active(l->timer) && !l->releasing)
-        lock_read(l);
-}
-
 static void lock_release_done(void *arg)
 {
     struct lock *l = arg;

@@ -41,7 +41,6 @@ void lock_free(struct lock *l);                 /* without releasing: after a cr
  * called again after OTHERS, LOST or FREE. While it is another's or lost it is read every 5 s: on_state(FREE) comes once it was
  * released or has not changed for its whole duration; only the next lock_acquire takes it. */
 void lock_acquire(struct lock *l);
-void lock_watch(struct lock *l);                /* reads it every 5 s without wanting it, so that OTHERS is known beforehand */
 /* Callbacks of lock_confirm, lock_save and lock_load with that arg do not come any more. */
 void lock_forget(struct lock *l, const void *arg);
 /* holderIdentity "" (with the resourceVersion that we know); fn comes in any case. From its call on the fence is closed. */
@@ -62,8 +61,9 @@ void lock_confirm(struct lock *l, void (*fn)(void *arg, const struct err *e), vo
  * of another run, somebody has changed what we wrote, or it is too large. While the server does not answer it is tried again as
  * long as the lock is ours. Several are written one after another. */
 void lock_save(struct lock *l, const struct json_t *state, void (*fn)(void *arg, const struct err *e), void *arg);
-/* Reads it (for 20 s again and again if the server is away): state NULL if there is none. Borrowed in the callback. Members that are JSON objects or arrays come as such, all others
- * as strings; "annotation" of another run is no error: `run` in state says whose it is (the annotation, "" if it has none). */
+/* Reads it (for 20 s again and again if the server is away): state NULL if there is none. Borrowed in the callback. Members that are
+ * JSON objects or arrays come as such, all others as strings. One of another run is no error: `run` in state says whose it is (the
+ * annotation, "" if it has none). */
 void lock_load(struct lock *l, void (*fn)(void *arg, const struct json_t *state, const struct err *e), void *arg);
 
 #endif

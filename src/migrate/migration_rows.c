@@ -202,7 +202,8 @@ static void workload_row(struct mover *v) {
 
 /* The holder as the cluster's Lease has it, while the lock is not ours. */
 static const struct row *lease_of(const struct mover *v, char *name, size_t size) {
-    snprintf(name, size, "ferryman-%s", v->w->name);
+    if (v->lock) str_copy(name, size, lock_name(v->lock));
+    else snprintf(name, size, "ferryman-%s", v->w->name);
     return world_find_name(v->m->world, T_LEASES, slice_of(v->w->ns), slice_of(name));
 }
 
