@@ -69,6 +69,7 @@ struct json_t *postgres_next_mounting(const struct json_t *list, const char *cla
 bool postgres_mounts(const struct json_t *pod_spec, const char *claim);
 bool postgres_pod_finished(const struct json_t *pod);     /* Succeeded or Failed */
 bool postgres_pod_ready(const struct json_t *pod);        /* condition Ready, and not being deleted */
+bool postgres_job_ended(const struct json_t *job);        /* Complete, Failed or suspended; a new one's status says nothing yet */
 int64_t postgres_pod_restarts(const struct json_t *pod);
 const char *postgres_owner(const struct json_t *object, const char **ret_kind); /* name of its controller; NULL */
 /* imageIDs of its containers, {"name":"imageID"}. */

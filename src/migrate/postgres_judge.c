@@ -348,7 +348,7 @@ void judge_mounters(const struct json_t *list, const char *kind, const char *cla
         const char *name = jd_str(o, "metadata.name"), *owner_kind, *owner = postgres_owner(o, &owner_kind);
         if (!name || !postgres_mounts(postgres_pod_spec(o), claim) || (str_eq(kind, "pod") && postgres_pod_finished(o)))
             continue;
-        if (str_eq(kind, "job") && jd_num(o, "status.active", 0) == 0)
+        if (str_eq(kind, "job") && postgres_job_ended(o))
             continue;
         if (str_eq(kind, "deployment") && str_eq(name, deployment))
             continue;

@@ -268,6 +268,17 @@ bool postgres_pod_ready(const struct json_t *pod)
     return false;
 }
 
+bool postgres_job_ended(const struct json_t *job)
+{
+    const struct json_t *conditions = jd_get(job, "status.conditions");
+    for (size_t i = 0; i < jd_len(conditions); i++) {
+        const char *type = jd_str(jd_at(conditions, i), "type");
+        if ((str_eq(type, "Complete") || str_eq(type, "Failed")) && str_eq(jd_str(jd_at(conditions, i), "status"), "True"))
+            return true;
+    }
+    return jd_flag(job, "spec.suspend", false) && jd_num(job, "status.active", 0) == 0;
+}
+
 int64_t postgres_pod_restarts(const struct json_t *pod)
 {
     const struct json_t *statuses = jd_get(pod, "status.containerStatuses");

@@ -248,7 +248,7 @@ static enum op_answer see_jobs(struct run *r, struct op *op, const struct seen *
         for (size_t k = 0; name && k < quiesce->n; k++)
             listed = listed || str_eq(quiesce->v[k], name);
         mem_free(name);
-        if (!listed || jd_num(job, "status.active", 0) == 0)
+        if (!listed || postgres_job_ended(job))
             continue;
         if (running++ == 0)
             buf_printf(reason, "job %s still runs; it is let to its end", jd_str(job, "metadata.name"));

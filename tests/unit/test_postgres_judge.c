@@ -193,8 +193,13 @@ static void test_mounters(void **state)
     judge_mounters(pods, "pod", "old", "pg", quiesce, 2, &m);
     judge_mounters(crons, "cronjob", "old", "pg", quiesce, 2, &m);
     judge_mounters(deployments, "deployment", "old", "pg", quiesce, 2, &m);
+    struct json_t *jobs = doc_of("{'items':[{'metadata':{'name':'new'},'status':{},'spec':{'template':{'spec':{" MOUNTS "}}}},"
+                                 "{'metadata':{'name':'over'},'status':{'conditions':[{'type':'Complete','status':'True'}]},"
+                                 "'spec':{'template':{'spec':{" MOUNTS "}}}}]}");
+    judge_mounters(jobs, "job", "old", "pg", quiesce, 2, &m);
+    jd_free(jobs);
     assert_string_equal(buf_str(&m.known), "pod/backup-29-x, cronjob/backup");
-    assert_string_equal(buf_str(&m.foreign), "pod/debug, cronjob/export, deployment/reader");
+    assert_string_equal(buf_str(&m.foreign), "pod/debug, cronjob/export, deployment/reader, job/new");
     buf_free(&m.known);
     buf_free(&m.foreign);
     jd_free(pods);
