@@ -179,11 +179,11 @@ struct uv_loop_s *loop_uv(struct loop *l) {
 
 static void loop_count_handle(uv_handle_t *handle, void *arg) {
     int *left = arg;
-    if (uv_is_active(handle) && uv_has_ref(handle) && !uv_is_closing(handle))
+    if (uv_is_active(handle) && uv_has_ref(handle) && !uv_is_closing(handle) && handle->type != UV_ASYNC)
         ++*left;
 }
 
-/* A handle that nobody freed would keep the loop for ever; jobs on the pool may take their time. */
+/* A handle that nobody freed would keep the loop for ever; jobs on the pool and on threads of their own (UV_ASYNC) may take their time. */
 static void loop_overdue(uv_timer_t *handle) {
     int left = 0;
     uv_walk(handle->loop, loop_count_handle, &left);
