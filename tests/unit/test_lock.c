@@ -158,6 +158,7 @@ struct seat {
     int changes;
     char why[512];
     bool released, confirmed, saved, loaded;
+    int saves;
     char confirm[512], save[512];
     struct json_t *state;
 };
@@ -260,6 +261,7 @@ static bool a_free(struct stage *w) { return w->a.changes > w->mark && w->a.said
 static bool a_released(struct stage *w) { return w->a.released; }
 static bool a_confirmed(struct stage *w) { return w->a.confirmed; }
 static bool a_saved(struct stage *w) { return w->a.saved; }
+static bool a_saved_both(struct stage *w) { return w->a.saves >= 2; }
 static bool a_loaded(struct stage *w) { return w->a.loaded; }
 static bool b_ours(struct stage *w) { return w->b.said == LOCK_OURS; }
 static bool b_others(struct stage *w) { return w->b.said == LOCK_OTHERS; }
@@ -289,6 +291,7 @@ static void a_on_saved(void *arg, const struct err *e)
 {
     struct seat *s = arg;
     s->saved = true;
+    s->saves++;
     snprintf(s->save, sizeof s->save, "%s", e ? err_text(e) : "");
 }
 
@@ -825,7 +828,7 @@ static void test_outage_while_saving(void **state)
     AWAIT(w, tried_more);
     assert_false(w->a.saved);
     w->fake.down = false;
-    AWAIT(w, a_saved);
+    AWAIT(w, a_saved_both);
     assert_string_equal(w->a.save, "");
     w->fake.denied = true;
     save(w, recovery("swap"));
