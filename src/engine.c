@@ -110,6 +110,7 @@ static void write_workload_rows(struct engine *e, const struct plan *p) {
 
 static void idle(void *arg) {
     struct engine *e = arg;
+    engine_sources_poke(e->sources); /* a phase has changed what they know */
     if (e->on_idle) e->on_idle(e->idle_arg);
 }
 

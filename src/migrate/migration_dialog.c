@@ -199,7 +199,14 @@ static void object_lines(struct dialog *d) {
     const struct row *w = world_find_name(d->m->world, T_WORKLOADS, slice_of(v->w->ns), slice_of(slash ? slash + 1 : name));
     struct slice uid = w ? row_key(w) : (struct slice){"unknown", 7};
     dialog_line(d, "object", "%s uid %.*s", name, (int)uid.n, uid.p);
-    if (d->phase->phase == v->table->rollback || d->phase->phase->stake == STAKE_PURGE) return; /* they go another way, and say so */
+}
+
+/* Where it goes from and to, unless the phase says so itself or goes another way. */
+static void way_lines(struct dialog *d) {
+    struct mover *v = d->mover;
+    if (d->phase->phase == v->table->rollback || d->phase->phase->stake == STAKE_PURGE) return;
+    for (size_t i = 0; i < d->nlines; i++)
+        if (str_eq(d->lines[i].label, "from")) return;
     dialog_line(d, "from", "%s %s", run_has(v->run, "claim.old.name") ? run_fact(v->run, "claim.old.name") : "the claim in use",
                 run_has(v->run, "claim.old.class") ? run_fact(v->run, "claim.old.class") : "");
     dialog_line(d, "to", "%s, encryption %s", d->m->plan->target_class, d->m->plan->target_encrypted ? "required" : "not asked for");
@@ -278,6 +285,7 @@ struct err *dialog_open(struct migration *m, unsigned peer, struct mover *v, str
     object_lines(d);
     if (p->state == PHASE_INTERRUPTED) dialog_line(d, "note", "this phase was under way when its engine ended: it is found half-done and gone on with");
     if (p->phase->dialog) p->phase->dialog(v->run, d);
+    way_lines(d);
     request_lines(d);
     for (size_t i = 0; i < d->nlines; i++) line_row(d, i, d->lines[i].label, d->lines[i].text);
     fact_line(d, &r);

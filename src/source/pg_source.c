@@ -182,12 +182,20 @@ static void on_preload(void *arg, const struct pg_rows *rows, const struct err *
     mem_free(loaded);
 }
 
+/* Another data directory serves: by our own doing, as the workload's row has it, or by somebody else's. */
+static void note_identifier(struct pg_source *s, const char *now) {
+    const struct row *w = world_find(s->world, T_PLAN_WORKLOADS, slice_of(s->workload));
+    if (w && slice_is(row_text(w, PLAN_WORKLOADS_IDENTIFIER), now))
+        timeline_add(s->world, "INFO", s->workload, "the server of this move serves now: system identifier %s, before it %s", now, s->identifier);
+    else
+        timeline_add(s->world, "BAD", s->workload, "the system identifier changed from %s to %s: this is another data directory", s->identifier, now);
+}
+
 static void on_identifier(void *arg, const struct pg_rows *rows, const struct err *e) {
     struct pg_source *s = arg;
     if (e || pg_rows_count(rows) == 0) return; /* not everybody may read it: the cell stays null */
     char *text = utf8_cleaned(pg_rows_text(rows, 0, 0));
-    if (s->identifier && !str_eq(s->identifier, text))
-        timeline_add(s->world, "BAD", s->workload, "the system identifier changed from %s to %s: this is another data directory", s->identifier, text);
+    if (s->identifier && !str_eq(s->identifier, text)) note_identifier(s, text);
     mem_free(s->identifier);
     s->identifier = text;
 }
