@@ -211,9 +211,9 @@ static void on_committed(struct dumping *d) {
 static struct err *child_error(const struct dumping *d) {
     struct buf why = {0};
     pg_tool_reason((struct slice){buf_str(&d->reason), d->reason.len}, &why);
-    struct err *e = d->signal ? err_new(ERR_FAILED, "pg_dumpall (%s) was ended by signal %d: %s; start the phase again", d->program, d->signal,
+    struct err *e = d->signal ? err_new(ERR_FAILED, "%s was ended by signal %d: %s; start the phase again", d->program, d->signal,
                                         buf_str(&why))
-                              : err_new(ERR_FAILED, "pg_dumpall (%s) ended with status %d: %s; look after the server, then start the phase again",
+                              : err_new(ERR_FAILED, "%s ended with status %d: %s; look after the server, then start the phase again",
                                         d->program, d->status, buf_str(&why));
     buf_free(&why);
     return e;
@@ -226,7 +226,7 @@ static struct err *judge(struct dumping *d) {
     if (e) return e;
     if (d->status != 0) return child_error(d);
     if (!dump_scan_complete(dump_writer_scan(d->pump->writer), &why))
-        e = err_new(ERR_FAILED, "pg_dumpall (%s) ended well, but its dump is not whole: %s; start the phase again", d->program, buf_str(&why));
+        e = err_new(ERR_FAILED, "%s ended well, but its dump is not whole: %s; start the phase again", d->program, buf_str(&why));
     buf_free(&why);
     return e;
 }

@@ -198,7 +198,7 @@ static struct err *child_error(const struct restoring *x) {
     pg_tool_reason((struct slice){buf_str(&x->reason), x->reason.len}, &why);
     if (x->signal) snprintf(how, sizeof how, "was ended by signal %d", x->signal);
     else snprintf(how, sizeof how, "ended with status %d", x->status);
-    struct err *e = err_new(ERR_FAILED, "psql (%s) %s before the dump was restored: %s. This half-restored target is to be discarded", x->program,
+    struct err *e = err_new(ERR_FAILED, "%s %s before the dump was restored: %s. This half-restored target is to be discarded", x->program,
                             how, buf_str(&why));
     buf_free(&why);
     return e;
@@ -316,7 +316,7 @@ static void on_open(struct restoring *x) {
     struct err *e = f->e;
     f->e = NULL;
     if (!e && !pg_tool_restricts(x->version) && memmem(f->first, f->first_n < HEAD ? f->first_n : HEAD, "\n\\restrict ", 11))
-        e = err_new(ERR_FAILED, "psql (%s) of version %d.%d does not know \\restrict, which is in the dump; install the newest "
+        e = err_new(ERR_FAILED, "%s of version %d.%d does not know \\restrict, which is in the dump; install the newest "
                     "postgresql-client-%d", x->program, x->version / 10000, x->version % 10000, x->version / 10000);
     if (e) finish(x, e, NULL);
     else run_pg_env(x->r, spec->db, "-c default_transaction_read_only=off -c lc_messages=C", on_env, x);
