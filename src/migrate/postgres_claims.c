@@ -356,7 +356,7 @@ void move_script_claim_away(struct run *r, struct script *s, const char *prefix)
     if (a == &aways[0] && str_eq(postgres_spec(r)->claim.apply, "external"))
         with(script_wait(s, "claim gone", script_fmt(s, "claim/%s is removed from outside", name), path, see_gone_from_outside, EXTERNAL_MS), a);
     else
-        move_script_gone(r, s, script_fmt(s, "claim/%s", name), path, uid, -1, NULL);
+        move_script_gone(r, s, script_fmt(s, "claim/%s", name), path, uid, -1, NULL)->irreversible = true;
     with(script_call(s, "volume gone", away_gone, NULL, NULL), a);
     with(script_check(s, "forget it", "take back what was noted of it", see_forgotten), a);
 }

@@ -76,6 +76,8 @@ enum boot_of {
  * for BOOT_NEW target.claim.uid. */
 void move_script_boot(struct run *r, struct script *s, const char *id, enum boot_of of);
 
+/* The pod on the new claim runs the images that were recorded of the source, or gate image is overridden (postgres_resume.c; safety 27). */
+void move_script_images(struct run *r, struct script *s, const char *id);
 /* The claim is given to a server: replicas back, first boot, bound (postgres_swap.c). */
 void move_script_first_boot(struct run *r, struct script *s);
 

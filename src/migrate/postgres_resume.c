@@ -56,12 +56,16 @@ static enum op_answer see_identifier(struct run *r, struct op *op, const struct 
     return OP_REFUSE;
 }
 
+void move_script_images(struct run *r, struct script *s, const char *id)
+{
+    script_get(s, id, "the image is the one that was recorded", postgres_path_pods_of(r, move_fact(r, s, "deployment.selector")).p, see_images);
+}
+
 static void script_look(struct run *r, struct script *s)
 {
     move_script_look(r, s, "look");
     move_script_retain(r, s, "retain");
-    script_get(s, "images", "the image is the one that was recorded", postgres_path_pods_of(r, move_fact(r, s, "deployment.selector")).p,
-               see_images);
+    move_script_images(r, s, "images");
     script_query(s, "identifier", "the new database serves", DB_SERVER, NULL, postgres_sql_identifier, see_identifier);
 }
 

@@ -268,6 +268,12 @@ static void script_stop_now(struct run *r, struct script *s, bool writes, int64_
     seen->drop = tail_unref;
 }
 
+/* The pod is another one now than when the script was written. */
+static void stop_again(struct run *r, struct script *s, struct op *op)
+{
+    script_stop_now(r, s, op->data == with_writes, recorded_replicas(r));
+}
+
 /* After the deployment was looked at. */
 static void stop_rest(struct run *r, struct script *s, struct op *op)
 {
@@ -286,7 +292,7 @@ static void stop_rest(struct run *r, struct script *s, struct op *op)
     script_pods_gone(r, s, "old pods gone");
     script_scale(r, s, "scale up once more", 0, recorded_replicas(r));
     move_script_boot(r, s, "once more", BOOT_OLD);
-    script_stop_now(r, s, writes, recorded_replicas(r));
+    script_call(s, "stop again", stop_again, op->data, NULL);
 }
 
 void move_script_stop(struct run *r, struct script *s, bool writes)

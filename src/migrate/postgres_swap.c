@@ -51,6 +51,7 @@ void move_script_first_boot(struct run *r, struct script *s)
 static void script_fresh(struct run *r, struct script *s)
 {
     move_script_fence(r, s, DB_SERVER, "on", "fence.new");
+    move_script_images(r, s, "images");
     move_script_fresh(r, s, DB_SERVER, "fresh.inventory");
 }
 
