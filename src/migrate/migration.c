@@ -37,16 +37,18 @@ bool phase_wanted(const struct mover *v, const struct phase_now *p) {
     return !p->phase->wanted || p->phase->wanted(v->run);
 }
 
+/* A rollback that has changed something must come to its end; one that only looked (what would be lost?) need not be gone on with. */
+static bool goes_back(const struct phase_now *p) {
+    return p->acted && (p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED);
+}
+
 struct phase_now *mover_next(const struct mover *v) {
+    struct phase_now *back = &v->phases[v->nphases - 1];
     if (v->rolled_back) return &v->phases[0];
-    for (size_t i = 0; i < v->nphases; i++) {
+    if (goes_back(back)) return back;
+    for (size_t i = 0; i + 1 < v->nphases; i++) {
         struct phase_now *p = &v->phases[i];
-        if (p->phase == v->table->rollback) {
-            if (p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED) return p;
-        } else if ((p->state != PHASE_DONE || (p->phase->undone && p->phase->undone(v->run))) && p->state != PHASE_SKIPPED && phase_wanted(v, p)) {
-            struct phase_now *back = &v->phases[v->nphases - 1];
-            return back->state == PHASE_INTERRUPTED || back->state == PHASE_FAILED ? back : p;
-        }
+        if ((p->state != PHASE_DONE || (p->phase->undone && p->phase->undone(v->run))) && p->state != PHASE_SKIPPED && phase_wanted(v, p)) return p;
     }
     return NULL;
 }

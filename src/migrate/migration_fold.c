@@ -25,6 +25,10 @@ static void clear_steps(struct mover *v, struct phase_now *p, const char *from) 
     }
 }
 
+void phase_step_begins(struct phase_now *p, size_t step) {
+    p->acted = p->acted || step >= p->phase->looks;
+}
+
 /* Facts of overrides, or all others. */
 static void drop_facts(struct mover *v, bool overrides) {
     struct slice name;
@@ -42,6 +46,7 @@ void mover_forget(struct mover *v) {
         clear_steps(v, p, NULL);
         p->state = PHASE_TODO;
         p->tries = 0;
+        p->acted = false;
         p->started = p->ended = 0;
         mem_free(p->reason);
         mem_free(p->by);
@@ -92,6 +97,7 @@ static void fold_step(struct mover *v, struct phase_now *p, const struct json_t 
         struct step_now *s = &p->steps[i];
         if (!str_eq(p->phase->steps[i].id, id)) continue;
         if (str_eq(state, "begun")) {
+            phase_step_begins(p, i);
             mover_step_clear(v, p, i);
             s->state = STEP_INTERRUPTED;
             s->since = record_at(d);

@@ -156,6 +156,10 @@ static void step_begun(void *arg, const struct err *e) {
         step_is_durable(v, e);
         return;
     }
+    if (v->aborting) {
+        stop(v, "aborted", "aborted by the operator");
+        return;
+    }
     struct script *s = script_new();
     const struct step *step = &v->current->phase->steps[v->step];
     step->script(v->run, s);
@@ -176,6 +180,7 @@ static void run_step(struct mover *v) {
         return;
     }
     struct step_now *s = step_now(v);
+    phase_step_begins(p, v->step);
     mover_step_clear(v, p, v->step);
     s->state = STEP_RUNNING;
     s->since = clock_wall_ms();
@@ -216,6 +221,7 @@ void mover_progress(void *mover, const struct op *op, int64_t done, int64_t tota
 /* Where a phase that was under way begins again. */
 static const char *begin_from(struct mover *v) {
     struct phase_now *p = v->current;
+    if (v->rolled_back && p->phase != v->table->rollback) return NULL; /* what it found then is forgotten */
     if (p->state != PHASE_INTERRUPTED && p->state != PHASE_FAILED) return NULL;
     if (p->phase->begin_at) return p->phase->begin_at(v->run);
     for (size_t i = 0; i < p->nsteps; i++)

@@ -43,6 +43,7 @@ struct phase_now {
     char *reason, *by;
     int64_t started, ended;    /* wall */
     int tries;
+    bool acted;                /* it came beyond the steps that only look (phase.h) */
     struct step_now *steps;
     size_t nsteps;
 };
@@ -123,7 +124,7 @@ struct migration {
 /* ---- migration.c */
 struct mover *migration_mover(struct migration *m, const char *workload);
 struct phase_now *mover_phase(struct mover *v, const char *id);
-/* The phase that comes next: interrupted, failed, or the first that is neither done, skipped nor unwanted; NULL: all are. */
+/* The phase that comes next: a rollback that has begun to act, or the first that is neither done, skipped nor unwanted; NULL: all are. */
 struct phase_now *mover_next(const struct mover *v);
 bool phase_wanted(const struct mover *v, const struct phase_now *p);
 const char *phase_typed(const struct mover *v, const struct phase *p);
@@ -136,6 +137,8 @@ void migration_look(struct migration *m);
 
 /* ---- migration_fold.c */
 void migration_fold(void *migration, const struct json_t *record);
+/* A step begins: whether the phase may have changed something since. */
+void phase_step_begins(struct phase_now *p, size_t step);
 void mover_forget(struct mover *v); /* after a rollback: facts and phases as at the beginning */
 
 /* ---- migration_phase.c */

@@ -40,6 +40,7 @@ struct phase {
     /* It was under way when the engine died or a step failed: where it begins again. NULL: at the step that was under way. */
     const char *(*begin_at)(const struct run *r);
     int64_t (*estimate_ms)(const struct run *r);  /* NULL or 0: no ground for one */
+    size_t looks;             /* of a rollback: so many steps at its beginning only look; one that ends in them leaves the way forward open */
     bool no_rollback_after;   /* "resume apps": rollback would lose writes from here on */
 };
 

@@ -83,9 +83,11 @@ static enum op_answer see_purging(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
+/* The phase may begin here again, long after it was looked: a deployment that was put back on the old claim meanwhile would lose it. */
 static void script_claim(struct run *r, struct script *s)
 {
     const char *name = move_fact(r, s, "claim.old.name");
+    script_look(r, s);
     script_check(s, "purging", "from here on there is no rollback", see_purging);
     script_get(s, "retained", "the old volume is kept", postgres_path_volume(move_fact(r, s, "volume.old.name")).p, move_see_retained);
     move_script_gone(r, s, script_fmt(s, "claim/%s", name), postgres_path_claim(r, name).p, move_fact(r, s, "claim.old.uid"), -1, NULL)
@@ -205,6 +207,7 @@ static enum op_answer see_told(struct run *r, struct op *op, const struct seen *
 static void script_volume(struct run *r, struct script *s)
 {
     const char *name = move_fact(r, s, "volume.old.name");
+    script_look(r, s);
     script_wait(s, "released", script_fmt(s, "wait until volume %s is Released", name), postgres_path_volume(name).p, see_released, RELEASED_MS);
     script_get(s, "may purge", "nobody else has anything there", "/api/v1/persistentvolumes", see_may_purge);
     move_script_gone(r, s, script_fmt(s, "volume %s", name), postgres_path_volume(name).p, move_fact(r, s, "volume.old.uid"), -1, NULL)

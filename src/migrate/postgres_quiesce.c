@@ -370,4 +370,5 @@ const struct phase postgres_phase_quiesce = {
     .steps = steps,
     .may_begin = may_begin,
     .dialog = dialog,
+    .begin_at = move_from_the_start, /* what was stopped may have come back, and the plan may name more by now */
 };

@@ -110,10 +110,38 @@ static enum op_answer see_losses(struct run *r, struct op *op, const struct seen
     return shown ? OP_DONE : OP_REFUSE;
 }
 
+/* What shall be gone back to: nothing is left for a claim that somebody has removed. */
+static enum op_answer see_old_claim(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const char *uid = jd_str(seen->doc, "metadata.uid"), *phase = jd_str(seen->doc, "status.phase");
+    (void)op;
+    if (seen->doc && str_eq(uid, run_fact(r, "claim.old.uid")) && str_eq(phase, "Bound") && !jd_str(seen->doc, "metadata.deletionTimestamp")) {
+        buf_printf(reason, "uid %.8s, Bound", uid);
+        return OP_DONE;
+    }
+    buf_printf(reason, "claim %s (uid %s) ", run_fact(r, "claim.old.name"), move_short(r, "claim.old.uid"));
+    if (!seen->doc)
+        buf_adds(reason, "is not there any more");
+    else if (!str_eq(uid, run_fact(r, "claim.old.uid")))
+        buf_printf(reason, "was replaced by another one of that name (uid %.8s)", uid);
+    else
+        buf_printf(reason, "is %s%s", phase ? phase : "in no phase", jd_str(seen->doc, "metadata.deletionTimestamp") ? " and being deleted" : "");
+    buf_printf(reason, ": there is nothing to go back to, so the new copy is not left. Bind the kept volume %s to a claim of that name again by "
+                       "hand, or go on forward", move_say(r, "volume.old.name"));
+    return OP_REFUSE;
+}
+
+static void script_old_claim(struct run *r, struct script *s, const char *id)
+{
+    const char *name = move_fact(r, s, "claim.old.name");
+    script_get(s, id, script_fmt(s, "claim %s is there still", name), postgres_path_claim(r, name).p, see_old_claim);
+}
+
 static void script_losses(struct run *r, struct script *s)
 {
     if (!is_resumed(r) || run_has(r, "rollback.dumped"))
         return;
+    script_old_claim(r, s, "old claim");
     move_script_target(r, s, "serving");
     postgres_script_counts(r, s, DB_SERVER, "counts.now");
     postgres_script_writes(r, s, DB_SERVER, "rollback.writes");
@@ -151,6 +179,9 @@ static void stop_rest(struct run *r, struct script *s, struct op *op)
     bool on_new = run_has(r, "seen.claim") && str_eq(run_fact(r, "seen.claim"), postgres_spec(r)->claim.name);
     if (r->preview ? !move_cold(r) && !run_has(r, "claim.new.uid") : !on_new)
         return;
+    if (!r->preview && str_eq(run_fact(r, "claim.old.name"), postgres_spec(r)->claim.name))
+        return; /* it was so before: preflight refuses that */
+    script_old_claim(r, s, "the old claim");
     move_script_halt(r, s);
     move_script_name(r, s, false);
 }
@@ -233,7 +264,7 @@ static void script_end(struct run *r, struct script *s)
 }
 
 static const struct step steps[] = {
-    {"losses", "what would be lost", script_losses},
+    {"losses", "what would be lost", script_losses}, /* only looks: .looks */
     {"keep", "the new copy is dumped first", script_keep},
     {"stop", "the target is left, the old name back", script_stop},
     {"start", "the old server", script_start},
@@ -302,4 +333,5 @@ const struct phase postgres_phase_rollback = {
     .may_begin = may_begin,
     .dialog = dialog,
     .begin_at = move_from_the_start,
+    .looks = 1,
 };

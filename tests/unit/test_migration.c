@@ -86,7 +86,7 @@ static bool answer(void *arg, const struct tiny_request *rq, struct tiny_answer 
 
 /* ---- Phases ------------------------------------------------------------------------------------------------------ */
 
-static bool gate_open, allowed = true;
+static bool gate_open, allowed = true, agreed = true, comes_up = true;
 
 static enum op_answer see_note(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     (void)op;
@@ -102,6 +102,22 @@ static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *
     (void)seen;
     buf_adds(reason, gate_open ? "open" : "the gate is shut");
     return gate_open ? OP_DONE : OP_TODO;
+}
+
+static enum op_answer see_agreed(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    (void)r;
+    (void)op;
+    (void)seen;
+    if (!agreed) buf_adds(reason, "look at what would be lost");
+    return agreed ? OP_DONE : OP_REFUSE;
+}
+
+static enum op_answer see_up(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    (void)r;
+    (void)op;
+    (void)seen;
+    if (!comes_up) buf_adds(reason, "it does not come up");
+    return comes_up ? OP_DONE : OP_REFUSE;
 }
 
 static struct json_t *config_map(const struct run *r, const char *name) {
@@ -123,6 +139,16 @@ static void script_one(struct run *r, struct script *s) {
     script_create(s, "create one", "create one", MAPS, config_map(r, "one"), NULL);
 }
 
+static void script_agreed(struct run *r, struct script *s) {
+    (void)r;
+    script_check(s, "agreed", "what would be lost", see_agreed);
+}
+
+static void script_up(struct run *r, struct script *s) {
+    (void)r;
+    script_check(s, "up", "it comes up", see_up);
+}
+
 static void script_gate(struct run *r, struct script *s) {
     (void)r;
     script_wait(s, "gate", "wait for the gate", NULL, see_gate, 60000);
@@ -140,11 +166,13 @@ static bool may(const struct run *r, struct buf *reason) {
 
 static const struct step look_steps[] = {{"look", "look", script_look}, {NULL, NULL, NULL}};
 static const struct step work_steps[] = {{"first", "the first", script_one}, {"gate", "the gate", script_gate}, {"second", "the second", script_second}, {NULL, NULL, NULL}};
-static const struct phase look = {.id = "look", .title = "look around", .stake = STAKE_REVERSIBLE, .steps = look_steps, .may_begin = may};
+static const struct step first_steps[] = {{"look", "look", script_look}, {"up", "up", script_up}, {NULL, NULL, NULL}};
+static const struct step back_steps[] = {{"ask", "ask", script_agreed}, {"up", "up", script_up}, {NULL, NULL, NULL}};
+static const struct phase look = {.id = "look", .title = "look around", .stake = STAKE_REVERSIBLE, .steps = first_steps, .may_begin = may};
 static const struct phase rest = {.id = "rest", .title = "rest", .stake = STAKE_REVERSIBLE, .steps = look_steps, .optional = true};
 static const struct phase work = {.id = "work", .title = "do the work", .stake = STAKE_HARD, .steps = work_steps};
 static const struct phase purge = {.id = "purge", .title = "purge", .stake = STAKE_PURGE, .steps = look_steps};
-static const struct phase back = {.id = "rollback", .title = "rollback", .stake = STAKE_HARD, .steps = look_steps};
+static const struct phase back = {.id = "rollback", .title = "rollback", .stake = STAKE_HARD, .steps = back_steps, .looks = 1};
 static const struct phase *const order[] = {&look, &rest, &work, &purge, NULL};
 static const struct phase_table table = {.kind = &plan_kind_postgres, .phases = order, .rollback = &back};
 
@@ -201,7 +229,7 @@ static struct migration *start(struct stage *w, struct world *world) {
 static int setup(void **state) {
     struct stage *w = MEM_NEW(struct stage);
     gate_open = false;
-    allowed = true;
+    allowed = agreed = comes_up = true;
     str_copy(w->dir, sizeof w->dir, "/tmp/ferryman-test-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     w->loop = loop_new();
@@ -524,6 +552,68 @@ static void test_rolled_back_is_as_at_the_beginning(void **state) {
     assert_null(world_find(w->world, T_STEPS, SLICE_LIT("db/work/first")));
 }
 
+static bool rollback_failed(struct stage *w) { return is(w, T_PHASES, "db/rollback", PHASES_STATE, "FAILED"); }
+
+/* Who saw what would be lost, and does not want that, goes on forward. */
+static void test_a_rollback_that_only_looked_leaves_the_way_forward(void **state) {
+    struct stage *w = *state;
+    begin_work(w);
+    SEND(w, .verb = W("abort"), .workload = W("db"));
+    AWAIT(w, work_failed);
+    agreed = false;
+    open_ready(w, "rollback");
+    confirm(w, "pg");
+    AWAIT(w, rollback_failed);
+    crash_and_start(w);
+    arm(w);
+    gate_open = true;
+    open_ready(w, "work");
+    confirm(w, "pg");
+    AWAIT(w, work_done);
+}
+
+/* What has begun to go back goes back: also when a later try does not come beyond looking. */
+static void test_a_rollback_that_acted_must_end(void **state) {
+    struct stage *w = *state;
+    begin_work(w);
+    SEND(w, .verb = W("abort"), .workload = W("db"));
+    AWAIT(w, work_failed);
+    comes_up = false;
+    for (int i = 0; i < 2; i++, agreed = false) {
+        open_ready(w, "rollback");
+        confirm(w, "pg");
+        AWAIT(w, rollback_failed);
+        crash_and_start(w);
+        arm(w);
+        SEND(w, .verb = W("open"), .workload = W("db"), .phase = W("work"));
+        assert_has(w, T_ARMING, arming, ARMING_ANSWER, "rollback comes next");
+    }
+    agreed = comes_up = true;
+    open_ready(w, "rollback");
+    confirm(w, "pg");
+    AWAIT(w, rolled_back);
+}
+
+static bool look_failed(struct stage *w) { return is(w, T_PHASES, "db/look", PHASES_STATE, "FAILED"); }
+
+/* What the first phase found before it stopped in its middle is forgotten: after a rollback it begins at its beginning. */
+static void test_after_a_rollback_nothing_is_skipped(void **state) {
+    struct stage *w = *state;
+    arm(w);
+    comes_up = false;
+    open_ready(w, "look");
+    confirm(w, "y");
+    AWAIT(w, look_failed);
+    comes_up = true;
+    open_ready(w, "rollback");
+    confirm(w, "pg");
+    AWAIT(w, rolled_back);
+    open_ready(w, "look");
+    confirm(w, "y");
+    AWAIT(w, look_done);
+    assert_is(w, T_STEPS, "db/look/look", STEPS_DETAIL, "look around: it is well");
+}
+
 /* Another process has the journal: it is shown what happens there, and nothing can be done here. */
 static void test_a_journal_has_one_writer(void **state) {
     struct stage *w = *state;
@@ -618,6 +708,9 @@ int main(void) {
         TEST(test_pause_and_abort),
         TEST(test_arming_that_ends_does_not_pause_a_phase),
         TEST(test_rolled_back_is_as_at_the_beginning),
+        TEST(test_a_rollback_that_only_looked_leaves_the_way_forward),
+        TEST(test_a_rollback_that_acted_must_end),
+        TEST(test_after_a_rollback_nothing_is_skipped),
         TEST(test_a_journal_has_one_writer),
         TEST(test_a_foreign_head_makes_it_read_only),
         TEST(test_what_was_typed_is_wiped_and_unknown_verbs_are_not_ours),

@@ -296,6 +296,45 @@ static void test_losses(void **state)
     sees(st, "losses", NULL, OP_DONE, "2 tables");
 }
 
+/* A server is not left for a claim that somebody has removed or replaced. */
+static void test_rollback_needs_the_old_claim(void **state)
+{
+    struct stage *st = *state;
+    fact(st, "resume.at", "1");
+    fact(st, "claim.new.uid", "nu");
+    step_of(&postgres_phase_rollback, "losses")->script(st->run, st->script);
+    step_of(&postgres_phase_rollback, "stop")->script(st->run, st->script);
+    script_expand(st->run, st->script);
+    static const char *const ids[] = {"old claim", "the old claim"};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        sees(st, ids[i], NULL, OP_REFUSE, "not there any more");
+        sees(st, ids[i], "{'metadata':{'uid':'xu'},'status':{'phase':'Bound'}}", OP_REFUSE, "replaced");
+        sees(st, ids[i], "{'metadata':{'uid':'ou'},'status':{'phase':'Lost'}}", OP_REFUSE, "Lost");
+        sees(st, ids[i], "{'metadata':{'uid':'ou','deletionTimestamp':'t'},'status':{'phase':'Bound'}}", OP_REFUSE, "being deleted");
+        sees(st, ids[i], "{'metadata':{'uid':'ou'},'status':{'phase':'Bound'}}", OP_DONE, NULL);
+    }
+    for (const struct op *op = script_first(st->script); op && !str_eq(op->id, "the old claim"); op = op->next)
+        assert_true(op->kind != OP_ACT);
+}
+
+/* What a phase found at its beginning is no more than that when it begins again: it looks again before it acts. */
+static void test_begun_again_it_looks_again(void **state)
+{
+    struct stage *st = *state;
+    assert_non_null(postgres_phase_quiesce.begin_at);
+    assert_null(postgres_phase_quiesce.begin_at(st->run));
+    fact(st, "pg.identifier.new", "7");
+    static const char *const acts[] = {"claim", "volume"};
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+        script_free(st->script);
+        st->script = script_new();
+        step_of(&postgres_phase_cleanup, acts[i])->script(st->run, st->script);
+        sees(st, "pod users", "{'items':[{'spec':{'volumes':[{'persistentVolumeClaim':{'claimName':'old'}}]}}]}", OP_REFUSE, "mounts claim old");
+        find(st, "serving");
+        assert_true(script_first(st->script)->kind != OP_ACT);
+    }
+}
+
 static void test_rollback_may_begin(void **state)
 {
     struct stage *st = *state;
@@ -350,7 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_field),     TEST(test_claim_name), TEST(test_claim),  TEST(test_claim_from_outside), TEST(test_away),
         TEST(test_look),      TEST(test_source),     TEST(test_pods_gone), TEST(test_restart),         TEST(test_losses),
-        TEST(test_rollback_may_begin), TEST(test_may_begin),
+        TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again), TEST(test_rollback_may_begin), TEST(test_may_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
