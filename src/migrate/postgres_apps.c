@@ -35,6 +35,49 @@ static enum op_answer see_ready(struct run *r, struct op *op, const struct seen 
     return observed && ready >= want ? OP_DONE : OP_TODO;
 }
 
+/* One of them, on its way back. The texts are the script's. */
+struct app_now {
+    const char *object, *path, *uid;
+    int64_t replicas;
+    bool cron;
+    bool leave; /* somebody else has decided about it meanwhile */
+};
+
+static enum op_answer see_now(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct app_now *a = op->data;
+    const char *uid = jd_str(seen->doc, "metadata.uid");
+    int64_t now = jd_num(seen->doc, "spec.replicas", 1);
+    a->leave = true;
+    if (!seen->doc)
+        buf_adds(reason, "it is not there any more: passed over");
+    else if (!str_eq(uid, a->uid))
+        buf_printf(reason, "it was re-created (uid %.8s, stopped was %.8s): left as it is", uid ? uid : "(none)", a->uid);
+    else if (!a->cron && now != 0 && now != a->replicas)
+        buf_printf(reason, "it has %lld replicas, and had %lld before it was stopped: somebody scaled it; left so", (long long)now,
+                   (long long)a->replicas);
+    else
+        a->leave = false;
+    if (a->leave) {
+        run_note(r, "WARN", "%s: %s", a->object, buf_str(reason));
+        run_unwatch_field(r, a->path, a->cron ? "/spec/suspend" : "/spec/replicas");
+    }
+    return OP_DONE;
+}
+
+static void app_field(struct run *r, struct script *s, struct op *op)
+{
+    const struct app_now *a = op->data;
+    if (a->leave)
+        return;
+    if (a->cron)
+        move_script_field(r, s, script_fmt(s, "unsuspend %s", a->object), script_fmt(s, "%s runs on schedule again", a->object), a->path, a->uid,
+                          "/spec/suspend", jd_bool(true), jd_bool(false), NULL);
+    else
+        move_script_field(r, s, script_fmt(s, "scale %s", a->object), script_fmt(s, "scale %s from 0 to %lld", a->object, (long long)a->replicas),
+                          a->path, a->uid, "/spec/replicas", jd_int(0), jd_int(a->replicas), NULL);
+}
+
 static void app_back(struct run *r, struct script *s, const struct json_t *app)
 {
     const char *kind = jd_str(app, "kind"), *name = jd_str(app, "name"), *uid = jd_str(app, "uid");
@@ -42,17 +85,16 @@ static void app_back(struct run *r, struct script *s, const struct json_t *app)
         return;
     const char *object = strchr(name, '/') ? name : script_fmt(s, "%s/%s", lower(s, kind), name);
     const char *path = script_fmt(s, "%s", postgres_path_app(r, object).p);
-    if (str_starts(object, "cronjob/")) {
-        bool was = jd_flag(app, "suspend", false);
-        if (!was)
-            move_script_field(r, s, script_fmt(s, "unsuspend %s", object), script_fmt(s, "%s runs on schedule again", object), path, uid,
-                              "/spec/suspend", jd_bool(true), jd_bool(false), NULL);
+    bool cron = str_starts(object, "cronjob/");
+    int64_t replicas = jd_num(app, "replicas", 1);
+    if (cron ? jd_flag(app, "suspend", false) : replicas <= 0)
         return;
-    }
-    int64_t n = jd_num(app, "replicas", 1);
-    if (n > 0)
-        move_script_field(r, s, script_fmt(s, "scale %s", object), script_fmt(s, "scale %s from 0 to %lld", object, (long long)n), path, uid,
-                          "/spec/replicas", jd_int(0), jd_int(n), NULL);
+    struct app_now *a = MEM_NEW(struct app_now);
+    *a = (struct app_now){.object = object, .path = path, .uid = script_fmt(s, "%s", uid), .replicas = replicas, .cron = cron};
+    struct op *look = script_get(s, script_fmt(s, "%s now", object), script_fmt(s, "%s is what was stopped", object), path, see_now);
+    look->data = a;
+    look->drop = mem_free;
+    script_call(s, script_fmt(s, "%s back", object), app_field, a, NULL);
 }
 
 static void app_ready(struct run *r, struct script *s, const struct json_t *app)

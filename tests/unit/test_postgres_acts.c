@@ -317,6 +317,31 @@ static void test_rollback_needs_the_old_claim(void **state)
         assert_true(op->kind != OP_ACT);
 }
 
+/* One application that somebody removed, re-created or scaled does not keep the others away. */
+static void test_apps_come_back_without_those_that_others_changed(void **state)
+{
+    struct stage *st = *state;
+    static const char *const others[] = {NULL, "{'metadata':{'uid':'xx'},'spec':{'replicas':0}}", "{'metadata':{'uid':'ua'},'spec':{'replicas':5}}"};
+    fact(st, "apps", "[{\"kind\":\"deployment\",\"name\":\"a\",\"ns\":\"n\",\"uid\":\"ua\",\"replicas\":2},"
+                     "{\"kind\":\"cronjob\",\"name\":\"b\",\"ns\":\"n\",\"uid\":\"ub\",\"suspend\":false}]");
+    for (size_t i = 0; i <= ARRAY_LEN(others); i++) {
+        bool changed = i < ARRAY_LEN(others), scaled = false, unsuspended = false;
+        script_free(st->script);
+        st->script = script_new();
+        move_script_apps_back(st->run, st->script);
+        sees(st, "deployment/a now", changed ? others[i] : "{'metadata':{'uid':'ua'},'spec':{'replicas':0}}", OP_DONE,
+             changed ? i == 0 ? "passed over" : "left" : NULL);
+        sees(st, "cronjob/b now", "{'metadata':{'uid':'ub'},'spec':{'suspend':true}}", OP_DONE, NULL);
+        script_expand(st->run, st->script);
+        for (const struct op *op = script_first(st->script); op; op = op->next) {
+            scaled = scaled || str_eq(op->id, "scale deployment/a");
+            unsuspended = unsuspended || str_eq(op->id, "unsuspend cronjob/b");
+        }
+        assert_true(scaled == !changed);
+        assert_true(unsuspended);
+    }
+}
+
 /* What a phase found at its beginning is no more than that when it begins again: it looks again before it acts. */
 static void test_begun_again_it_looks_again(void **state)
 {
@@ -389,7 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_field),     TEST(test_claim_name), TEST(test_claim),  TEST(test_claim_from_outside), TEST(test_away),
         TEST(test_look),      TEST(test_source),     TEST(test_pods_gone), TEST(test_restart),         TEST(test_losses),
-        TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again), TEST(test_rollback_may_begin), TEST(test_may_begin),
+        TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again),
+        TEST(test_apps_come_back_without_those_that_others_changed), TEST(test_rollback_may_begin), TEST(test_may_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
