@@ -176,6 +176,12 @@ static void finish(struct dumping *d, struct err *e, const char *detail) {
     struct run *r = d->r;
     struct op *op = d->op;
     dumping_free(d);
+    if (e && err_kind(e) == ERR_UNAVAILABLE) { /* the server is gone: nothing of the dump is kept */
+        struct err *told = err_new(ERR_UNAVAILABLE, "%s; no file of it is kept: look at the server's pod and its log, then run the phase again",
+                                   err_text(e));
+        err_free(e);
+        e = told;
+    }
     op_job_done(r, op, e, detail);
 }
 

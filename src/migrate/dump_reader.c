@@ -51,9 +51,11 @@ static struct err *rewind_to(struct dump_reader *r, int64_t offset) {
 
 static struct err *wrong(const struct dump_reader *r) {
     if (r->enciphered)
-        return err_new(ERR_FAILED, "dump %s: its HMAC is not the one in %s.hmac: the file was changed or cut off, or the passphrase is another",
+        return err_new(ERR_FAILED, "dump %s: its HMAC is not the one in %s.hmac: the file was changed or cut off, or the passphrase is another. Put "
+                                   "back the file that was proved, or roll back and dump again",
                        r->file, r->file);
-    return err_new(ERR_FAILED, "dump %s: its SHA-256 is not the one in %s.json: the file was changed or cut off", r->file, r->file);
+    return err_new(ERR_FAILED, "dump %s: its SHA-256 is not the one in %s.json: the file was changed or cut off. Put back the file that was "
+                               "proved, or roll back and dump again", r->file, r->file);
 }
 
 /* The first pass. */
