@@ -148,7 +148,7 @@ def up_to_verify(w):
     check("permissions" in said, "preflight, inventory, rehearse")
     scratch = [c["metadata"]["name"] for c in w.api.get(CLAIMS)["items"] if "scratch" in c["metadata"]["name"]]
     check(not scratch, "the rehearsal has left nothing")
-    move(w, "quiesce")
+    killed(w, "quiesce", "quiesce/scale RUNNING", "quiesce/fence RUNNING")
     check(fenced(w), "quiesced and fenced")
     check(w.deployment("immich-server")["spec"]["replicas"] == 0, "the application is stopped")
     cron = w.api.get("/apis/batch/v1/namespaces/immich/cronjobs/postgresql-backup")
@@ -163,13 +163,13 @@ def up_to_verify(w):
     before = rows(w)
     move(w, "counts")
     stolen(w)
-    move(w, "swap")
+    killed(w, "swap", "swap/stop RUNNING", "swap/name RUNNING", "swap/boot RUNNING")
     check(w.claim_in_use() == "postgres-data-encrypted", "the deployment names the new claim")
     check(identifier(w) != old and fenced(w), "another server, fenced from its first boot")
     volume = w.volume_of("postgres-data")
     check(volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain", "the old volume is kept: Retain")
     move(w, "preload")
-    killed(w)
+    killed(w, "restore", "restore/restore RUNNING")
     move(w, "verify")
     check(rows(w) == before, f"every row is there: {before}")
     return old, before
@@ -247,14 +247,18 @@ def one(phase):
     return ["run", f"{WORKLOAD}/{phase}", "--arm", CONTEXT, "--confirm", f"{phase}={TYPED[phase]}"]
 
 
-def killed(w):
-    """Killed in the middle of a restore: the next start does it again, from an empty target."""
-    run = Run(w, *one("restore"))
-    run.wait("restore/restore RUNNING")
-    run.process.kill()
-    run.process.wait()
-    said = ferryman(w, *one("restore"))
-    check("restore: DONE" in said, "killed while it restores, and begun again by the same journal")
+def killed(w, phase, *marks):
+    """Killed when it has said each of these, and begun again: what was done is seen to be done."""
+    for mark in marks:
+        run = Run(w, *one(phase))
+        until(lambda: any(mark in line for line in run.said) or run.process.poll() is not None, mark, 120)
+        run.process.kill()
+        run.process.wait()
+        run.reader.join(10)
+        if f"phase {phase}: DONE" in "".join(run.said):
+            fail(f"{phase} was over before it said {mark!r}")
+    said = ferryman(w, *one(phase))
+    check(f"phase {phase}: DONE" in said, f"{phase}: killed {len(marks)} times, and begun again by the same journal")
 
 
 def whole(w):
