@@ -109,6 +109,10 @@ bool postgres_counts_equal(const struct json_t *a, const struct json_t *b, const
                            struct buf *out);
 /* Somebody wrote after the counts: counts and dump come next again. */
 void postgres_dump_is_stale(struct run *r);
+/* It was proved more than a day ago: swap does not begin on it. */
+bool postgres_dump_is_old(const struct run *r);
+/* So counts and dump come next again, while the old server has not been stopped: after that only forward with it, or back. */
+bool postgres_dump_goes_off(const struct run *r);
 /* The same of two facts that the run has; false, and the reason, also if one is missing. */
 bool postgres_facts_equal(const struct run *r, const char *a, const char *b, const char *other, const struct plan_strings *only,
                           struct buf *out);

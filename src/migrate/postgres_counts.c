@@ -339,10 +339,12 @@ static const char *begin_at(const struct run *r)
     return steps[0].id;
 }
 
-/* Somebody wrote since (postgres_dump_is_stale), and the new server is not born yet. */
+/* Somebody wrote since (postgres_dump_is_stale), or the dump of these counts is too old; and the new server is not born yet. */
 static bool undone(const struct run *r)
 {
-    return run_fact_int(r, "dump.stale", 0) > run_fact_int(r, "counts.at", 0) && !run_has(r, "pg.identifier.new");
+    bool stale = run_has(r, "dump.stale") && !run_has(r, "counts.at");
+    bool old = postgres_dump_goes_off(r) && run_fact_int(r, "counts.at", 0) <= run_fact_int(r, "dump.proved_at", 0);
+    return (stale || old) && !run_has(r, "pg.identifier.new");
 }
 
 const struct phase postgres_phase_counts = {

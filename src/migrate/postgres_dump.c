@@ -12,10 +12,25 @@
 #include "migrate/postgres_move.h"
 #include "migrate/postgres_quiet.h"
 #include "migrate/postgres_room.h"
+#include "world/world.h"
 
+#define PROOF_MAX_MS (INT64_C(24) * 60 * 60 * 1000)
+
+/* The counts are of no use either: not told by comparing times, for a clock may be set back. */
 void postgres_dump_is_stale(struct run *r)
 {
     run_set_int(r, "dump.stale", clock_wall_ms());
+    run_set(r, "counts.at", "");
+}
+
+bool postgres_dump_is_old(const struct run *r)
+{
+    return run_has(r, "dump.proved_at") && world_now(r->world) - run_fact_int(r, "dump.proved_at", 0) > PROOF_MAX_MS;
+}
+
+bool postgres_dump_goes_off(const struct run *r)
+{
+    return postgres_dump_is_old(r) && !run_has(r, "stop.seen");
 }
 
 static enum op_answer equal_writes(struct run *r, const char *fact, const char *when, struct buf *reason)
@@ -172,7 +187,7 @@ static const char *begin_at(const struct run *r)
 
 static bool undone(const struct run *r)
 {
-    return run_has(r, "dump.stale") && !run_has(r, "pg.identifier.new");
+    return (run_has(r, "dump.stale") || postgres_dump_goes_off(r)) && !run_has(r, "pg.identifier.new");
 }
 
 const struct phase postgres_phase_dump = {

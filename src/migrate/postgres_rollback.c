@@ -167,7 +167,9 @@ static void script_keep(struct run *r, struct script *s)
         return;
     for (const struct step *step = postgres_phase_quiesce.steps; step->id; step++)
         step->script(r, s);
-    const char *prefix = script_fmt(s, "%s-before-rollback", r->workload->name);
+    /* A name of its own for each resume: the next dump of the same name takes the place of the last, which may be all there is of what
+     * was written between an earlier resume and its rollback. */
+    const char *prefix = script_fmt(s, "%s-before-rollback-%s", r->workload->name, run_has(r, "resume.at") ? run_fact(r, "resume.at") : "");
     script_dump(s, "dump new copy", "dump the new copy before it is left", DB_SERVER, prefix);
     script_dump_proof(s, "prove dump", "prove that dump", prefix);
     script_check(s, "dumped", "the new copy is dumped and proved", see_resume_over);

@@ -6,8 +6,6 @@
 #include "migrate/postgres_move.h"
 #include "world/world.h"
 
-#define PROOF_MAX_MS (INT64_C(24) * 60 * 60 * 1000)
-
 static void script_retain(struct run *r, struct script *s)
 {
     move_script_retain(r, s, "retain");
@@ -77,7 +75,7 @@ static bool may_begin(const struct run *r, struct buf *reason)
                    run_fact(r, "pg.identifier.old"));
         return false;
     }
-    if (world_now(r->world) - run_fact_int(r, "dump.proved_at", 0) > PROOF_MAX_MS) {
+    if (postgres_dump_is_old(r)) {
         buf_adds(reason, "the dump was proved more than a day ago: run counts and dump again");
         return false;
     }

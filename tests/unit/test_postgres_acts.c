@@ -382,6 +382,21 @@ static void may_not_begin(struct stage *st, const struct phase *p, const char *w
     buf_free(&reason);
 }
 
+/* Whatever the clock says: what was written after the counts makes them void until they are made anew. */
+static void test_stale_counts(void **state)
+{
+    struct stage *st = *state;
+    world_set_now(st->world, INT64_C(1800000000000));
+    fact(st, "counts.at", "9999999999999");
+    postgres_dump_is_stale(st->run);
+    assert_true(postgres_phase_counts.undone(st->run));
+    fact(st, "counts.at", "1");
+    assert_false(postgres_phase_counts.undone(st->run));
+    assert_true(postgres_phase_dump.undone(st->run));
+    fact(st, "pg.identifier.new", "7");
+    assert_false(postgres_phase_dump.undone(st->run));
+}
+
 static void test_may_begin(void **state)
 {
     struct stage *st = *state;
@@ -394,7 +409,16 @@ static void test_may_begin(void **state)
     may_not_begin(st, &postgres_phase_swap, "the source is 2");
     fact(st, "dump.identifier", "2");
     fact(st, "dump.proved_at", "1700000000000");
+    fact(st, "counts.at", "1699999999000");
     may_not_begin(st, &postgres_phase_swap, "more than a day ago");
+    assert_true(postgres_phase_counts.undone(st->run)); /* and the way out is open */
+    assert_true(postgres_phase_dump.undone(st->run));
+    fact(st, "stop.seen", "pu"); /* but not when the old server has been stopped on it */
+    assert_false(postgres_phase_counts.undone(st->run) || postgres_phase_dump.undone(st->run));
+    fact(st, "stop.seen", "");
+    fact(st, "counts.at", "1799999998000");
+    assert_false(postgres_phase_counts.undone(st->run));
+    assert_true(postgres_phase_dump.undone(st->run));
     may_not_begin(st, &postgres_phase_preload, "no first boot");
     may_not_begin(st, &postgres_phase_reindex, "nothing has been restored");
     may_not_begin(st, &postgres_phase_resume, "not been verified");
@@ -415,7 +439,7 @@ int main(void)
         TEST(test_field),     TEST(test_claim_name), TEST(test_claim),  TEST(test_claim_from_outside), TEST(test_away),
         TEST(test_look),      TEST(test_source),     TEST(test_pods_gone), TEST(test_restart),         TEST(test_losses),
         TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again),
-        TEST(test_apps_come_back_without_those_that_others_changed), TEST(test_rollback_may_begin), TEST(test_may_begin),
+        TEST(test_apps_come_back_without_those_that_others_changed), TEST(test_rollback_may_begin), TEST(test_may_begin), TEST(test_stale_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
