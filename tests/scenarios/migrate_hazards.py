@@ -75,8 +75,12 @@ for phase in ("quiesce", "counts", "dump"):
 
 # ---- First boots that cannot come to their end
 
-meets("pg-lost-found", "swap", "lost+found", "folder below the mount", what="lost+found on a fresh volume is explained")
+# Whoever stopped the server, its orderly end was not seen: it is started once more, and stopped again.
+sandbox.kubectl("scale", "-n", "immich", "deployment/immich-postgresql", "--replicas=0")
+until(lambda: sandbox.pod() is None, "the old server is stopped by somebody else")
+out = meets("pg-lost-found", "swap", "lost+found", "folder below the mount", what="lost+found on a fresh volume is explained")
 first = uid(NEW)
+check("the old claim is served again" in out and 'the log: "database system is shut down"' in out, "the old server was started once more, and its orderly end was seen")
 out = meets("pg-init-writes", "swap", "PG_VERSION", what="an init container that writes before initdb is explained")
 second = uid(NEW)
 check(first and second and first != second and "is discarded" in out, "the claim of the boot that was interrupted was discarded")
