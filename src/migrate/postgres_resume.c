@@ -218,5 +218,6 @@ const struct phase postgres_phase_resume = {
     .steps = steps,
     .may_begin = may_begin,
     .dialog = dialog,
+    .begin_at = move_from_the_start, /* which copy serves is looked at again, however long ago it stopped */
     .no_rollback_after = true,
 };

@@ -348,6 +348,8 @@ static void test_begun_again_it_looks_again(void **state)
     struct stage *st = *state;
     assert_non_null(postgres_phase_quiesce.begin_at);
     assert_null(postgres_phase_quiesce.begin_at(st->run));
+    assert_non_null(postgres_phase_resume.begin_at);
+    assert_null(postgres_phase_resume.begin_at(st->run));
     fact(st, "pg.identifier.new", "7");
     static const char *const acts[] = {"claim", "volume"};
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
