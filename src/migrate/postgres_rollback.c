@@ -160,6 +160,24 @@ static enum op_answer see_resume_over(struct run *r, struct op *op, const struct
     return OP_DONE;
 }
 
+/* A superuser may write in spite of the fence, and what it wrote would be in no dump (safety 3). */
+static enum op_answer see_unwritten(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    struct buf why = {0};
+    (void)op;
+    (void)seen;
+    if (r->preview)
+        return OP_DONE;
+    bool equal = postgres_facts_equal(r, "rollback.writes.before", "rollback.writes.after", "after the dump", NULL, &why);
+    if (equal)
+        buf_adds(reason, "the sums of writes are the same");
+    else
+        buf_printf(reason, "somebody wrote while the new copy was dumped, in spite of the fence: %s. Find who, stop it, and start the rollback "
+                           "again: it dumps again", buf_str(&why));
+    buf_free(&why);
+    return equal ? OP_DONE : OP_REFUSE;
+}
+
 /* As the phases quiesce and dump do it, on the server that serves now. */
 static void script_keep(struct run *r, struct script *s)
 {
@@ -170,8 +188,11 @@ static void script_keep(struct run *r, struct script *s)
     /* A name of its own for each resume: the next dump of the same name takes the place of the last, which may be all there is of what
      * was written between an earlier resume and its rollback. */
     const char *prefix = script_fmt(s, "%s-before-rollback-%s", r->workload->name, run_has(r, "resume.at") ? run_fact(r, "resume.at") : "");
+    postgres_script_writes(r, s, DB_SERVER, "rollback.writes.before");
     script_dump(s, "dump new copy", "dump the new copy before it is left", DB_SERVER, prefix);
     script_dump_proof(s, "prove dump", "prove that dump", prefix);
+    postgres_script_writes(r, s, DB_SERVER, "rollback.writes.after");
+    script_check(s, "unwritten", "nobody wrote meanwhile", see_unwritten);
     script_check(s, "dumped", "the new copy is dumped and proved", see_resume_over);
 }
 

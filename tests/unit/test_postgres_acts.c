@@ -296,6 +296,28 @@ static void test_losses(void **state)
     sees(st, "losses", NULL, OP_DONE, "2 tables");
 }
 
+/* What was written while the new copy was dumped is in no dump: it is not left. */
+static void test_rollback_dumps_what_was_written(void **state)
+{
+    struct stage *st = *state;
+    fact(st, "resume.at", "1");
+    fact(st, "inventory", "{\"databases\":{\"a\":{}}}");
+    step_of(&postgres_phase_rollback, "keep")->script(st->run, st->script);
+    sees(st, "unwritten", NULL, OP_REFUSE, "not known");
+    fact(st, "rollback.writes.before", "{\"a\":{\"public.t\":3}}");
+    fact(st, "rollback.writes.after", "{\"a\":{\"public.t\":4}}");
+    sees(st, "unwritten", NULL, OP_REFUSE, "dumps again");
+    fact(st, "rollback.writes.after", "{\"a\":{\"public.t\":3}}");
+    sees(st, "unwritten", NULL, OP_DONE, "the same");
+    const struct op *at = find(st, "dump new copy");
+    while (at && !str_eq(at->id, "unwritten"))
+        at = at->next;
+    assert_non_null(at); /* after the dump */
+    while (at && !str_eq(at->id, "dumped"))
+        at = at->next;
+    assert_non_null(at);
+}
+
 /* A server is not left for a claim that somebody has removed or replaced. */
 static void test_rollback_needs_the_old_claim(void **state)
 {
@@ -440,7 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_field),     TEST(test_claim_name), TEST(test_claim),  TEST(test_claim_from_outside), TEST(test_away),
         TEST(test_look),      TEST(test_source),     TEST(test_pods_gone), TEST(test_restart),         TEST(test_losses),
-        TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again),
+        TEST(test_rollback_dumps_what_was_written), TEST(test_rollback_needs_the_old_claim), TEST(test_begun_again_it_looks_again),
         TEST(test_apps_come_back_without_those_that_others_changed), TEST(test_rollback_may_begin), TEST(test_may_begin), TEST(test_stale_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
