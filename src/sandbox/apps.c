@@ -106,8 +106,11 @@ static struct err *apps_start(struct sandbox *s)
 {
     struct apps *a = rest_of(s)->apps = MEM_NEW(struct apps);
     a->s = s;
-    struct err *e = http_server_new(s->loop, &(struct http_server_options){.handle = apps_handle, .port = sandbox_saved_port(s, "app"),
-                                                                   .arg = a},
+    struct err *e = http_server_new(s->loop, &(struct http_server_options){
+                                                 .handle = apps_handle,
+                                                 .port = sandbox_saved_port(s, "app"),
+                                                 .arg = a,
+                                             },
                                     &a->server);
     if (e) {
         apps_free(a);

@@ -110,6 +110,8 @@ bool api_static(struct api_call *c, const char *path);
 bool api_review(struct api_call *c, const char *path);
 /* Whether the user may; where not, the refusal. ns NULL: cluster-wide. */
 struct refusal *api_allowed(const struct api_call *c, const char *verb);
+/* That refusal, in the words of the API server. */
+struct refusal *api_forbidden(const struct api_call *c, const char *verb);
 
 /* ---- Representations --------------------------------------------------------------------------------------------- */
 /* Appends the object as single answers show it: kind and apiVersion first. */

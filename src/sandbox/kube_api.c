@@ -302,20 +302,15 @@ static bool has_verb(const struct api_call *c, const char *verb)
     return (agent && str_starts(agent, "kubectl")) || !kube_denied(c->k, verb, c->kind->plural, c->sub, c->ns);
 }
 
-struct refusal *api_allowed(const struct api_call *c, const char *verb)
+struct refusal *api_forbidden(const struct api_call *c, const char *verb)
 {
-    bool wide = str_eq(verb, "list") || str_eq(verb, "watch");
     char where[300] = "at the cluster scope", what[300] = "";
-    struct json_t *details;
+    struct json_t *details = c->name ? object_parse("{'name':'%s'}", c->name) : jd_object();
 
-    if (has_verb(c, verb) &&
-        !(c->k->faults.denied && wide && c->kind->namespaced && (!c->ns || !in_plan(c->ns))))
-        return NULL;
     if (c->ns)
         snprintf(where, sizeof where, "in the namespace \"%s\"", c->ns);
     if (c->name)
         snprintf(what, sizeof what, " \"%s\"", c->name);
-    details = c->name ? object_parse("{'name':'%s'}", c->name) : jd_object();
     if (c->kind->group[0])
         jd_set(details, "group", jd_string(c->kind->group));
     jd_set(details, "kind", jd_string(c->kind->plural));
@@ -323,6 +318,16 @@ struct refusal *api_allowed(const struct api_call *c, const char *verb)
                        "%s%s is forbidden: User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" %s",
                        kube_kind_qualified(c->kind), what, c->user, verb, c->kind->plural, c->sub ? "/" : "",
                        c->sub ? c->sub : "", c->kind->group, where);
+}
+
+struct refusal *api_allowed(const struct api_call *c, const char *verb)
+{
+    bool wide = str_eq(verb, "list") || str_eq(verb, "watch");
+
+    if (has_verb(c, verb) &&
+        !(c->k->faults.denied && wide && c->kind->namespaced && (!c->ns || !in_plan(c->ns))))
+        return NULL;
+    return api_forbidden(c, verb);
 }
 
 /* ---- Dispatch ---------------------------------------------------------------------------------------------------- */

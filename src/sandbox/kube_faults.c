@@ -150,10 +150,7 @@ static struct refusal *fault_worded(const struct api_call *c, const char *verb, 
     case 401:
         return refusal_new(401, "Unauthorized", NULL, "Unauthorized");
     case 403:
-        return refusal_new(403, "Forbidden", object_parse("{'name':'%s','kind':'%s'}", c->name ? c->name : "", c->kind->plural),
-                           "%s%s%s%s is forbidden: User \"%s\" cannot %s resource \"%s\" in API group \"%s\"%s%s%s",
-                           kube_kind_qualified(c->kind), c->name ? " \"" : "", c->name ? c->name : "", c->name ? "\"" : "", c->user, verb, c->kind->plural, c->kind->group,
-                           c->ns ? " in the namespace \"" : " at the cluster scope", c->ns ? c->ns : "", c->ns ? "\"" : "");
+        return api_forbidden(c, verb);
     case 404:
         return refuse_not_found(c->kind, name);
     case 409:

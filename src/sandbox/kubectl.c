@@ -207,8 +207,8 @@ static bool kubectl_look_up(const struct kubectl *k, unsigned remote, struct soc
         struct slice ns, pod, from, address, to;
         int64_t remote_port, local_port;
         if (slice_cut(&line, '/', &ns) && slice_cut(&line, ' ', &pod) && slice_cut(&line, ' ', &from) &&
-            slice_cut(&line, ' ', &address) && slice_cut(&line, ' ', &to) && slice_to_i64(from, &remote_port) && slice_to_i64(to, &local_port) &&
-            slice_is(ns, k->ns) && kubectl_means(k->target, pod) && remote_port == remote)
+            slice_cut(&line, ' ', &address) && slice_cut(&line, ' ', &to) && slice_to_i64(from, &remote_port) &&
+            slice_to_i64(to, &local_port) && slice_is(ns, k->ns) && kubectl_means(k->target, pod) && remote_port == remote)
             found = loopback(address, (unsigned)local_port, ret);
     }
     err_free(e);
@@ -221,7 +221,8 @@ static int forward_listen(unsigned *port)
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     struct sockaddr_in a;
     socklen_t n = sizeof a;
-    if (!loopback(SLICE_LIT("127.0.0.1"), *port, &a) || fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+    if (!loopback(SLICE_LIT("127.0.0.1"), *port, &a) || fd < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, (struct sockaddr *)&a, n) != 0 || listen(fd, 16) != 0 ||
         getsockname(fd, (struct sockaddr *)&a, &n) != 0)
         return -1;
