@@ -37,8 +37,9 @@ LIMIT = 240  # of one run of ferryman
 # Where a phase starts from, if not from its own folder, and what is run first: a server that goes on from saved files has lost its
 # statistics, as after a crash, and what rests on the sums of writes would rightly refuse them.
 PRELUDE = {"dump": ("counts", ["counts"]), "swap": ("counts", ["counts", "dump"]), "rollback": ("resume", [])}
-# Steps that begin anew by design when they are interrupted: what they made is discarded and made again (safety 9).
-ANEW = {"rehearse": None, "restore": None, "swap": {"boot", "claim", "name"}}
+# Steps that begin anew by design when they are interrupted: what they made is discarded and made again (safety 9). A server whose
+# orderly end was not seen is started once more and stopped again (safety 7).
+ANEW = {"rehearse": None, "restore": None, "swap": {"stop", "boot", "claim", "name"}}
 
 
 # ---- One cluster in the folder that all share -------------------------------------------------------------------------------
