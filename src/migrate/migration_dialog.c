@@ -244,10 +244,21 @@ static void dry_done(void *arg, const struct err *e, const char *note) {
     else set_state(d, "READY", NULL);
 }
 
+/* The cluster that this run began in, also where the plan pins none. */
+static struct err *other_cluster(const struct mover *v) {
+    const struct row *us = world_find(v->m->world, T_CREDENTIALS, SLICE_LIT("kube"));
+    struct slice now = us ? row_text(us, CREDENTIALS_IDENTITY) : (struct slice){NULL, 0};
+    if (!run_has(v->run, "cluster.uid") || !now.n || slice_is(now, run_fact(v->run, "cluster.uid"))) return NULL;
+    return err_new(ERR_DATA, "this is another cluster (%.*s) than this run began in (%s): use its kubeconfig", SLICE_FMT(now),
+                   run_fact(v->run, "cluster.uid"));
+}
+
 /* A phase at the wrong time is told so, with what would be right. */
 static struct err *may_open(struct mover *v, struct phase_now *p) {
     struct phase_now *next = mover_next(v), *resume = mover_phase(v, "resume");
     if (v->read_only) return err_new(ERR_LOCKED, "read-only: %s", v->read_only);
+    struct err *stranger = other_cluster(v);
+    if (stranger) return stranger;
     if (v->current) return err_new(ERR_USAGE, "%s is under way; wait for its end, or x aborts it", v->current->phase->title);
     if (p->phase == v->table->rollback) {
         bool begun = false;

@@ -232,7 +232,9 @@ static const char *begin_from(struct mover *v) {
 static void phase_begun(void *arg, const struct err *e) {
     struct mover *v = arg;
     v->stage = BEGIN_NONE;
-    if (e) {
+    if (e) { /* whether the record is there is not known, and nothing can be recorded any more */
+        v->current->state = PHASE_INTERRUPTED;
+        str_set(&v->read_only, err_text(e));
         not_begun(v, e);
         return;
     }

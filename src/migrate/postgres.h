@@ -121,6 +121,8 @@ bool postgres_facts_equal(const struct run *r, const char *a, const char *b, con
 void postgres_script_alone(struct run *r, struct script *s, const char *when);
 /* What every phase asks before it begins: hours of the plan, freshness of the API server. */
 bool postgres_may_begin(const struct run *r, struct buf *reason);
+/* The plan names the claim that this run moves to; else appends what to put back. */
+bool postgres_plan_holds(const struct run *r, struct buf *reason);
 
 /* One criterion that verify froze: the fact criterion.NAME = {"state":"PASS","text":…,"at":…,"rank":…}; mirrored into T_CRITERIA. */
 void postgres_criterion(struct run *r, const char *name, bool pass, int rank, const char *text);

@@ -1,5 +1,6 @@
 /* What every phase of a PostgreSQL workload asks before it begins: fresh facts (no step acts on stale ones) and the plan's hours. */
 #include "base/clock.h"
+#include "base/str.h"
 #include "migrate/plan_hours.h"
 #include "migrate/postgres.h"
 #include "world/gate_facts.h"
@@ -30,10 +31,20 @@ static bool cluster_is_fresh(const struct run *r, struct buf *reason)
     return any;
 }
 
+/* What was moved is what the plan names still: every look at "which claim" rests on it. */
+bool postgres_plan_holds(const struct run *r, struct buf *reason)
+{
+    const char *was = run_has(r, "claim.new.name") ? run_fact(r, "claim.new.name") : NULL, *now = postgres_spec(r)->claim.name;
+    if (!was || str_eq(was, now) || run_has(r, "rolled_back.at"))
+        return true;
+    buf_printf(reason, "the plan's claim.name is %s, but this run moves to %s: put %s back into the plan", now, was, was);
+    return false;
+}
+
 bool postgres_may_begin(const struct run *r, struct buf *reason)
 {
     struct buf why = {0};
-    if (!cluster_is_fresh(r, reason))
+    if (!postgres_plan_holds(r, reason) || !cluster_is_fresh(r, reason))
         return false;
     bool open = plan_hours_open(r->plan->hours, clock_plan_ms(), &why) || run_override(r, "hours");
     if (!open)

@@ -309,7 +309,7 @@ static bool may_begin(const struct run *r, struct buf *reason)
         buf_adds(reason, "nothing has been done yet");
         return false;
     }
-    return true;
+    return postgres_plan_holds(r, reason);
 }
 
 static void show_losses(struct run *r, struct dialog *d)

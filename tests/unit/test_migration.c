@@ -92,6 +92,7 @@ static enum op_answer see_note(struct run *r, struct op *op, const struct seen *
     (void)op;
     (void)seen;
     run_set(r, "looked", "yes");
+    run_set(r, "cluster.uid", "uid-of-this");
     buf_adds(reason, "it is well");
     return OP_DONE;
 }
@@ -417,6 +418,15 @@ static void test_another_cluster_cannot_be_armed(void **state) {
     assert_is(w, T_ARMING, arming, ARMING_STATE, "READ-ONLY");
 }
 
+static void test_another_cluster_than_the_run_began_in(void **state) {
+    struct stage *w = *state;
+    do_look(w);
+    struct cell cells[CREDENTIALS_COLS] = {[CREDENTIALS_IDENTITY] = cell_text("uid-of-another")};
+    world_upsert(w->world, T_CREDENTIALS, SLICE_LIT("kube"), "", cells);
+    SEND(w, .verb = W("open"), .workload = W("db"), .phase = W("work"));
+    assert_has(w, T_ARMING, arming, ARMING_ANSWER, "another cluster (uid-of-another) than this run began in (uid-of-this)");
+}
+
 static void test_only_the_next_phase_opens(void **state) {
     struct stage *w = *state;
     arm(w);
@@ -699,6 +709,7 @@ int main(void) {
         TEST(test_a_console_that_goes_is_disarmed),
         TEST(test_another_cluster_cannot_be_armed),
         TEST(test_a_journal_of_another_cluster),
+        TEST(test_another_cluster_than_the_run_began_in),
         TEST(test_only_the_next_phase_opens),
         TEST(test_a_phase_from_dialog_to_end),
         TEST(test_what_moved_since_makes_the_dialog_stale),
