@@ -208,6 +208,15 @@ struct op *move_script_field(struct run *r, struct script *s, const char *id, co
     return op;
 }
 
+struct op *move_script_still(struct script *s, const char *id, const char *what, const char *path, const char *uid, const char *pointer,
+                             struct json_t *value, const char *label)
+{
+    struct op *op = script_get(s, id, what, path, see_read_back);
+    op->data = field_new(path, uid, pointer, label, jd_copy(value), value);
+    op->drop = field_free;
+    return op;
+}
+
 /* ---- An object that goes ---- */
 
 static enum op_answer see_gone(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)

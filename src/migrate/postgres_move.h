@@ -34,6 +34,9 @@ void move_each_database(const struct json_t *inventory, void (*fn)(void *arg, co
  * `watched`: a change by anybody else from then on pauses the phase (label). from and to are taken over. Read back afterwards. */
 struct op *move_script_field(struct run *r, struct script *s, const char *id, const char *what, const char *path, const char *uid,
                              const char *pointer, struct json_t *from, struct json_t *to, const char *label);
+/* Reads it once more: it must still be that (taken over); the refusal names who changed it. */
+struct op *move_script_still(struct script *s, const char *id, const char *what, const char *path, const char *uid, const char *pointer,
+                             struct json_t *value, const char *label);
 /* DELETE by uid, and until it is gone. Returns the DELETE. */
 struct op *move_script_gone(struct run *r, struct script *s, const char *what, const char *path, const char *uid, int64_t grace_s,
                       op_see_fn before);

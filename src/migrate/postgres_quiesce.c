@@ -321,11 +321,20 @@ static enum op_answer see_terminated(struct run *r, struct op *op, const struct 
     return postgres_see_alone(r, op, seen, reason);
 }
 
+/* Somebody may have scaled it up while its last pods were going: then it is about to come back. */
+static void still_down(struct run *r, struct script *s, const char *name, const struct json_t *app)
+{
+    move_script_still(s, script_fmt(s, "%s still down", name), script_fmt(s, "%s is still at 0", name), postgres_path_app(r, name).p,
+                      app ? jd_str(app, "uid") : script_fmt(s, "‹uid of %s›", name), "/spec/replicas", jd_int(0),
+                      script_fmt(s, "%s replicas", name));
+}
+
 static void script_fence(struct run *r, struct script *s)
 {
     move_script_fence(r, s, DB_SERVER, "on", "fence.old");
     script_sql(s, "disconnect", "disconnect the clients that are left", DB_SERVER, NULL, terminate, postgres_sql_clients, see_terminated);
     postgres_script_alone(r, s, "after the fence");
+    each_app(r, s, false, still_down);
 }
 
 static const struct step steps[] = {

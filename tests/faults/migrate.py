@@ -117,7 +117,7 @@ def unlisted_client(m):
 def scaled_up(m):
     m.control("scenario", "app-scaled-up", "on")
     code, out = m.run("quiesce")
-    check("replicas is 1, not 0: changed by keda-operator" in last_word(out), "another controller scales the application up: " + last_word(out))
+    check("keda-operator" in last_word(out), "another controller scales the application up: " + (last_word(out) or out[-2500:]))
 
 
 @case("quiesce")
