@@ -38,6 +38,12 @@ static void fenced_off(struct op_runner *x, const struct err *e) {
     runner_fail(x, mine);
 }
 
+/* Paused while the cluster was asked: nothing is sent, and what the act rests on is looked at again when it goes on. */
+static void fence_unless_paused(struct op_runner *x) {
+    if (x->paused) runner_stand_still(x);
+    else act_fence(x);
+}
+
 static void on_saved(void *arg, const struct err *e) {
     struct op_runner *x = arg;
     if (e) {
@@ -45,7 +51,7 @@ static void on_saved(void *arg, const struct err *e) {
         return;
     }
     x->saved = true;
-    act_fence(x);
+    fence_unless_paused(x);
 }
 
 static void on_confirmed(void *arg, const struct err *e) {
@@ -54,7 +60,7 @@ static void on_confirmed(void *arg, const struct err *e) {
         fenced_off(x, e);
         return;
     }
-    act_fence(x);
+    fence_unless_paused(x);
 }
 
 /* True if something has to come first. */
