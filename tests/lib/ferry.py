@@ -15,6 +15,9 @@ import tempfile
 import threading
 import time
 
+# Started in the background of a shell without job control, SIGINT is ignored, by all children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BUILD = os.environ.get("top_builddir", os.getcwd())
 SRC = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 FERRYMAN = os.path.join(BUILD, "ferryman")

@@ -115,6 +115,9 @@ last = lambda out: out.strip().splitlines()[-1]
 check("is kept until" in last(run("cleanup", status=1)), "the old copy is kept until its time")
 sandbox.control("advance", "8d")
 check("foreign-files" in last(run("cleanup", status=1)), "after it, what else lies there has to be said first")
+until(lambda: not [p for p in json.loads(sandbox.kubectl("get", "pods", "-n", "immich", "-o", "json"))["items"]
+                   if p["metadata"]["name"].startswith("postgresql-backup") and p["status"].get("phase") in ("Pending", "Running")],
+      "the job that was due meanwhile has ended", 60)
 out = run("cleanup", "--override", "foreign-files=14 days of backups, copied away", status=1)
 check("cronjob/postgresql-backup mounts claim" in last(out) and uid(OLD) == old_claim, "a cron job that mounts it holds it: " + last(out)[-90:])
 sandbox.kubectl("delete", "cronjob", "-n", "immich", "postgresql-backup")
