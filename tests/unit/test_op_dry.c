@@ -151,9 +151,10 @@ static void test_freed_while_it_asks(void **state) {
     struct op_stage *w = *state;
     struct script *s = scale(w);
     memset(&result, 0, sizeof result);
+    w->get_delay_ms = 50; /* so it is asking when it is freed, and the answer comes after that */
     result.dry = op_dry_new(w->run, s, on_tried, w);
     bool never = false;
-    loop_run_until(w->loop, &never, 1);
+    loop_run_until(w->loop, &never, 20);
     op_dry_free(result.dry);
     loop_run_until(w->loop, &never, 100);
     assert_false(result.done);
