@@ -214,7 +214,8 @@ static enum op_answer see_writes_equal(struct run *r, struct op *op, const struc
     return same ? OP_DONE : OP_REFUSE;
 }
 
-/* Statistics are sent by backends with a delay; the difference that matters is seen by pgA's collector, which asks for a fresh view. */
+/* Statistics are sent by backends with a delay; the difference that matters is seen by the collector of counts (postgres_collect.c),
+ * which asks for a fresh view. */
 static enum op_answer see_checkpoint(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     (void)r;
