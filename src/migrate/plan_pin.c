@@ -178,7 +178,7 @@ struct err *plan_pin(struct buf *text, const char *file, const char *workload, c
     else if (now && !str_eq(now, value)) {
         const struct yaml_node *at = key_node(map, key);
         e = err_new(ERR_DATA, "%s:%u:%u: '%s' is pinned as %s, and it is %s now; nothing was written. If that is meant, remove the line first", file,
-                    at->line, at->column, key, now, value);
+                    at ? at->line : 0, at ? at->column : 0, key, now, value);
     } else if (!now) {
         buf_add(&out, text->p, text->len);
         e = pin(&out, doc->root, file, workload, value);

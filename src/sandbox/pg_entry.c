@@ -366,7 +366,7 @@ static struct err *temporary_create_database(const struct pg_entry *en)
 /* Creates the database by way of a server on the unix socket, as the image does. */
 static struct err *entry_temporary_server(const struct pg_entry *en)
 {
-    pid_t pid;
+    pid_t pid = 0;
     entry_say("waiting for server to start....");
     struct err *e = temporary_start(en, &pid);
     if (e)
@@ -379,7 +379,8 @@ static struct err *entry_temporary_server(const struct pg_entry *en)
         mem_free(sql);
     }
     entry_say("waiting for server to shut down....");
-    kill(pid, SIGINT);
+    if (pid > 0)
+        kill(pid, SIGINT);
     struct err *ended = run_wait(pid, "the temporary server");
     if (e) {
         err_ignore(ended, "the first error says more");
