@@ -36,7 +36,7 @@ void collect_written(struct script *s, struct collect *c, const char *database, 
 void collect_databases(struct script *s, struct collect *c, const char *id,
                        void (*each)(struct run *r, struct script *s, struct collect *c, const char *database));
 
-extern const char *const postgres_sql_loaded, *const postgres_sql_inventory_server, *const postgres_sql_inventory_collations,
+extern const char *const postgres_sql_inventory_server, *const postgres_sql_inventory_collations,
     *const postgres_sql_inventory_database, *const postgres_sql_write_counts, *const postgres_sql_write_sequences,
     *const postgres_sql_write_hashes, *const postgres_sql_writes, *const postgres_sql_keep_hba, *const postgres_sql_keep_auto,
     *const postgres_sql_keep_settings, *const postgres_sql_keep_slots, *const postgres_sql_keep_certificates;

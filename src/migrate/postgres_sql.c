@@ -42,14 +42,6 @@ const char *const postgres_sql_clients =
     "SELECT pid, usename, datname, application_name, host(client_addr), state, pid = pg_backend_pid() "
     "FROM pg_stat_activity WHERE backend_type IN ('client backend', 'walsender') ORDER BY pid";
 
-/* Configuration that was loaded after postgresql.auto.conf was last written. Modification times have whole seconds, so a load in
- * the same second counts as before it. */
-const char *const postgres_sql_loaded =
-    "SELECT s.reset_val::bool = coalesce((SELECT f.setting::bool FROM pg_file_settings f WHERE f.name = s.name AND f.error IS NULL "
-    "ORDER BY f.seqno DESC LIMIT 1), s.boot_val::bool) "
-    "OR pg_conf_load_time() >= (pg_stat_file('postgresql.auto.conf')).modification + interval '1 second' "
-    "FROM pg_settings s WHERE s.name = 'default_transaction_read_only'";
-
 const char *const postgres_sql_inventory_server =
     "SELECT json_build_object("
     "'server', (SELECT json_build_object('version', current_setting('server_version'), "

@@ -32,6 +32,7 @@
 enum { PATIENCE_MS = 20000 };
 
 #define MAPS "/api/v1/namespaces/immich/configmaps"
+#define WORK "db/work" "/" /* keys of the steps of phase work */
 
 /* ---- An API server that keeps objects by their path -------------------------------------------------------------- */
 
@@ -344,7 +345,7 @@ static bool dialog_ready(struct stage *w) {
 }
 static bool look_done(struct stage *w) { return is(w, T_PHASES, "db/look", PHASES_STATE, "DONE"); }
 static bool work_done(struct stage *w) { return is(w, T_PHASES, "db/work", PHASES_STATE, "DONE"); }
-static bool at_the_gate(struct stage *w) { return has(w, T_STEPS, "db/work/gate", STEPS_DETAIL, "the gate is shut"); }
+static bool at_the_gate(struct stage *w) { return has(w, T_STEPS, WORK "gate", STEPS_DETAIL, "the gate is shut"); }
 static bool work_failed(struct stage *w) { return is(w, T_PHASES, "db/work", PHASES_STATE, "FAILED"); }
 static bool rolled_back(struct stage *w) { return is(w, T_PLAN_WORKLOADS, "db", PLAN_WORKLOADS_STATE, "ROLLED BACK"); }
 static bool read_only(struct stage *w) { return is(w, T_PLAN_WORKLOADS, "db", PLAN_WORKLOADS_STATE, "READ ONLY"); }
@@ -501,7 +502,7 @@ static void test_interrupted_phases_go_on_where_they_were(void **state) {
     assert_int_equal(w->fake.posts, 1);
     crash_and_start(w);
     assert_is(w, T_PHASES, "db/work", PHASES_STATE, "INTERRUPTED");
-    assert_is(w, T_STEPS, "db/work/first", STEPS_STATE, "DONE");
+    assert_is(w, T_STEPS, WORK "first", STEPS_STATE, "DONE");
     assert_is(w, T_PHASES, "db/rest", PHASES_STATE, "SKIPPED");
     assert_is(w, T_ARMING, arming, ARMING_STATE, "READ-ONLY");
     gate_open = true;
@@ -512,7 +513,7 @@ static void test_interrupted_phases_go_on_where_they_were(void **state) {
     assert_int_equal(w->fake.posts, 2);
     crash_and_start(w);
     assert_is(w, T_PHASES, "db/work", PHASES_STATE, "DONE");
-    assert_is(w, T_RESULTS, "db/work/second/000", RESULTS_WHAT, "create two");
+    assert_is(w, T_RESULTS, WORK "second/000", RESULTS_WHAT, "create two");
     assert_is(w, T_PHASES, "db/purge", PHASES_TYPED, "home");
 }
 
@@ -559,7 +560,7 @@ static void test_rolled_back_is_as_at_the_beginning(void **state) {
     AWAIT(w, look_done);
     assert_is(w, T_PHASES, "db/work", PHASES_STATE, "NOT YET");
     assert_is(w, T_PHASES, "db/rest", PHASES_STATE, "NEXT");
-    assert_null(world_find(w->world, T_STEPS, SLICE_LIT("db/work/first")));
+    assert_null(world_find(w->world, T_STEPS, slice_of(WORK "first")));
 }
 
 static bool rollback_failed(struct stage *w) { return is(w, T_PHASES, "db/rollback", PHASES_STATE, "FAILED"); }
