@@ -24,7 +24,9 @@ static struct run *preview_run(const struct plan *p, const struct plan_workload 
     return run_new(&(struct run){.plan = p, .workload = w, .dir = "", .id = "", .operator_name = "", .preview = true});
 }
 
-static void phase_text(const struct run *r, const struct phase *p, struct buf *out) {
+static void phase_text(struct run *r, const struct phase *p, struct buf *out) {
+    r->phase = p;
+    if (p->turn && p->wanted && !p->wanted(r)) return;
     char name[300];
     buf_printf(out, "  %-10s %-13s %-34s %s%s\n", p->id, stakes[p->stake], typed(r, p, name, sizeof name), p->title, p->optional ? " (may be skipped)" : "");
     for (const struct step *s = p->steps; s->id; s++) buf_printf(out, "      %-14s %s\n", s->id, s->title);
@@ -55,7 +57,9 @@ static void pair(struct json_writer *w, const char *key, const char *value) {
     jw_str(w, value);
 }
 
-static void phase_json(const struct run *r, const struct phase *p, struct json_writer *w) {
+static void phase_json(struct run *r, const struct phase *p, struct json_writer *w) {
+    r->phase = p;
+    if (p->turn && p->wanted && !p->wanted(r)) return;
     char name[300];
     jw_object(w);
     pair(w, "id", p->id);

@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "migrate/foreign.h"
 #include "migrate/migration_private.h"
+#include "migrate/window_job.h"
 #include "source/source.h"
 #include "world/world.h"
 
@@ -33,8 +34,37 @@ struct phase_now *mover_phase(struct mover *v, const char *id) {
     return NULL;
 }
 
+const struct phase *phase_ask(const struct mover *v, const struct phase *p) {
+    const struct phase *was = v->run->phase;
+    v->run->phase = p;
+    return was;
+}
+
 bool phase_wanted(const struct mover *v, const struct phase_now *p) {
-    return !p->phase->wanted || p->phase->wanted(v->run);
+    if (!p->phase->wanted) return true;
+    const struct phase *was = phase_ask(v, p->phase);
+    bool wanted = p->phase->wanted(v->run);
+    phase_ask(v, was);
+    return wanted;
+}
+
+bool phase_undone(const struct mover *v, const struct phase_now *p) {
+    if (!p->phase->undone) return false;
+    const struct phase *was = phase_ask(v, p->phase);
+    bool undone = p->phase->undone(v->run);
+    phase_ask(v, was);
+    return undone;
+}
+
+const char *phase_title(const struct mover *v, struct phase_now *p) {
+    if (!p->phase->name) return p->phase->title;
+    struct buf b = {0};
+    const struct phase *was = phase_ask(v, p->phase);
+    p->phase->name(v->run, &b);
+    phase_ask(v, was);
+    mem_free(p->title);
+    p->title = buf_steal(&b);
+    return p->title;
 }
 
 /* A rollback that has changed something must come to its end; one that only looked (what would be lost?) need not be gone on with. */
@@ -48,7 +78,7 @@ struct phase_now *mover_next(const struct mover *v) {
     if (goes_back(back)) return back;
     for (size_t i = 0; i + 1 < v->nphases; i++) {
         struct phase_now *p = &v->phases[i];
-        if ((p->state != PHASE_DONE || (p->phase->undone && p->phase->undone(v->run))) && p->state != PHASE_SKIPPED && phase_wanted(v, p)) return p;
+        if ((p->state != PHASE_DONE || phase_undone(v, p)) && p->state != PHASE_SKIPPED && phase_wanted(v, p)) return p;
     }
     return NULL;
 }
@@ -63,7 +93,11 @@ static const char *object_name(const struct mover *v) {
 const char *phase_typed(const struct mover *v, const struct phase *p) {
     if (p->stake == STAKE_REVERSIBLE) return "y";
     if (p->stake == STAKE_PURGE) return v->run->config && v->run->config->context ? v->run->config->context : v->m ? v->m->plan->context : "";
-    return p->object ? p->object(v->run) : object_name(v);
+    if (!p->object) return object_name(v);
+    const struct phase *was = phase_ask(v, p);
+    const char *object = p->object(v->run);
+    phase_ask(v, was);
+    return object;
 }
 
 struct json_t *migration_record(const struct mover *v, const char *t, const struct phase_now *p) {
@@ -194,6 +228,7 @@ struct migration *migration_new(const struct migration_options *o) {
 static void phase_now_clear(struct mover *v, struct phase_now *p) {
     for (size_t i = 0; i < p->nsteps; i++) mover_step_clear(v, p, i);
     mem_free(p->steps);
+    mem_free(p->title);
     mem_free(p->reason);
     mem_free(p->by);
 }
@@ -332,7 +367,7 @@ static struct err *open_phase(struct migration *m, unsigned peer, struct mover *
 static struct err *skip_phase(struct mover *v, const struct intent *in) {
     struct phase_now *p = mover_phase(v, in->phase);
     if (!p || p != mover_next(v) || v->current) return err_new(ERR_USAGE, "only the phase that comes next can be skipped");
-    if (!p->phase->optional) return err_new(ERR_USAGE, "%s cannot be skipped", p->phase->title);
+    if (!p->phase->optional) return err_new(ERR_USAGE, "%s cannot be skipped", phase_title(v, p));
     if (!in->reason || !*in->reason) return err_new(ERR_USAGE, "skipping %s needs a reason", p->phase->title);
     struct json_t *d = migration_record(v, "phase", p);
     jd_set(d, "state", jd_string("skipped"));
@@ -393,6 +428,17 @@ static struct err *add_note(struct migration *m, const struct intent *in) {
     return NULL;
 }
 
+/* The window is told to end early, or to go on over a gap that was too long. */
+static struct err *window_word(struct mover *v, const struct intent *in) {
+    struct buf reason = {0};
+    if (!v->current || !v->current->phase->resumes) return err_new(ERR_USAGE, "no window of %s is open", v->w->name);
+    if (!in->reason || !*in->reason) return err_new(ERR_USAGE, "that needs a reason");
+    utf8_clean(&reason, slice_of(in->reason));
+    struct err *e = str_eq(in->verb, "end") ? window_end_early(v->run, buf_str(&reason)) : window_credit_gap(v->run, buf_str(&reason));
+    buf_free(&reason);
+    return e;
+}
+
 static struct err *workload_intent(struct migration *m, unsigned peer, const struct intent *in) {
     struct mover *v = migration_mover(m, in->workload);
     struct err *e = not_armed(m, peer);
@@ -401,11 +447,12 @@ static struct err *workload_intent(struct migration *m, unsigned peer, const str
     if (str_eq(in->verb, "open")) return open_phase(m, peer, v, in);
     if (str_eq(in->verb, "skip")) return skip_phase(v, in);
     if (str_eq(in->verb, "override")) return override_gate(v, in);
+    if (str_eq(in->verb, "end") || str_eq(in->verb, "credit")) return window_word(v, in);
     return pause_or_abort(v, in->verb);
 }
 
 bool migration_intent(struct migration *m, unsigned peer, const struct intent *in) {
-    static const char *const of_workload[] = {"open", "skip", "override", "pause", "resume", "abort", NULL};
+    static const char *const of_workload[] = {"open", "skip", "override", "pause", "resume", "abort", "end", "credit", NULL};
     struct err *e = NULL;
     bool known = false;
     for (size_t i = 0; of_workload[i]; i++) known = known || str_eq(in->verb, of_workload[i]);
@@ -431,11 +478,22 @@ void migration_peer_gone(struct migration *m, unsigned peer) {
     if (m->arming.on && m->arming.peer == peer) disarm(m, "its console has gone");
 }
 
+#define RESUME_AGAIN_MS INT64_C(10000)
+
+/* What only watches needs nobody's yes to go on after a restart of ours, or of the machine: it was given when it began. */
+static void resume_by_itself(struct mover *v) {
+    struct phase_now *next = v->current || v->read_only || !v->lock || v->rolled_back ? NULL : mover_next(v);
+    if (!next || !next->phase->resumes || next->state != PHASE_INTERRUPTED || clock_mono_ms() < v->resume_at) return;
+    v->resume_at = clock_mono_ms() + RESUME_AGAIN_MS;
+    mover_begin(v, next);
+}
+
 void migration_tick(struct migration *m) {
     if (m->arming.on && clock_mono_ms() >= m->arming.until) disarm(m, "15 minutes are over");
     dialogs_tick(m);
     if (m->looking) migration_look(m);
     for (size_t i = 0; i < m->nmovers; i++) {
+        resume_by_itself(&m->movers[i]);
         mover_rows(&m->movers[i]);
         if (m->movers[i].runner) op_runner_poke(m->movers[i].runner);
     }

@@ -49,7 +49,7 @@ void migration_tick(struct migration *m);  /* once a second */
 
 /* An intent from reader `peer` (1…; 0: ourselves). False: the verb is not ours. Verbs, with their members:
  *   arm {typed} · disarm · open {workload, phase} (phase "rollback" too) · confirm {dialog, typed, reason} · cancel {dialog} ·
- *   pause, resume, abort {workload} · note {text} · override {workload, gate, reason} · skip {workload, phase, reason}
+ *   pause, resume, abort {workload} · end {workload, reason} (the window, early) · credit {workload, reason} (go on over a gap) · note {text} · override {workload, gate, reason} · skip {workload, phase, reason}
  * The answer is in the rows: T_ARMING.answer, T_DIALOGS.state. */
 struct intent;
 bool migration_intent(struct migration *m, unsigned peer, const struct intent *in);

@@ -120,7 +120,7 @@ static void dialog_row(const struct dialog *d) {
         [DIALOGS_PEER] = cell_int(d->peer),
         [DIALOGS_WORKLOAD] = cell_text(d->mover->w->name),
         [DIALOGS_PHASE] = cell_text(d->phase->phase->id),
-        [DIALOGS_TITLE] = cell_text(d->phase->phase->title),
+        [DIALOGS_TITLE] = cell_text(phase_title(d->mover, d->phase)),
         [DIALOGS_STATE] = cell_text(d->state),
         [DIALOGS_REASON] = cell_text(d->reason),
         [DIALOGS_STAKE] = cell_text(stakes[d->phase->phase->stake]),
@@ -259,7 +259,7 @@ static struct err *may_open(struct mover *v, struct phase_now *p) {
     if (v->read_only) return err_new(ERR_LOCKED, "read-only: %s", v->read_only);
     struct err *stranger = other_cluster(v);
     if (stranger) return stranger;
-    if (v->current) return err_new(ERR_USAGE, "%s is under way; wait for its end, or x aborts it", v->current->phase->title);
+    if (v->current) return err_new(ERR_USAGE, "%s is under way; wait for its end, or x aborts it", phase_title(v, v->current));
     if (p->phase == v->table->rollback) {
         bool begun = false;
         for (size_t i = 0; i + 1 < v->nphases; i++) begun = begun || v->phases[i].tries > 0;
@@ -268,14 +268,14 @@ static struct err *may_open(struct mover *v, struct phase_now *p) {
         return NULL;
     }
     if (next != p)
-        return next ? err_new(ERR_USAGE, "%s comes next, not %s", next->phase->title, p->phase->title)
+        return next ? err_new(ERR_USAGE, "%s comes next, not %s", phase_title(v, next), phase_title(v, p))
                     : err_new(ERR_USAGE, "every phase of %s is done", v->w->name);
     return NULL;
 }
 
-static char *button_of(const struct phase_now *p) {
+static char *button_of(const struct mover *v, struct phase_now *p) {
     struct buf b = {0};
-    buf_printf(&b, "%s %s", p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED ? "Go on with" : "Start", p->phase->title);
+    buf_printf(&b, "%s %s", p->state == PHASE_INTERRUPTED || p->state == PHASE_FAILED ? "Go on with" : "Start", phase_title(v, p));
     return buf_steal(&b);
 }
 
@@ -290,8 +290,9 @@ struct err *dialog_open(struct migration *m, unsigned peer, struct mover *v, str
                          .opened = clock_wall_ms(), .next = m->dialogs};
     m->dialogs = d;
     snprintf(d->key, sizeof d->key, "%u", d->number);
+    v->run->phase = p->phase; /* nothing is at work: may_open */
     d->typed = mem_strdup(phase_typed(v, p->phase));
-    d->button = button_of(p);
+    d->button = button_of(v, p);
     d->fingerprint = fingerprint(v);
     object_lines(d);
     if (p->state == PHASE_INTERRUPTED) dialog_line(d, "note", "this phase was under way when its engine ended: it is found half-done and gone on with");
@@ -334,6 +335,7 @@ static bool still_true(struct dialog *d) {
     struct buf reason = {0};
     char *now = fingerprint(d->mover);
     bool ok = false;
+    d->mover->run->phase = d->phase->phase;
     rest(&r, d->mover);
     if (r.unusable) set_state(d, "REFUSED", r.unusable);
     else if (!str_eq(now, d->fingerprint))

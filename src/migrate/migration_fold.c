@@ -78,6 +78,11 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
         p->ended = at;
         str_set(&p->reason, jd_str(d, "reason"));
         if (p->state != PHASE_DONE || p->phase != v->table->rollback) continue;
+        if (v->table->rollback_in_part) { /* what it has taken back comes next again (undone), and it can be asked for again */
+            p->state = PHASE_TODO;
+            p->acted = false;
+            continue;
+        }
         v->rolled_back = true;
         drop_facts(v, true);
     }

@@ -53,7 +53,7 @@ static void end_phase(struct mover *v, const char *state, const char *reason) {
 /* A phase that has not begun (the lock is another's, the journal broke): nothing was done, nothing is recorded but the reason. */
 static void not_begun(struct mover *v, const struct err *e) {
     str_set(&v->current->reason, err_text(e));
-    run_note(v->run, "BAD", "%s did not begin: %s", v->current->phase->title, err_text(e));
+    run_note(v->run, "BAD", "%s did not begin: %s", phase_title(v, v->current), err_text(e));
     idle(v);
 }
 
@@ -90,7 +90,7 @@ static void stop(struct mover *v, const char *state, const char *reason) {
     str_set(&s->detail, reason);
     end_step(v, "failed", reason, NULL);
     mover_step_row(v, v->current, v->step);
-    run_note(v->run, "BAD", "%s: %s", v->current->phase->title, reason);
+    run_note(v->run, "BAD", "%s: %s", phase_title(v, v->current), reason);
     end_phase(v, state, reason);
 }
 
@@ -171,7 +171,7 @@ static void run_step(struct mover *v) {
     struct phase_now *p = v->current;
     while (v->step < p->nsteps && p->steps[v->step].state == STEP_DONE) v->step++;
     if (v->step == p->nsteps) {
-        run_note(v->run, "GOOD", "%s: done", p->phase->title);
+        run_note(v->run, "GOOD", "%s: done", phase_title(v, p));
         end_phase(v, "done", NULL);
         return;
     }
@@ -311,6 +311,7 @@ void mover_lock_state(void *mover, enum lock_state s, const struct err *e) {
 
 void mover_begin(struct mover *v, struct phase_now *p) {
     v->current = p;
+    v->run->phase = p->phase;
     v->step = 0;
     v->paused = v->aborting = false;
     str_set(&p->reason, NULL);

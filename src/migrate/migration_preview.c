@@ -44,6 +44,8 @@ static void preview_step(struct run *r, const struct step *step, struct buf *out
 }
 
 static void preview_phase(struct run *r, const struct mover *v, const struct phase *p, struct buf *out) {
+    r->phase = p;
+    if (p->turn && p->wanted && !p->wanted(r)) return; /* of a pod that there is not */
     buf_printf(out, "phase %s: %s (its dialog asks for: %s)\n", p->id, p->title, phase_typed(v, p));
     for (const struct step *s = p->steps; s->id; s++) preview_step(r, s, out);
     buf_addc(out, '\n');

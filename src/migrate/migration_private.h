@@ -40,6 +40,7 @@ struct step_now {
 struct phase_now {
     const struct phase *phase;
     enum phase_state state;
+    char *title;               /* as it was last asked for, phase_title */
     char *reason, *by;
     int64_t started, ended;    /* wall */
     int tries;
@@ -66,7 +67,7 @@ struct mover {
     enum begin_stage stage;    /* of the phase that is being begun */
     bool paused, aborting, rolled_back, no_way_back;
     char *read_only;           /* why nothing may be done; NULL: it may */
-    int64_t lock_since;
+    int64_t lock_since, resume_at; /* wall; mono: when a phase that resumes by itself is tried next */
     enum lock_state lock_was;
 };
 
@@ -127,6 +128,10 @@ struct phase_now *mover_phase(struct mover *v, const char *id);
 /* The phase that comes next: a rollback that has begun to act, or the first that is neither done, skipped nor unwanted; NULL: all are. */
 struct phase_now *mover_next(const struct mover *v);
 bool phase_wanted(const struct mover *v, const struct phase_now *p);
+bool phase_undone(const struct mover *v, const struct phase_now *p); /* it was done, and is no more */
+const char *phase_title(const struct mover *v, struct phase_now *p); /* valid until it is asked again */
+/* Its hooks are asked from here on until the run is given back with what this returned. */
+const struct phase *phase_ask(const struct mover *v, const struct phase *p);
 const char *phase_typed(const struct mover *v, const struct phase *p);
 /* A record with t, workload and phase (both may be NULL) to which the caller adds. */
 struct json_t *migration_record(const struct mover *v, const char *t, const struct phase_now *p) MUST_CHECK;

@@ -110,7 +110,7 @@ static const char *phase_word(const struct mover *v, const struct phase_now *p, 
         return v->paused ? "PAUSED" : v->stage != BEGIN_NONE || (s && s->deadline) ? "WAITING" : "RUNNING";
     }
     switch (p->state) {
-    case PHASE_DONE: return p == next && p->phase->undone && p->phase->undone(v->run) ? "NEXT" : "DONE";
+    case PHASE_DONE: return p == next && phase_undone(v, p) ? "NEXT" : "DONE";
     case PHASE_FAILED: return "FAILED";
     case PHASE_SKIPPED: return "SKIPPED";
     case PHASE_INTERRUPTED: return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";
@@ -129,12 +129,18 @@ static void phase_row(struct mover *v, struct phase_now *p) {
     if (p->phase == v->table->rollback && p->tries == 0 && p != v->current) {
         word = "TODO";
     }
-    int64_t estimate = p->phase->estimate_ms ? p->phase->estimate_ms(v->run) : 0;
     snprintf(key, sizeof key, "%s/%s", v->w->name, p->phase->id);
+    if (p->phase->turn && p->tries == 0 && !phase_wanted(v, p)) { /* of a pod that there is not */
+        world_remove(v->m->world, T_PHASES, slice_of(key));
+        return;
+    }
+    const struct phase *was = phase_ask(v, p->phase);
+    int64_t estimate = p->phase->estimate_ms ? p->phase->estimate_ms(v->run) : 0;
+    phase_ask(v, was);
     struct cell cells[PHASES_COLS] = {
         [PHASES_WORKLOAD] = cell_text(v->w->name),
         [PHASES_NAME] = cell_text(p->phase->id),
-        [PHASES_TITLE] = cell_text(p->phase->title),
+        [PHASES_TITLE] = cell_text(phase_title(v, p)),
         [PHASES_STATE] = cell_text(word),
         [PHASES_REASON] = cell_text(p->reason),
         [PHASES_STARTED] = time_cell(p->started),

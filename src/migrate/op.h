@@ -76,6 +76,10 @@ struct op {
     char *database;    /* of look and sql; NULL: the maintenance database of the plan */
     char *look;        /* a query that reads */
     /* Doing (OP_ACT): a request, or a statement. */
+    /* Vault instead of the API server: `get` and `path` are Vault's own ("/v1/sys/leader"), asked of this node (pod); every status that
+     * Vault itself answers with comes to see (seen.status: 200, 429, 473, 501, 503, 530, …). */
+    char *vault;
+    bool token;         /* Vault's token is sent */
     char *method, *path, *content_type; /* of OP_READ and OP_WAIT: what is asked instead of `get` (script_ask) */
     struct json_t *body; /* owned; NULL: none */
     char *sql;
@@ -126,6 +130,12 @@ struct op *script_delete(struct script *s, const char *id, const char *what, con
 /* One statement; `look` and see judge whether it has been done. */
 struct op *script_sql(struct script *s, const char *id, const char *what, enum run_db db, const char *database, const char *sql,
                       const char *look, op_see_fn see);
+/* Vault (run_vault.h). An act is a POST or PUT of `body` (may be NULL; taken over) that `look` and see judge. */
+struct op *script_vault_get(struct script *s, const char *id, const char *what, const char *node, const char *path, bool token, op_see_fn see);
+struct op *script_vault_wait(struct script *s, const char *id, const char *what, const char *node, const char *path, bool token, op_see_fn see,
+                             int64_t deadline_ms);
+struct op *script_vault_act(struct script *s, const char *id, const char *what, const char *node, const char *method, const char *path,
+                            struct json_t *body, const char *look, op_see_fn see);
 struct op *script_job(struct script *s, const char *id, const char *what, const struct op_job *job, void *data, void (*drop)(void *));
 /* Decides what comes next once everything before it is done; in a preview it is called at once. */
 struct op *script_call(struct script *s, const char *id, void (*call)(struct run *r, struct script *s, struct op *op), void *data,

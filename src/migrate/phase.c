@@ -4,7 +4,7 @@
 #include "base/str.h"
 
 /* Kinds that can be moved; those that are only watched have no table. */
-static const struct phase_table *const tables[] = {&postgres_phases};
+static const struct phase_table *const tables[] = {&postgres_phases, &raft_phases};
 
 const struct phase_table *phase_table_of(const struct plan_kind *kind) {
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)

@@ -27,6 +27,12 @@ void dialog_line(struct dialog *d, const char *label, const char *fmt, ...) PRIN
 
 struct phase {
     const char *id, *title;   /* "swap", "swap claim and first boot" */
+    /* Of phases that a kind has several times, once per pod: "1", "2", …, "last"; NULL. All hooks and scripts of such a phase find it
+     * as run->phase->turn; a turn that is not wanted has no row. */
+    const char *turn;
+    /* The title now ("vault-0, follower: swap and rejoin"), appended; NULL: the title above. */
+    void (*name)(const struct run *r, struct buf *out);
+    bool resumes;             /* it only watches: the engine goes on with it by itself after a restart */
     enum stake stake;
     const struct step *steps; /* ends with {NULL} */
     bool optional;            /* rehearse: may be skipped with a typed reason */
@@ -48,9 +54,12 @@ struct phase_table {
     const struct plan_kind *kind;
     const struct phase *const *phases; /* in order; ends with NULL */
     const struct phase *rollback;   /* its steps look at the facts and take back what was done */
+    /* A rollback takes back the last pod alone: facts stay but for those that its script has taken back, and the phases that are
+     * undone by that come next again. */
+    bool rollback_in_part;
 };
 
-extern const struct phase_table postgres_phases;
+extern const struct phase_table postgres_phases, raft_phases;
 /* NULL if that kind cannot be moved yet. */
 const struct phase_table *phase_table_of(const struct plan_kind *kind);
 const struct phase *phase_by_id(const struct phase_table *t, const char *id);

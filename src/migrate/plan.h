@@ -69,14 +69,25 @@ struct plan_raft {
         int64_t port;
         char *scheme, *token /* env, file or none */, *token_file, *write_probe, *ca_file, *tls_server_name;
         bool insecure;
+        char *cluster_id;       /* pinned; NULL: not pinned */
         struct plan_pairs urls; /* direct: pod name → URL */
     } vault;
     char *template_apply;
     struct {
         int64_t duration_ms, sample_ms, max_gap_ms, fail_after_ms;
     } window;
+    struct {
+        char *directory;              /* NULL: snapshots/ in the state folder */
+        struct plan_encrypt encrypt;
+    } snapshot;
     struct plan_items http;
     int64_t retain_ms;
+};
+
+/* Who is told of phases and windows (notify.h): a command that gets JSON on its standard input, or a URL that it is POSTed to. */
+struct plan_notify {
+    struct plan_strings command;
+    char *url;
 };
 
 struct plan_kind;
@@ -116,6 +127,7 @@ struct plan {
     int64_t backup_days;
     char *alertmanager, *watchdog;
     struct plan_strings alerts_ignore;
+    struct plan_items notify; /* struct plan_notify */
 };
 
 /* ERR_DATA with all faults, one a line, if there is any. */

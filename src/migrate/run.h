@@ -20,6 +20,7 @@ struct kube_config;
 struct lock;
 struct loop;
 struct map;
+struct phase;
 struct pg_conn;
 struct secret;
 struct world;
@@ -41,10 +42,12 @@ struct run {
     void *save_arg;
     void (*on_progress)(void *arg, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
     void *progress_arg;
+    const struct phase *phase; /* at work, or being asked (its hooks); never NULL inside a hook or a script */
     bool preview;            /* nothing is carried out: facts that are not known yet read as "‹name›" */
     struct map *facts;       /* name → char *; private from here on */
     struct map *placeholders;
     struct run_pg *pg;
+    struct run_vault *vault; /* run_vault.h; NULL for other kinds */
     struct op_runner *runner;
 };
 
