@@ -181,14 +181,24 @@ static const char *workload_word(const struct mover *v, const struct phase_now *
     return run_has(v->run, "retain.until") && done_by_id(v, "resume") ? "RETAINING" : "BETWEEN PHASES";
 }
 
+/* The raft snapshot that would be gone back to, as far as its facts are noted. */
+static void copy_text(const struct mover *v, char *out, size_t size) {
+    const char *index = run_fact(v->run, "snapshot.index"), *node = run_fact(v->run, "snapshot.node");
+    int64_t bytes = run_fact_int(v->run, "snapshot.bytes", 0);
+    if (!run_has(v->run, "snapshot.proved_at")) return;
+    snprintf(out, size, "index %s, %.1f MiB%s%s", index ? index : "not known", (double)bytes / (1024 * 1024), node ? ", of " : "", node ? node : "");
+}
+
 static void workload_row(struct mover *v) {
     const struct phase_now *next = v->current ? v->current : mover_next(v);
     int64_t started = 0;
+    char copy[300] = "";
     char tombstone[600] = "", object[300];
     for (size_t i = 0; i < v->nphases; i++)
         if (v->phases[i].started && (!started || v->phases[i].started < started)) started = v->phases[i].started;
     bool moved = run_has(v->run, "pg.identifier.new");
     if (moved && run_has(v->run, "claim.old.name")) snprintf(tombstone, sizeof tombstone, "%s/%s", v->w->ns, run_fact(v->run, "claim.old.name"));
+    copy_text(v, copy, sizeof copy);
     struct cell cells[PLAN_WORKLOADS_COLS] = {
         [PLAN_WORKLOADS_NAME] = cell_text(v->w->name),
         [PLAN_WORKLOADS_KIND] = cell_text(v->w->kind->name),
@@ -202,6 +212,9 @@ static void workload_row(struct mover *v) {
         [PLAN_WORKLOADS_TOMBSTONE] = *tombstone ? cell_text(tombstone) : CELL_NONE,
         [PLAN_WORKLOADS_TOMBSTONE_UID] = moved ? cell_text(run_fact(v->run, "claim.old.uid")) : CELL_NONE,
         [PLAN_WORKLOADS_RETAIN_UNTIL] = plan_time_cell(run_fact_int(v->run, "retain.until", 0)),
+        [PLAN_WORKLOADS_NO_WAY_BACK] = run_has(v->run, "no_way_back") ? cell_text(run_fact(v->run, "no_way_back")) : CELL_NONE,
+        [PLAN_WORKLOADS_COPY] = *copy ? cell_text(copy) : CELL_NONE,
+        [PLAN_WORKLOADS_COPY_AT] = time_cell(run_fact_int(v->run, "snapshot.proved_at", 0)),
     };
     world_upsert(v->m->world, T_PLAN_WORKLOADS, slice_of(v->w->name), "", cells);
 }
