@@ -22,6 +22,11 @@ struct script *script_new(void) {
 }
 
 static void op_free(struct op *op) {
+    while (op->guards) {
+        struct op *guard = op->guards;
+        op->guards = guard->next;
+        op_free(guard);
+    }
     if (op->drop) op->drop(op->data);
     jd_free(op->body);
     mem_free(op->id);
@@ -34,6 +39,7 @@ static void op_free(struct op *op) {
     mem_free(op->content_type);
     mem_free(op->sql);
     mem_free(op->uid);
+    mem_free(op->vault);
     mem_free(op);
 }
 
@@ -204,6 +210,31 @@ struct op *script_delete(struct script *s, const char *id, const char *what, con
     return op;
 }
 
+struct op *script_orphan(struct script *s, const char *id, const char *what, const char *path, const char *uid, op_see_fn see) {
+    struct op *op = script_delete(s, id, what, path, uid, -1, see);
+    jd_set(op->body, "propagationPolicy", jd_string("Orphan"));
+    return op;
+}
+
+static struct op *add_guard(struct op *act, const char *what, const char *path, op_see_fn see) {
+    struct op *guard = MEM_NEW(struct op), **at = &act->guards;
+    *guard = (struct op){.kind = OP_READ, .id = mem_strdup(act->id), .what = mem_strdup(what), .get = mem_strdup(path), .see = see};
+    while (*at) at = &(*at)->next;
+    *at = guard;
+    return guard;
+}
+
+struct op *script_guard_get(struct op *act, const char *what, const char *path, op_see_fn see) {
+    return add_guard(act, what, path, see);
+}
+
+struct op *script_guard_vault(struct op *act, const char *what, const char *node, const char *path, bool token, op_see_fn see) {
+    struct op *guard = add_guard(act, what, path, see);
+    guard->vault = mem_strdup(node);
+    guard->token = token;
+    return guard;
+}
+
 struct op *script_sql(struct script *s, const char *id, const char *what, enum run_db db, const char *database, const char *sql,
                       const char *look, op_see_fn see) {
     struct op *op = add(s, OP_ACT, id, what, see);
@@ -211,6 +242,35 @@ struct op *script_sql(struct script *s, const char *id, const char *what, enum r
     op->database = mem_strdup(database);
     op->sql = mem_strdup(sql);
     op->look = mem_strdup(look);
+    return op;
+}
+
+static struct op *add_vault(struct script *s, enum op_kind kind, const char *id, const char *what, const char *node, const char *look, bool token,
+                            op_see_fn see) {
+    struct op *op = add(s, kind, id, what, see);
+    op->vault = mem_strdup(node ? node : "");
+    op->get = mem_strdup(look);
+    op->token = token;
+    return op;
+}
+
+struct op *script_vault_get(struct script *s, const char *id, const char *what, const char *node, const char *path, bool token, op_see_fn see) {
+    return add_vault(s, OP_READ, id, what, node, path, token, see);
+}
+
+struct op *script_vault_wait(struct script *s, const char *id, const char *what, const char *node, const char *path, bool token, op_see_fn see,
+                             int64_t deadline_ms) {
+    struct op *op = add_vault(s, OP_WAIT, id, what, node, path, token, see);
+    op->deadline_ms = deadline_ms;
+    return op;
+}
+
+struct op *script_vault_act(struct script *s, const char *id, const char *what, const char *node, const char *method, const char *path,
+                            struct json_t *body, const char *look, op_see_fn see) {
+    struct op *op = add_vault(s, OP_ACT, id, what, node, look, true, see);
+    op->method = mem_strdup(method);
+    op->path = mem_strdup(path);
+    op->body = body;
     return op;
 }
 

@@ -89,6 +89,7 @@ struct op {
     bool irreversible;  /* the lock is confirmed with a round trip, the recovery Secret rewritten before it */
     int64_t deadline_ms; /* OP_WAIT: from its beginning (0: 5 min); others: of one try (0: 30 s; queries of OP_READ 6 h, statements a day) */
     int64_t poll_ms;     /* OP_WAIT: 0: 500 ms, and at once when the world changes */
+    struct op *guards;   /* of an act: script_guard_get */
     const struct op_job *job;
     void (*call)(struct run *r, struct script *s, struct op *op); /* OP_CALL: appends operations right behind itself */
     void *data;         /* of job, call or see */
@@ -127,6 +128,12 @@ struct op *script_create(struct script *s, const char *id, const char *what, con
  * Terminating: DONE. see (may be NULL) judges the live object before. grace_s < 0: not set. */
 struct op *script_delete(struct script *s, const char *id, const char *what, const char *path, const char *uid, int64_t grace_s,
                          op_see_fn see);
+/* The same with propagationPolicy Orphan: what it owns (pods) stays as it is. */
+struct op *script_orphan(struct script *s, const char *id, const char *what, const char *path, const char *uid, op_see_fn see);
+/* What an act rests on beside its own object (safety 2): read and judged after its look and before its request, so that all of it is
+ * younger than 2 s when that is sent. Not asked when the act is seen to be done already; anything but DONE stops the phase. */
+struct op *script_guard_get(struct op *act, const char *what, const char *path, op_see_fn see);
+struct op *script_guard_vault(struct op *act, const char *what, const char *node, const char *path, bool token, op_see_fn see);
 /* One statement; `look` and see judge whether it has been done. */
 struct op *script_sql(struct script *s, const char *id, const char *what, enum run_db db, const char *database, const char *sql,
                       const char *look, op_see_fn see);

@@ -189,6 +189,31 @@ static void judged_wait(struct op_runner *x, enum op_answer a) {
     }
 }
 
+static void on_looked(void *arg, const struct reply *reply);
+
+/* Whether the act is about to be sent (again), and rests on more than its own object. */
+static bool is_guarded(const struct op_runner *x, enum op_answer a) {
+    return a == OP_TODO && x->op->guards && (x->look != LOOK_AFTER || x->resend);
+}
+
+/* The next of what the act rests on, or the act itself. */
+static void guard_next(struct op_runner *x, struct op *guard) {
+    x->guard = guard;
+    if (!guard) act_judged(x, OP_TODO, &(struct seen){.status = 200});
+    else x->ask = ask_look(x->run, guard, LOOK_MS, on_looked, x);
+}
+
+static void judge_guard(struct op_runner *x, const struct seen *seen) {
+    struct op *guard = x->guard;
+    buf_clear(&x->reason);
+    if (op_judge(x->run, guard, seen, &x->reason) == OP_DONE) {
+        guard_next(x, guard->next);
+        return;
+    }
+    struct err *e = err_new(ERR_FAILED, "%s: %s", guard->what, x->reason.len ? buf_str(&x->reason) : "it is not so");
+    runner_fail(x, e);
+}
+
 static void judge(struct op_runner *x, const struct seen *seen) {
     buf_clear(&x->reason);
     bool gone = op_on_its_way_out(x->op, seen) && x->tries == 0;
@@ -199,7 +224,10 @@ static void judge(struct op_runner *x, const struct seen *seen) {
         else runner_refused(x, &x->reason);
         return;
     case OP_WAIT: judged_wait(x, a); return;
-    case OP_ACT: act_judged(x, a, seen); return;
+    case OP_ACT:
+        if (!gone && is_guarded(x, a)) guard_next(x, x->op->guards);
+        else act_judged(x, a, seen);
+        return;
     case OP_JOB:
         if (a == OP_DONE) act_outcome(x, "already", buf_str(&x->reason));
         else if (a == OP_REFUSE) runner_refused(x, &x->reason);
@@ -237,7 +265,8 @@ static void on_looked(void *arg, const struct reply *reply) {
     backoff_reset(&x->backoff);
     x->backing_off = false;
     struct seen seen = {.status = reply->status, .doc = reply->doc, .rows = reply->rows, .text = reply->text};
-    judge(x, &seen);
+    if (x->guard) judge_guard(x, &seen);
+    else judge(x, &seen);
 }
 
 static int64_t look_timeout(const struct op *op) {
@@ -247,12 +276,14 @@ static int64_t look_timeout(const struct op *op) {
 
 /* What may be asked by a POST without being an act. */
 static bool asks_only(const struct op *op) {
-    return strstr(op->path, "accessreviews") || strstr(op->path, "rulesreviews") || strstr(op->path, "selfsubjectreviews");
+    return strstr(op->path, "accessreviews") || strstr(op->path, "rulesreviews") || strstr(op->path, "selfsubjectreviews") ||
+           strstr(op->path, "dryRun=All");
 }
 
 void runner_look(struct op_runner *x) {
     const struct op *op = x->op;
     x->at = AT_LOOK;
+    x->guard = NULL;
     x->looked_ns = clock_mono_ns();
     if (!op_looks(op)) {
         judge(x, &(struct seen){.status = 0});

@@ -34,6 +34,7 @@ struct op_runner {
     struct run *run;
     struct script *script;
     struct op *op; /* NULL at the end */
+    struct op *guard; /* that is asked now; NULL: none */
     char *phase, *step;
     struct op_runner_events ev;
     void *arg;
