@@ -26,7 +26,7 @@ struct kube_request {
     struct kube_client *client;
     struct kube_request *prev, *next;
     enum kube_request_state state;
-    bool delivering, freed, repeated;
+    bool delivering, freed, repeated, paused;
     unsigned generation;             /* of the credentials that it carries */
     struct kube_transport *transport;
     struct http_request *http;
@@ -378,6 +378,8 @@ static void request_run(struct kube_request *r, const struct kube_auth *auth)
     t->users++;
     c->count++;
     r->http = http_start(t->http, &http);
+    if (r->paused)
+        http_request_pause(r->http, true);
     kube_strings_free(headers);
 }
 
@@ -434,6 +436,13 @@ struct kube_request *kube_start(struct kube_client *c, const struct kube_call *c
 bool kube_request_waits(const struct kube_request *r)
 {
     return r->state == REQUEST_WAITING;
+}
+
+void kube_request_pause(struct kube_request *r, bool paused)
+{
+    r->paused = paused;
+    if (r->http && r->state == REQUEST_RUNNING)
+        http_request_pause(r->http, paused);
 }
 
 void kube_request_free(struct kube_request *r)

@@ -68,6 +68,7 @@ struct kube_call {
 struct kube_request *kube_start(struct kube_client *c, const struct kube_call *call);
 /* Cancels without a callback if it still runs. Must be called for every request, also inside on_done. */
 void kube_request_free(struct kube_request *r);
+void kube_request_pause(struct kube_request *r, bool paused); /* as http_request_pause; also before it is sent */
 
 /* What a Status document says. */
 struct kube_status {

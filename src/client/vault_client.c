@@ -7,22 +7,14 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "client/kube_client.h"
+#include "client/vault_client_private.h"
 #include "client/vault_parse.h"
 #include "net/http.h"
 
 enum { VAULT_MAX_BODY = 1024 * 1024, VAULT_SLACK_MS = 50, VAULT_PORT = 8200 };
 
-struct vault_client {
-    char *name, *endpoint;
-    struct http *http;        /* direct */
-    struct kube_client *kube; /* through the proxy */
-    char *prefix;             /* of the proxy's paths */
-};
-
 struct vault_request {
-    struct vault_client *client;
-    char *method, *path;
-    int64_t started_ms, timeout_ms;
+    struct vault_asking asking;
     struct http_request *http;
     struct kube_request *kube;
     void (*on_reply)(void *arg, const struct vault_reply *r);
@@ -96,7 +88,7 @@ static enum err_kind kind_of(int status)
 }
 
 /* Vault's refusal as an error: its own words, or what the status means. */
-static struct err *refusal(const struct vault_request *r, int status, struct slice body)
+static struct err *refusal(const struct vault_asking *r, int status, struct slice body)
 {
     struct buf text = {0};
     struct err *e;
@@ -136,7 +128,7 @@ static bool is_dial_failure(const char *text)
 }
 
 /* The API server's own answer, a Status or a plain text, as the error of a fate. */
-static enum vault_fate proxy_word(const struct vault_request *r, int status, struct slice body, struct err **ret)
+static enum vault_fate proxy_word(const struct vault_asking *r, int status, struct slice body, struct err **ret)
 {
     struct kube_status s;
     kube_status_parse(body, &s);
@@ -162,13 +154,13 @@ static enum vault_fate proxy_word(const struct vault_request *r, int status, str
     return fate;
 }
 
-static bool deadline_passed(const struct vault_request *r, int64_t limit_ms)
+static bool deadline_passed(const struct vault_asking *r, int64_t limit_ms)
 {
     return clock_mono_ms() - r->started_ms >= limit_ms - VAULT_SLACK_MS;
 }
 
 /* No whole answer came. */
-static enum vault_fate failure(const struct vault_request *r, const struct http_result *result, const struct err *e,
+static enum vault_fate failure(const struct vault_asking *r, const struct http_result *result, const struct err *e,
                                struct err **ret)
 {
     bool late = deadline_passed(r, r->timeout_ms);
@@ -186,7 +178,7 @@ static enum vault_fate failure(const struct vault_request *r, const struct http_
     return result->tcp && deadline_passed(r, limit) ? VAULT_SILENT : VAULT_UNREACHABLE;
 }
 
-static void deliver(struct vault_request *r, const struct http_result *result, const struct err *error)
+struct vault_reply vault_judge(const struct vault_asking *r, const struct http_result *result, const struct err *error, struct err **ret)
 {
     struct slice body = buf_slice(result->body);
     struct vault_reply reply = {.status = result->status, .ms = -1};
@@ -206,6 +198,14 @@ static void deliver(struct vault_request *r, const struct http_result *result, c
                     r->path, result->status, r->client->endpoint);
     }
     reply.error = e;
+    *ret = e;
+    return reply;
+}
+
+static void deliver(struct vault_request *r, const struct http_result *result, const struct err *error)
+{
+    struct err *e;
+    struct vault_reply reply = vault_judge(&r->asking, result, error, &e);
     r->on_reply(r->arg, &reply);
     err_free(e);
 }
@@ -221,6 +221,12 @@ static void on_kube(void *arg, const struct http_result *result, const struct er
     deliver(arg, result, e);
 }
 
+void vault_asking_clear(struct vault_asking *a)
+{
+    mem_free(a->method);
+    mem_free(a->path);
+}
+
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
 struct vault_request *vault_ask(struct vault_client *c, const struct vault_call *call)
@@ -228,11 +234,11 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
     static const char *const headers[] = {"X-Vault-Request: true", NULL};
     struct vault_request *r = MEM_NEW(struct vault_request);
     *r = (struct vault_request){
-        .client = c,
-        .method = mem_strdup(call->method ? call->method : "GET"),
-        .path = mem_strdup(call->path),
-        .started_ms = clock_mono_ms(),
-        .timeout_ms = call->timeout_ms ? call->timeout_ms : VAULT_TIMEOUT_MS,
+        .asking = {.client = c,
+                   .method = mem_strdup(call->method ? call->method : "GET"),
+                   .path = mem_strdup(call->path),
+                   .started_ms = clock_mono_ms(),
+                   .timeout_ms = call->timeout_ms ? call->timeout_ms : VAULT_TIMEOUT_MS},
         .on_reply = call->on_reply,
         .arg = call->arg,
     };
@@ -240,14 +246,16 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
     if (c->kube) {
         char *path = str_printf("%s%s", c->prefix, call->path);
         r->kube = kube_start(c->kube, &(struct kube_call){
-                                          .method = r->method,
+                                          .method = r->asking.method,
                                           .path = path,
                                           .headers = headers,
                                           .secret_header = secret_header,
                                           .secret_value = call->token,
                                           .body = call->body,
                                           .max_body = VAULT_MAX_BODY,
-                                          .timeout_ms = r->timeout_ms,
+                                          .timeout_ms = r->asking.timeout_ms,
+                                          .fresh = call->fresh,
+                                          .begin_by_ms = call->begin_by_ms,
                                           .raw_errors = true,
                                           .on_done = on_kube,
                                           .arg = r,
@@ -256,7 +264,7 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
         return r;
     }
     r->http = http_start(c->http, &(struct http_call){
-                                      .method = r->method,
+                                      .method = r->asking.method,
                                       .path = call->path,
                                       .headers = headers,
                                       .secret_header = secret_header,
@@ -264,7 +272,8 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
                                       .body = call->body,
                                       .body_len = call->body ? strlen(call->body) : 0,
                                       .max_body = VAULT_MAX_BODY,
-                                      .timeout_ms = r->timeout_ms,
+                                      .timeout_ms = r->asking.timeout_ms,
+                                      .fresh = call->fresh,
                                       .on_done = on_http,
                                       .arg = r,
                                   });
@@ -277,7 +286,6 @@ void vault_request_free(struct vault_request *r)
         return;
     http_request_free(r->http);
     kube_request_free(r->kube);
-    mem_free(r->method);
-    mem_free(r->path);
+    vault_asking_clear(&r->asking);
     mem_free(r);
 }

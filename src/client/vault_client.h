@@ -65,6 +65,8 @@ struct vault_call {
     struct secret *token; /* referenced; NULL: unauthenticated */
     const char *body;     /* JSON; NULL: none */
     int64_t timeout_ms;   /* 0: VAULT_TIMEOUT_MS */
+    bool fresh;           /* a connection of its own: for what must not be sent twice */
+    int64_t begin_by_ms;  /* mono: given up unsent if the API server's credentials came later than that; 0: no matter */
     void (*on_reply)(void *arg, const struct vault_reply *r);
     void *arg;
 };
@@ -74,5 +76,27 @@ struct vault_request *vault_ask(struct vault_client *c, const struct vault_call 
 /* Cancels without a callback if it still runs. Must be called for every request, also inside on_reply; r may be
  * NULL. */
 void vault_request_free(struct vault_request *r);
+
+/* ---- Bodies as they come (vault_stream.c): a snapshot ----
+ *
+ * A GET whose body has no bound and no deadline but idle_ms without a byte. A 2xx alone is streamed; anything else is an error, a 307
+ * too. Nothing is unpacked on the way (no Accept-Encoding). What ends before HTTP says that it ends is an error, and so is a
+ * 2xx whose end could not be told from a broken connection (neither a length nor chunks). */
+struct vault_stream;
+
+struct vault_stream_call {
+    const char *path;
+    struct secret *token; /* referenced; NULL: unauthenticated */
+    int64_t idle_ms;      /* 0: VAULT_IDLE_MS */
+    void (*on_data)(void *arg, struct slice bytes);
+    void (*on_end)(void *arg, const struct err *e); /* once; NULL: the whole body came */
+    void *arg;
+};
+#define VAULT_IDLE_MS 60000
+
+struct vault_stream *vault_stream_new(struct vault_client *c, const struct vault_stream_call *call);
+/* Without a callback if it still runs; also inside the callbacks. NULL is allowed. */
+void vault_stream_free(struct vault_stream *s);
+void vault_stream_pause(struct vault_stream *s, bool paused); /* back-pressure: the idle deadline stands still too */
 
 #endif

@@ -6,11 +6,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/kube_client.h"
+#include "client/vault_client.h"
 #include "migrate/op_private.h"
 #include "migrate/run.h"
+#include "migrate/run_vault.h"
 #include "net/http.h"
 
 #define LOOK_BODY_MAX ((size_t)64 * 1024 * 1024)
+#define VAULT_LOOK_MS 5000 /* a node that takes longer is one that does not answer */
 #define WRITING "fieldManager=ferryman&fieldValidation=Strict"
 
 struct ask {
@@ -20,6 +23,7 @@ struct ask {
     char *method, *path; /* for the remedy of a 403 */
     struct kube_request *request;
     struct run_asked *query;
+    struct run_vault_asked *vault;
     ask_fn fn;
     void *arg;
     bool freed, delivering;
@@ -28,6 +32,7 @@ struct ask {
 static void destroy(struct ask *a) {
     kube_request_free(a->request);
     run_query_free(a->query);
+    run_vault_ask_free(a->vault);
     mem_free(a->method);
     mem_free(a->path);
     mem_free(a);
@@ -145,6 +150,60 @@ static void query(struct ask *a, const char *sql, bool write, int64_t timeout_ms
     a->query = op->hold ? run_pg_hold(a->run, &q, on_rows, a) : run_query(a->run, &q, on_rows, a);
 }
 
+/* ---- Vault ---- */
+
+/* Our own trouble that trying again does not cure: another cluster's node, no right to the pod proxy, no token. */
+static bool is_final(const struct err *e) {
+    return err_kind(e) == ERR_DATA || err_kind(e) == ERR_DENIED || err_kind(e) == ERR_AUTH;
+}
+
+/* A look is answered by whatever Vault says; of an act, what it says of having carried it out. */
+static enum reply_kind vault_kind(const struct ask *a, const struct vault_reply *v) {
+    if (v->fate != VAULT_ANSWERED) return v->fate == VAULT_BLOCKED && is_final(v->error) ? REPLY_REFUSED : REPLY_AGAIN;
+    if (a->looks || !v->error) return REPLY_OK;
+    return v->status == 307 || v->status == 429 || v->status >= 500 ? REPLY_AGAIN : REPLY_REFUSED;
+}
+
+static struct err *vault_remedy(const struct ask *a, const struct vault_reply *v) {
+    if (v->fate == VAULT_ANSWERED && v->status == 403)
+        return err_new(ERR_DENIED, "%s; the token needs a policy that allows %s on %s: have it granted, then try again", err_text(v->error),
+                       str_eq(a->method, "GET") ? "read" : str_ends(a->path, "sys/step-down") ? "update and sudo" : "update",
+                       str_starts(a->path, "/v1/") ? a->path + 4 : a->path);
+    return err_copy(v->error);
+}
+
+static void on_vault(void *arg, const struct vault_reply *v) {
+    struct ask *a = arg;
+    struct json_t *doc = NULL;
+    struct reply reply = {.kind = vault_kind(a, v), .status = v->status};
+    struct err *bad = reply.kind == REPLY_OK ? NULL : vault_remedy(a, v);
+    if (reply.kind == REPLY_OK && v->body.n > 0) {
+        reply.text = v->body;
+        struct err *unread = jd_parse(v->body.p, v->body.n, a->path, &doc);
+        if (unread && a->looks) {
+            reply.kind = REPLY_AGAIN; /* cut short on the way */
+            bad = unread;
+        } else err_ignore(unread, "it was accepted: what became of it is looked at");
+    }
+    reply.doc = doc;
+    reply.e = bad;
+    deliver(a, &reply);
+    err_free(bad);
+    jd_free(doc);
+}
+
+static void vault(struct ask *a, const char *method, const char *path, const struct json_t *body, int64_t timeout_ms, int64_t begin_by_ms) {
+    struct buf text = {0};
+    if (body) jd_dump(body, &text);
+    a->method = mem_strdup(method);
+    a->path = mem_strdup(path);
+    a->vault = run_vault_ask(a->run, &(struct run_vault_call){
+        .node = a->op->vault, .method = method, .path = path, .body = body ? buf_str(&text) : NULL, .token = a->op->token,
+        .timeout_ms = timeout_ms, .begin_by_ms = begin_by_ms,
+    }, on_vault, a);
+    buf_free(&text);
+}
+
 /* ---- The three ways to ask ---- */
 
 bool op_looks(const struct op *op) {
@@ -155,6 +214,7 @@ struct ask *ask_look(struct run *r, const struct op *op, int64_t timeout_ms, ask
     struct ask *a = ask_new(r, op, true, fn, arg);
     struct kube_call call = {.timeout_ms = timeout_ms, .max_body = LOOK_BODY_MAX, .content_type = op->content_type};
     if (op->look) query(a, op->look, false, timeout_ms, 0);
+    else if (op->vault) vault(a, "GET", op->get, NULL, timeout_ms < VAULT_LOOK_MS ? timeout_ms : VAULT_LOOK_MS, 0);
     else if (op->method && op->kind != OP_ACT) send(a, op->method, op->path, op->body, call);
     else send(a, "GET", op->get, NULL, call);
     return a;
@@ -164,6 +224,10 @@ struct ask *ask_act(struct run *r, const struct op *op, int64_t timeout_ms, int6
     struct ask *a = ask_new(r, op, false, fn, arg);
     if (op->sql) {
         query(a, op->sql, true, timeout_ms, begin_by_ms);
+        return a;
+    }
+    if (op->vault) {
+        vault(a, op->method, op->path, op->body, timeout_ms, begin_by_ms);
         return a;
     }
     char *path = writing_path(op, false);

@@ -132,7 +132,8 @@ static bool is_tried(const struct op *op) {
 
 static void look(void *arg) {
     struct op_dry *d = arg;
-    while (d->op && !is_tried(d->op)) d->op = d->op->next;
+    for (; d->op && !is_tried(d->op); d->op = d->op->next)
+        if (d->op->kind == OP_ACT && d->op->vault) note(d, "Vault has no dry run");
     if (!d->op) finish(d, NULL);
     else if (d->op->creates || !d->op->get) try_it(d);
     else d->ask = ask_look(d->run, d->op, LOOK_MS, on_looked, d);

@@ -170,7 +170,15 @@ static void add_options(struct buf *out, const struct json_t *options) {
     if (grace >= 0) buf_printf(out, ", gracePeriodSeconds=%lld", (long long)grace);
 }
 
+/* "vault-1 ": whom it is asked of, if not the API server. */
+static void add_node(struct buf *out, const struct op *op) {
+    if (!op->vault) return;
+    utf8_clean(out, slice_of(op->vault));
+    buf_addc(out, ' ');
+}
+
 static void add_request(struct buf *out, const struct op *op) {
+    add_node(out, op);
     buf_printf(out, "%s ", op->method);
     utf8_clean(out, slice_of(op->path));
     if (!op->body) return;
@@ -191,6 +199,7 @@ void op_text(const struct op *op, struct buf *out) {
     if (op->method) add_request(out, op);
     else if (op->sql) add_statement(out, op, op->sql);
     else if (op->get) {
+        add_node(out, op);
         buf_adds(out, "GET ");
         utf8_clean(out, slice_of(op->get));
     } else if (op->look) add_statement(out, op, op->look);

@@ -14,6 +14,7 @@
 #include "base/utf8.h"
 #include "migrate/journal.h"
 #include "migrate/run_private.h"
+#include "migrate/run_vault.h"
 #include "source/source.h"
 
 #define OVERRIDE "override."
@@ -26,12 +27,14 @@ struct run *run_new(const struct run *fields) {
     r->placeholders = map_new();
     r->runner = NULL;
     r->pg = r->preview ? NULL : run_pg_new(r);
+    r->vault = r->workload && r->workload->kind == &plan_kind_raft ? run_vault_new(r) : NULL;
     return r;
 }
 
 void run_free(struct run *r) {
     if (!r) return;
     run_pg_free(r->pg);
+    run_vault_free(r->vault);
     map_free(r->facts, mem_free);
     map_free(r->placeholders, mem_free);
     mem_free(r);

@@ -50,6 +50,7 @@ struct http_head {
     struct slice content_type;
     int64_t retry_after_s;      /* -1 if absent; seconds or date form */
     bool http2;
+    bool framed;                /* its body's end is told apart from a broken connection: a length, chunks, or HTTP/2 */
     struct slice location;      /* of a redirect, which is not followed */
 };
 

@@ -18,7 +18,7 @@ static void http_lines_status(struct http_lines *l, struct slice line) {
     struct slice version;
     http_lines_reset(l);
     slice_cut(&line, ' ', &version);
-    l->head.http2 = slice_starts(version, "HTTP/2");
+    l->head.http2 = l->head.framed = slice_starts(version, "HTTP/2");
     struct slice digits = slice_trim(line), code;
     slice_cut(&digits, ' ', &code);
     int64_t status = 0;
@@ -51,6 +51,13 @@ static void http_lines_keep(char **text, struct slice *head, struct slice value)
     *head = slice_of(*text);
 }
 
+/* "gzip, chunked": the last coding is what frames it. */
+static bool http_ends_chunked(struct slice value) {
+    static const char chunked[] = "chunked";
+    size_t n = sizeof chunked - 1;
+    return value.n >= n && strncasecmp(value.p + value.n - n, chunked, n) == 0;
+}
+
 static void http_lines_field(struct http_lines *l, struct slice line) {
     struct slice name, value = line;
     slice_cut(&value, ':', &name);
@@ -61,6 +68,8 @@ static void http_lines_field(struct http_lines *l, struct slice line) {
         http_lines_keep(&l->content_type, &l->head.content_type, value);
     else if (http_name_is(name, "location"))
         http_lines_keep(&l->location, &l->head.location, value);
+    else if (http_name_is(name, "content-length") || (http_name_is(name, "transfer-encoding") && http_ends_chunked(value)))
+        l->head.framed = true;
     else if (http_name_is(name, "retry-after"))
         l->head.retry_after_s = http_retry_after(value);
 }
