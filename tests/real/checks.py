@@ -3,8 +3,11 @@ token, through a forwarder that can be cut, with OpenBao behind the API server's
 certificate, with OpenBao reached directly.
 
     tests/real/run [GROUP…]    kube, raft, postgres, console, faults; all of them by default
-    tests/real/run migrate     a database is moved; it has servers of its own, and needs no OpenBao"""
+    tests/real/run migrate     a database is moved; it has servers of its own, and needs no OpenBao
+    tests/real/run roll        pods of a set are moved to new claims and back, again and again
+    tests/real/run whole       a raft cluster is moved; both have a kubelet of their own, whose pods run OpenBao"""
 
+import importlib
 import sys
 import time
 
@@ -25,11 +28,13 @@ GROUPS = {
 }
 
 
-def main():
-    if sys.argv[1:] == ["migrate"]:
-        import checks_migrate
+# Each has servers of its own, and stands alone.
+ALONE = ("migrate", "roll", "whole")
 
-        checks_migrate.main()
+
+def main():
+    if len(sys.argv) > 1 and sys.argv[1] in ALONE:
+        importlib.import_module("checks_" + sys.argv[1]).main(*sys.argv[2:])
         return
     began = time.monotonic()
     w = World()
