@@ -5,20 +5,12 @@
 
 #include "base/json_doc.h"
 #include "base/mem.h"
+#include "migrate/pod_judge.h"
 #include "migrate/postgres.h"
 
 #define SHM_DEFAULT (INT64_C(64) << 20)
 
 /* ---- What runs before the server ---- */
-
-/* Commands and arguments in one line. */
-static void command_text(const struct json_t *command, struct buf *out)
-{
-    for (size_t i = 0; i < jd_len(command); i++) {
-        const char *word = jd_string_value(jd_at(command, i));
-        buf_printf(out, "%s%s", out->len ? " " : "", word ? word : "");
-    }
-}
 
 static bool has_word(const char *text, const char *word)
 {
@@ -70,15 +62,6 @@ static bool text_is_elsewhere(const struct json_t *command, const char *text)
     return !shell || !strstr(text, " -c");
 }
 
-static bool may_write(const struct json_t *container, const char *volume)
-{
-    const struct json_t *mounts = jd_get(container, "volumeMounts");
-    for (size_t i = 0; i < jd_len(mounts); i++)
-        if (str_eq(jd_str(jd_at(mounts, i), "name"), volume) && !jd_flag(jd_at(mounts, i), "readOnly", false))
-            return true;
-    return false;
-}
-
 /* Whether a text names the data directory. A command that names only the folder above it leaves initdb alone. */
 static bool names_data(const char *text, const char *pgdata)
 {
@@ -89,8 +72,8 @@ static bool judge_command(const struct json_t *command, const struct json_t *arg
 {
     struct buf text = {0};
     bool good = true;
-    command_text(command, &text);
-    command_text(args, &text);
+    pod_command_text(command, &text);
+    pod_command_text(args, &text);
     const char *t = buf_str(&text);
     if (text_is_elsewhere(jd_len(command) > 0 ? command : args, t)) {
         buf_printf(out, "%s%s runs a program whose text is not in the template (%.60s): it may write into the data directory before initdb", out->len ? "; " : "",
@@ -112,7 +95,7 @@ bool judge_first_writers(const struct json_t *pod_spec, const char *volume, cons
     size_t n = 0;
     for (size_t i = 0; i < jd_len(init); i++) {
         const struct json_t *c = jd_at(init, i);
-        if (!may_write(c, volume))
+        if (!pod_may_write(c, volume))
             continue;
         char *who = str_printf("init container %s", jd_str(c, "name"));
         good = judge_command(jd_get(c, "command"), jd_get(c, "args"), who, pgdata, out) && good;
@@ -121,7 +104,7 @@ bool judge_first_writers(const struct json_t *pod_spec, const char *volume, cons
     }
     for (size_t i = 0; i < jd_len(containers); i++) {
         const struct json_t *c = jd_at(containers, i), *hook = jd_get(c, "lifecycle.postStart.exec.command");
-        if (!hook || !may_write(c, volume))
+        if (!hook || !pod_may_write(c, volume))
             continue;
         char *who = str_printf("the postStart hook of %s", jd_str(c, "name"));
         good = judge_command(hook, NULL, who, pgdata, out) && good;
@@ -177,41 +160,6 @@ bool judge_pgdata(const struct json_t *container, const char *volume, const char
     return true;
 }
 
-static bool is_root_chown(const struct json_t *init, const char *volume)
-{
-    struct buf text = {0};
-    bool chowns = may_write(init, volume) && jd_num(init, "securityContext.runAsUser", -1) == 0;
-    command_text(jd_get(init, "command"), &text);
-    command_text(jd_get(init, "args"), &text);
-    chowns = chowns && strstr(buf_str(&text), "chown");
-    buf_free(&text);
-    return chowns;
-}
-
-bool judge_owner(const struct json_t *pod_spec, const char *volume, struct buf *out)
-{
-    const struct json_t *container = postgres_container(pod_spec, volume), *init = jd_get(pod_spec, "initContainers");
-    int64_t user = jd_num(container, "securityContext.runAsUser", jd_num(pod_spec, "securityContext.runAsUser", -1));
-    bool nonroot = jd_flag(container, "securityContext.runAsNonRoot", jd_flag(pod_spec, "securityContext.runAsNonRoot", false));
-    int64_t group = jd_num(pod_spec, "securityContext.fsGroup", -1);
-    if (user <= 0 && !nonroot) {
-        buf_adds(out, "the container begins as root and gives the volume to its user");
-        return true;
-    }
-    if (group >= 0) {
-        buf_printf(out, "runs as %lld, fsGroup %lld", (long long)user, (long long)group);
-        return true;
-    }
-    for (size_t i = 0; i < jd_len(init); i++)
-        if (is_root_chown(jd_at(init, i), volume)) {
-            buf_printf(out, "init container %s gives the volume to its user", jd_str(jd_at(init, i), "name"));
-            return true;
-        }
-    buf_adds(out, "the container does not run as root and the pod has no fsGroup: harmless on NFS, \"permission denied\" on a fresh block "
-                  "volume. Set securityContext.fsGroup in the template");
-    return false;
-}
-
 int64_t judge_shm_bytes(const struct json_t *pod_spec, const char *volume)
 {
     const struct json_t *container = postgres_container(pod_spec, volume);
@@ -236,77 +184,6 @@ bool judge_shm(int64_t have, int64_t work_mem, int64_t workers, struct buf *out)
     buf_printf(out, "/dev/shm has %lld MiB and maintenance_work_mem is %lld MiB: index builds by several workers may fail. Mount an emptyDir "
                     "with medium Memory there", (long long)(have >> 20), (long long)(work_mem >> 20));
     return false;
-}
-
-/* ---- The pod that would be ---- */
-
-static void note_difference(struct buf *out, const char *what, const char *name, const struct json_t *a, const struct json_t *b)
-{
-    struct buf x = {0}, y = {0};
-    if (a)
-        jd_dump(a, &x);
-    if (b)
-        jd_dump(b, &y);
-    if (!str_eq(buf_str(&x), buf_str(&y)))
-        buf_printf(out, "%s%s%s%s: runs with %.60s, would have %.60s", out->len ? "; " : "", what, *name ? " of " : "", name,
-                   x.len ? buf_str(&x) : "none", y.len ? buf_str(&y) : "none");
-    buf_free(&x);
-    buf_free(&y);
-}
-
-static const struct json_t *by_name(const struct json_t *list, const char *name)
-{
-    for (size_t i = 0; i < jd_len(list); i++)
-        if (str_eq(jd_str(jd_at(list, i), "name"), name))
-            return jd_at(list, i);
-    return NULL;
-}
-
-/* Mounts without the token's, which admission adds under a name of its own. */
-static struct json_t *own_mounts(const struct json_t *container)
-{
-    const struct json_t *mounts = jd_get(container, "volumeMounts");
-    struct json_t *own = jd_array();
-    for (size_t i = 0; i < jd_len(mounts); i++) {
-        const char *path = jd_str(jd_at(mounts, i), "mountPath");
-        if (!path || !str_starts(path, "/var/run/secrets/kubernetes.io"))
-            jd_append(own, jd_copy(jd_at(mounts, i)));
-    }
-    return own;
-}
-
-static void compare_containers(const struct json_t *a, const struct json_t *b, const char *kind, struct buf *out)
-{
-    static const char *const fields[] = {"image", "command", "args", "securityContext", "lifecycle", NULL};
-    for (size_t i = 0; i < jd_len(a); i++) {
-        const char *name = jd_str(jd_at(a, i), "name");
-        const struct json_t *other = by_name(b, name);
-        if (!other) {
-            buf_printf(out, "%s%s %s would not be there", out->len ? "; " : "", kind, name);
-            continue;
-        }
-        for (size_t f = 0; fields[f]; f++)
-            note_difference(out, fields[f], name, jd_member(jd_at(a, i), fields[f]), jd_member(other, fields[f]));
-        struct json_t *mine = own_mounts(jd_at(a, i)), *theirs = own_mounts(other);
-        note_difference(out, "mounts", name, mine, theirs);
-        jd_free(mine);
-        jd_free(theirs);
-    }
-    for (size_t i = 0; i < jd_len(b); i++)
-        if (!by_name(a, jd_str(jd_at(b, i), "name")))
-            buf_printf(out, "%s%s %s would be new", out->len ? "; " : "", kind, jd_str(jd_at(b, i), "name"));
-}
-
-bool judge_same_pod(const struct json_t *running, const struct json_t *would, struct buf *out)
-{
-    size_t before = out->len;
-    note_difference(out, "securityContext", "the pod", jd_get(running, "securityContext"), jd_get(would, "securityContext"));
-    compare_containers(jd_get(running, "initContainers"), jd_get(would, "initContainers"), "init container", out);
-    compare_containers(jd_get(running, "containers"), jd_get(would, "containers"), "container", out);
-    if (out->len > before)
-        return false;
-    buf_adds(out, "the pod that would be made now is the one that runs");
-    return true;
 }
 
 /* ---- Who else mounts it ---- */

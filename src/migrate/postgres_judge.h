@@ -19,16 +19,10 @@ bool judge_first_writers(const struct json_t *pod_spec, const char *volume, cons
 bool judge_initdb_scripts(const struct json_t *pod_spec, const char *volume, struct buf *out);
 /* PGDATA is a folder below the mount point, or the mount has a subPath: a fresh ext4 root has lost+found. */
 bool judge_pgdata(const struct json_t *container, const char *volume, const char *pgdata, struct buf *out);
-/* A container that does not run as root gets a block volume only with fsGroup, or with an init container that is root and chowns. */
-bool judge_owner(const struct json_t *pod_spec, const char *volume, struct buf *out);
 /* /dev/shm for index builds by several workers at once, which take maintenance_work_mem in it. */
 bool judge_shm(int64_t have, int64_t work_mem, int64_t workers, struct buf *out);
 /* What a pod's /dev/shm takes: 64 MiB unless something is mounted there; INT64_MAX: no limit of its own. */
 int64_t judge_shm_bytes(const struct json_t *pod_spec, const char *volume);
-/* How the pod that would be made now differs from the one that runs: images, commands, security contexts, init containers, mounts. True: it
- * does not. */
-bool judge_same_pod(const struct json_t *running, const struct json_t *would, struct buf *out);
-
 /* Who mounts a claim beside the deployment itself. */
 struct claim_mounters {
     struct buf foreign, known; /* "cronjob/x, pod y": not in, and in the plan's quiesce */

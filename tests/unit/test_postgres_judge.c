@@ -10,6 +10,7 @@
 
 #include "base/json_doc.h"
 #include "base/mem.h"
+#include "migrate/pod_judge.h"
 #include "migrate/postgres_judge.h"
 #include "migrate/postgres_room.h"
 
@@ -110,7 +111,7 @@ static void assert_owner(const char *text, bool good, const char *says)
 {
     struct json_t *d = doc_of(text);
     struct buf out = {0};
-    if (judge_owner(d, "data", &out) != good || !strstr(buf_str(&out), says))
+    if (pod_judge_owner(d, "data", &out) != good || !strstr(buf_str(&out), says))
         fail_msg("%s: %s", text, buf_str(&out));
     jd_free(d);
     buf_free(&out);
@@ -158,12 +159,12 @@ static void test_pod_that_would_be(void **state)
                                  "{'name':'kube-api-access-x1','mountPath':'/var/run/secrets/kubernetes.io/serviceaccount'}]}]}");
     struct json_t *would = doc_of("{'containers':[{'name':'db','image':'pg:15','volumeMounts':[{'name':'data','mountPath':'/d'},"
                                   "{'name':'kube-api-access-y2','mountPath':'/var/run/secrets/kubernetes.io/serviceaccount'}]}]}");
-    assert_true(judge_same_pod(runs, would, &out));
+    assert_true(pod_judge_same(runs, would, &out));
     buf_clear(&out);
     jd_put(would, "securityContext.fsGroup", jd_int(999));
     jd_put(would, "containers.0.image", jd_string("pg:16"));
     jd_put(would, "initContainers", doc_of("[{'name':'new'}]"));
-    assert_false(judge_same_pod(runs, would, &out));
+    assert_false(pod_judge_same(runs, would, &out));
     assert_non_null(strstr(buf_str(&out), "securityContext of the pod: runs with none, would have {\"fsGroup\":999}"));
     assert_non_null(strstr(buf_str(&out), "image of db: runs with \"pg:15\", would have \"pg:16\""));
     assert_non_null(strstr(buf_str(&out), "init container new would be new"));
