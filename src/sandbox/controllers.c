@@ -214,13 +214,6 @@ static void claim_changed(struct kube *k, const struct json_t *doc, enum change 
         controllers_queue(k, QUEUE_VOLUME, "", volume, 25);
     each_object(k, KIND_POD, ns, wants_claim, k);
     controllers_queue(k, QUEUE_NAMESPACE_VIEW, ns, "all", 100);
-    if (type == CHANGE_DELETED) {
-        size_t from, to, count;
-        struct version *const *sets = store_all(k->store, KIND_STATEFULSET, &count);
-        store_range(k->store, KIND_STATEFULSET, ns, &from, &to);
-        for (size_t i = from; i < to; i++)
-            controllers_queue(k, QUEUE_STATEFULSET, ns, version_name(sets[i]), 14);
-    }
 }
 
 static void queue_garbage(struct kube *k, enum kube_id kind, const struct json_t *doc, int64_t delay_ms)
@@ -233,10 +226,25 @@ static void queue_garbage(struct kube *k, enum kube_id kind, const struct json_t
     free(name);
 }
 
+static bool names_volume(void *arg, struct json_t *claim)
+{
+    void **pair = arg;
+
+    if (str_eq(jd_str(claim, "spec.volumeName"), pair[1]))
+        controllers_queue(pair[0], QUEUE_CLAIM, object_namespace(claim), object_name(claim), 6);
+    return true;
+}
+
+/* A volume that nobody has may be waited for by a claim that names it. */
 static void volume_changed(struct kube *k, const struct json_t *doc)
 {
+    void *pair[2] = {k, (void *)(uintptr_t)object_name(doc)};
+
     controllers_queue(k, QUEUE_VOLUME, "", object_name(doc), 10);
-    controllers_queue(k, QUEUE_CLAIM, jd_str(doc, "spec.claimRef.namespace"), jd_str(doc, "spec.claimRef.name"), 6);
+    if (str_eq(jd_str(doc, "status.phase"), "Available"))
+        each_object(k, KIND_CLAIM, NULL, names_volume, pair);
+    else
+        controllers_queue(k, QUEUE_CLAIM, jd_str(doc, "spec.claimRef.namespace"), jd_str(doc, "spec.claimRef.name"), 6);
 }
 
 static void object_changed(struct kube *k, enum kube_id kind, const struct json_t *doc, enum change type)

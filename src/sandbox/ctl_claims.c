@@ -202,9 +202,11 @@ static void claim_pending(struct kube *k, struct json_t *claim)
     bool waits = class && str_eq(jd_str(class, "volumeBindingMode"), "WaitForFirstConsumer") &&
                  !object_annotation(claim, SELECTED_NODE);
 
-    if (volume && (!waits || jd_get(volume, "spec.claimRef")))
+    const char *named = jd_str(claim, "spec.volumeName");
+
+    if (volume && (!waits || (named && named[0]) || jd_get(volume, "spec.claimRef")))
         bind_claim(k, claim, volume);
-    else if (jd_str(claim, "spec.volumeName"))
+    else if (named && named[0])
         ; /* waits for the volume that it names */
     else if (!class && !said_already(k, claim, "ProvisioningFailed"))
         kube_event(k, KIND_CLAIM, claim, "persistentvolume-controller", "Warning", "ProvisioningFailed",

@@ -14,6 +14,9 @@
 
 struct choice {
     struct kube *k;
+    const struct json_t *pod; /* that is to land */
+    bool taken;               /* by a pod that it must not run beside */
+    bool any;                 /* a node takes pods at all */
     char *node;
     size_t pods;
     const char *counting;
@@ -24,7 +27,14 @@ static bool count_pod(void *arg, struct json_t *pod)
 {
     struct choice *c = arg;
 
-    c->count += str_eq(jd_str(pod, "spec.nodeName"), c->counting);
+    if (!str_eq(jd_str(pod, "spec.nodeName"), c->counting))
+        return true;
+    c->count++;
+    const struct json_t *terms = jd_get(c->pod, "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+    for (size_t i = 0; i < jd_len(terms); i++)
+        if (str_eq(object_namespace(pod), object_namespace(c->pod)) && !pod_is_finished(pod) &&
+            object_labels_match(jd_get(jd_at(terms, i), "labelSelector.matchLabels"), jd_get(pod, "metadata.labels")))
+            c->taken = true;
     return true;
 }
 
@@ -34,22 +44,27 @@ static bool consider(void *arg, struct json_t *node)
 
     if (jd_flag(node, "spec.unschedulable", false))
         return true;
+    c->any = true;
     c->counting = object_name(node);
     c->count = 0;
+    c->taken = false;
     each_object(c->k, KIND_POD, NULL, count_pod, c);
-    if (!c->node || c->count < c->pods) {
+    if (!c->taken && (!c->node || c->count < c->pods)) {
         str_set(&c->node, object_name(node));
         c->pods = c->count;
     }
     return true;
 }
 
-/* The least used node that takes pods; malloc'd, NULL if there is none. */
-static char *choose_node(struct kube *k)
+/* The least used node that takes the pod (only unschedulable and anti-affinity by host are looked at); malloc'd, NULL if
+ * there is none, with the scheduler's words in *why. */
+static char *choose_node(struct kube *k, const struct json_t *pod, char **why)
 {
-    struct choice c = {.k = k};
+    struct choice c = {.k = k, .pod = pod};
 
     each_object(k, KIND_NODE, NULL, consider, &c);
+    if (!c.node)
+        *why = mem_strdup(c.any ? "3 node(s) didn't match pod anti-affinity rules" : "3 node(s) were unschedulable");
     return c.node;
 }
 
@@ -121,9 +136,7 @@ void schedule_sync(struct kube *k, const char *ns, const char *name)
         jd_free(pod);
         return;
     }
-    node = choose_node(k);
-    if (!node)
-        why = mem_strdup("3 node(s) were unschedulable");
+    node = choose_node(k, pod, &why);
     for (size_t i = 0; i < jd_len(volumes) && !why; i++) {
         const char *claim = jd_str(jd_at(volumes, i), "persistentVolumeClaim.claimName");
         if (claim)

@@ -1,5 +1,7 @@
 /* StatefulSets: stable names, claims from templates, adoption of orphans. While one of a pod's claims terminates, the
- * pod is not made on it: FailedCreate, back-off, and once the old claim has gone the claim is made anew. */
+ * pod is not made on it: FailedCreate, back-off, and once the old claim has gone the claim is made anew. Claims that a
+ * pending pod lacks are made when the set is looked at for another reason; claims themselves wake nobody (scenarios s7,
+ * s9 and s13 of the recordings). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@
 #define KCM "kube-controller-manager"
 #define SET_MAX 64
 #define RETRY_MS 20
+#define RETRY_LATER_MS 200
 
 struct set {
     struct kube *k;
@@ -74,6 +77,25 @@ static void ensure_revision(struct set *s)
     jd_free(want);
 }
 
+static bool keeps(const struct set *s, const char *when)
+{
+    return !str_eq(jd_str(jd_get(s->doc, "spec.persistentVolumeClaimRetentionPolicy"), when), "Delete");
+}
+
+/* Claims go with the set if it says so; with a pod only once that is to go for good (release_claims). */
+static void own_claim(struct set *s, struct json_t *claim)
+{
+    bool owned = owned_by(claim, object_uid_of(s->doc));
+
+    if (owned == !keeps(s, "whenDeleted"))
+        return;
+    struct json_t *refs = jd_array();
+    if (!owned)
+        jd_append(refs, owner_reference(KIND_STATEFULSET, s->doc));
+    jd_put(claim, "metadata.ownerReferences", refs);
+    kube_write(s->k, KIND_CLAIM, claim, KCM);
+}
+
 static void ensure_claim(struct set *s, const struct json_t *template, int64_t ordinal, struct buf *errors,
                          size_t *error_count)
 {
@@ -83,7 +105,13 @@ static void ensure_claim(struct set *s, const struct json_t *template, int64_t o
     if (have && object_terminating(have)) {
         buf_printf(errors, "%spvc %s is being deleted", *error_count ? ", " : "", object_name(claim));
         ++*error_count;
-    } else if (!have) {
+    } else if (have) {
+        own_claim(s, have);
+    } else {
+        if (!keeps(s, "whenDeleted")) {
+            jd_put(claim, "metadata.ownerReferences", jd_array());
+            jd_append(jd_get(claim, "metadata.ownerReferences"), owner_reference(KIND_STATEFULSET, s->doc));
+        }
         kube_add(s->k, KIND_CLAIM, claim, KCM);
         kube_event(s->k, KIND_STATEFULSET, s->doc, "statefulset-controller", "Normal", "SuccessfulCreate",
                    "create Claim %s Pod %s-%lld in StatefulSet %s success", object_name(claim), object_name(s->doc),
@@ -93,15 +121,33 @@ static void ensure_claim(struct set *s, const struct json_t *template, int64_t o
     jd_free(claim);
 }
 
-/* Returns whether the pod could be made. */
-static bool create_pod(struct set *s, int64_t ordinal)
+/* Returns how many of the pod's claims terminate. */
+static size_t ensure_claims(struct set *s, int64_t ordinal, struct buf *errors)
 {
     struct json_t *templates = jd_get(s->doc, "spec.volumeClaimTemplates");
-    struct buf errors = {0};
     size_t error_count = 0;
 
     for (size_t i = 0; i < jd_len(templates); i++)
-        ensure_claim(s, jd_at(templates, i), ordinal, &errors, &error_count);
+        ensure_claim(s, jd_at(templates, i), ordinal, errors, &error_count);
+    return error_count;
+}
+
+/* A pod that has not begun may lack claims. One that is there keeps those that it has. */
+static void mend_claims(struct set *s, const struct json_t *pod, int64_t ordinal)
+{
+    struct buf errors = {0};
+
+    if (str_eq(jd_str(pod, "status.phase"), "Pending") && ensure_claims(s, ordinal, &errors) > 0)
+        controllers_queue(s->k, QUEUE_STATEFULSET, object_namespace(s->doc), object_name(s->doc), RETRY_LATER_MS);
+    buf_free(&errors);
+}
+
+/* Returns whether the pod could be made. */
+static bool create_pod(struct set *s, int64_t ordinal)
+{
+    struct buf errors = {0};
+    size_t error_count = ensure_claims(s, ordinal, &errors);
+
     if (error_count == 0) {
         struct json_t *pod = set_pod(s->doc, ordinal, s->revision);
         kube_add(s->k, KIND_POD, pod, KCM);
@@ -133,10 +179,31 @@ static bool grow(struct set *s, int64_t want, bool ordered)
         if (pod && pod_is_finished(pod) && !object_terminating(pod))
             delete_pod(s, pod);
         bool there = pod || create_pod(s, i);
+        if (pod && !object_terminating(pod))
+            mend_claims(s, pod, i);
         if (ordered && (!there || !pod || !pod_is_ready(pod) || object_terminating(pod)))
             return false;
     }
     return true;
+}
+
+/* With "whenScaled: Delete" the claims of a pod that goes for good are the pod's from now on. */
+static void release_claims(struct set *s, const struct json_t *pod, int64_t ordinal)
+{
+    struct json_t *templates = jd_get(s->doc, "spec.volumeClaimTemplates");
+
+    for (size_t i = 0; i < jd_len(templates) && !keeps(s, "whenScaled"); i++) {
+        struct json_t *claim = set_claim(s->doc, jd_at(templates, i), ordinal), *refs = jd_array();
+        struct json_t *have = kube_get(s->k, KIND_CLAIM, object_namespace(claim), object_name(claim));
+        jd_append(refs, owner_reference(KIND_POD, pod));
+        if (have) {
+            jd_put(have, "metadata.ownerReferences", jd_ref(refs));
+            kube_write(s->k, KIND_CLAIM, have, KCM);
+        }
+        jd_free(refs);
+        jd_free(have);
+        jd_free(claim);
+    }
 }
 
 static void shrink(struct set *s, int64_t want, bool ordered)
@@ -144,8 +211,10 @@ static void shrink(struct set *s, int64_t want, bool ordered)
     for (int64_t i = s->highest; i >= want && i >= 0; i--) {
         if (!s->pods[i])
             continue;
-        if (!object_terminating(s->pods[i]))
+        if (!object_terminating(s->pods[i])) {
+            release_claims(s, s->pods[i], i);
             delete_pod(s, s->pods[i]);
+        }
         if (ordered)
             return;
     }

@@ -12,6 +12,7 @@
 #include "sandbox/http_server.h"
 #include "sandbox/kube_faults.h"
 #include "sandbox/kube_foreign.h"
+#include "sandbox/kube_when.h"
 #include "sandbox/kubelet.h"
 #include "sandbox/object.h"
 #include "sandbox/rest.h"
@@ -321,6 +322,9 @@ static const struct control_command kube_commands[] = {
     {"patch", "patch claim NS/DEPLOYMENT CLAIM [MANAGER]", "a foreign manager changes the claim of the first volume",
      kube_run_patch},
     {"patch", "patch replicas NS/DEPLOYMENT N [MANAGER]", "a foreign manager scales", kube_run_patch},
+    {"when", "when before|after [dry-]VERB RESOURCE[/NAME] [xN] LINE",
+     "LINE is carried out together with the next such request", kube_run_when},
+    {"when", "when list|clear", "what waits for that", kube_run_when},
     {"run", "run cronjob NS/NAME", "a Job from it, now, also when it is suspended", kube_run_cronjob},
     {"compact", "compact", "forgets history, without ending watches", run_compact},
 };
@@ -382,6 +386,7 @@ static void kube_stop(struct sandbox *s)
     bulk_free(k);
     kube_foreign_free(k->foreign);
     kube_plan_free(k->plan);
+    kube_when_free(k);
     free(k->viewer_token);
     http_server_free(k->server);
     controllers_free(k->controllers);

@@ -22,6 +22,7 @@ struct kubelet;
 struct bulk;
 struct kube_plan;
 struct kube_foreign;
+struct kube_when;
 
 /* What scenarios change in the way the API answers. */
 struct kube_faults {
@@ -41,6 +42,7 @@ struct kube {
     struct bulk *bulk;
     struct kube_plan *plan;       /* faults, denials, audit (kube_faults.h) */
     struct kube_foreign *foreign; /* what other managers do (kube_foreign.h) */
+    struct kube_when *when;       /* what happens together with what (kube_when.h) */
     uint64_t slow_seq;
     int64_t pretend_ms;    /* while the seed is written: the time that new objects show; 0: now */
 };

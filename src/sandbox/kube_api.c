@@ -9,6 +9,7 @@
 #include "sandbox/http_server.h"
 #include "sandbox/kube.h"
 #include "sandbox/kube_faults.h"
+#include "sandbox/kube_when.h"
 #include "sandbox/object.h"
 
 #define JSON_TYPE "application/json"
@@ -399,12 +400,17 @@ static void dispatch_object(struct api_call *c)
 /* Carries a mutation out and notes it if it changed anything. The request is gone when it has been answered. */
 static void dispatch_mutation(struct api_call *c, const char *verb)
 {
-    uint64_t before = store_rv(c->k->store);
     char *manager = api_manager(c);
-
+    bool dry = false;
+    char *after = kube_when_before(c, verb, &dry);
+    uint64_t before = store_rv(c->k->store);
     dispatch_object(c);
     if (store_rv(c->k->store) != before)
         kube_audit(c->k, verb, c->kind->plural, c->sub, c->ns, c->name, manager);
+    if (after && (dry || store_rv(c->k->store) != before))
+        kube_when_after(c->k, after);
+    else
+        mem_free(after);
     free(manager);
 }
 

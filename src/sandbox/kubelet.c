@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -19,8 +18,8 @@
 #include "sandbox/kube.h"
 #include "sandbox/loopback.h"
 #include "sandbox/object.h"
+#include "sandbox/kubelet_private.h"
 #include "sandbox/pod_log.h"
-#include "sandbox/save.h"
 
 #define CREATE_MS 300
 #define READY_MS 1200
@@ -30,31 +29,6 @@
 #define CRASH_FIRST_MS 500
 #define CRASH_SECOND_MS 10000
 #define CRASH_MAX_MS 300000
-#define MANAGER "kubelet"
-
-enum stage { CREATING, STARTED, RUNNING, ENDING, WAITING, OVER };
-
-struct run {
-    struct kubelet *kl;
-    struct run *next;
-    char *ns, *name, *uid;
-    enum stage stage;
-    bool ready;
-    const struct pod_backend *backend;
-    unsigned restarts;
-    int64_t since_ms;
-    struct timer *timer;
-    struct pod_log *log;
-    bool adopted;   /* it ran when it was first seen, and has not been started since */
-    int address_fd; /* keeps the pod's loopback address; -1: it has none */
-};
-
-struct kubelet {
-    struct kube *k;
-    struct run *runs;
-    const struct pod_backend **backends;
-    size_t backend_count;
-};
 
 static void on_timer(void *arg);
 
@@ -131,90 +105,6 @@ struct pod_log *kubelet_log(struct kubelet *kl, const char *ns, const char *name
     return r && r->stage != CREATING ? r->log : NULL;
 }
 
-/* The pod that this run belongs to; NULL if it is gone or another one now. */
-static struct json_t *pod_of(const struct run *r)
-{
-    struct json_t *pod = kube_get(r->kl->k, KIND_POD, r->ns, r->name);
-
-    if (pod && !str_eq(object_uid_of(pod), r->uid)) {
-        jd_free(pod);
-        pod = NULL;
-    }
-    return pod;
-}
-
-/* ---- Status ------------------------------------------------------------------------------------------------------ */
-
-static void show_running(struct run *r, bool ready)
-{
-    struct json_t *pod = pod_of(r);
-
-    r->ready = ready;
-    if (pod && !pod_is_finished(pod)) {
-        pod_set_running(r->kl->k, pod, ready, r->since_ms, r->restarts);
-        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
-    }
-    jd_free(pod);
-}
-
-static void set_state(struct json_t *pod, const char *member, const struct json_t *state, bool ready)
-{
-    struct json_t *list = jd_get(pod, "status.containerStatuses");
-
-    for (size_t i = 0; i < jd_len(list); i++) {
-        jd_set(jd_at(list, i), member, jd_copy(state));
-        jd_set(jd_at(list, i), "ready", jd_bool(ready));
-        jd_set(jd_at(list, i), "started", jd_bool(ready));
-    }
-}
-
-static struct json_t *terminated(const struct run *r, int code)
-{
-    char from[40], to[40];
-
-    return object_parse("{'terminated':{'exitCode':%d,'reason':'%s','startedAt':'%s','finishedAt':'%s'}}", code,
-                        code == 0 ? "Completed" : "Error", object_time(r->since_ms, from),
-                        object_time(kube_now(r->kl->k), to));
-}
-
-/* The containers have ended for good. */
-static void show_finished(struct run *r, int code)
-{
-    struct json_t *pod = pod_of(r), *state = terminated(r, code);
-
-    if (pod) {
-        pod_set_running(r->kl->k, pod, false, r->since_ms, r->restarts);
-        jd_put(pod, "status.phase", jd_string(code == 0 ? "Succeeded" : "Failed"));
-        set_state(pod, "state", state, false);
-        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
-    }
-    jd_free(state);
-    jd_free(pod);
-}
-
-static void show_crashed(struct run *r, int code, bool backing_off)
-{
-    struct json_t *pod = pod_of(r), *state = terminated(r, code);
-
-    if (pod) {
-        pod_set_running(r->kl->k, pod, false, r->since_ms, r->restarts);
-        set_state(pod, "lastState", state, false);
-        if (backing_off) {
-            struct json_t *waiting = object_parse("{'waiting':{'reason':'CrashLoopBackOff','message':'back-off "
-                                                  "restarting "
-                                                  "failed container'}}");
-            set_state(pod, "state", waiting, false);
-            jd_free(waiting);
-            kube_event(r->kl->k, KIND_POD, pod, MANAGER, "Warning", "BackOff", "Back-off restarting failed container");
-        } else {
-            set_state(pod, "state", state, false);
-        }
-        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
-    }
-    jd_free(state);
-    jd_free(pod);
-}
-
 /* ---- Starting ---------------------------------------------------------------------------------------------------- */
 
 static void attach_volumes(struct run *r, const struct json_t *pod)
@@ -243,12 +133,12 @@ static void give_address(struct run *r)
 
     if (!r->backend || !r->backend->loopback || r->address_fd >= 0)
         return;
-    struct json_t *pod = pod_of(r);
+    struct json_t *pod = run_pod(r);
     const char *has = pod ? jd_str(pod, "status.podIP") : NULL;
     if (pod && loopback_take(has, r->uid, address, &r->address_fd) && !str_eq(has, address)) {
         jd_put(pod, "status.podIP", jd_string(address));
         jd_put(pod, "status.podIPs", object_parse("[{'ip':'%s'}]", address));
-        kube_write(r->kl->k, KIND_POD, pod, MANAGER);
+        kube_write(r->kl->k, KIND_POD, pod, "kubelet");
     }
     jd_free(pod);
 }
@@ -256,7 +146,7 @@ static void give_address(struct run *r)
 static void call_start(struct run *r)
 {
     give_address(r);
-    struct json_t *pod = pod_of(r);
+    struct json_t *pod = run_pod(r);
 
     if (!pod)
         return;
@@ -269,7 +159,7 @@ static void call_start(struct run *r)
 
 static bool runs_to_an_end(const struct run *r)
 {
-    struct json_t *pod = pod_of(r);
+    struct json_t *pod = run_pod(r);
     const char *policy = pod ? jd_str(pod, "spec.restartPolicy") : NULL;
     bool ends = str_eq(policy, "Never") || str_eq(policy, "OnFailure");
 
@@ -283,58 +173,16 @@ static void start_containers(struct run *r)
     r->since_ms = kube_now(r->kl->k);
     if (r->backend) {
         give_address(r);
-        show_running(r, false);
+        run_show_running(r, false);
         call_start(r);
         return;
     }
     if (runs_to_an_end(r)) {
-        show_running(r, true);
+        run_show_running(r, true);
         timer_start(r->timer, JOB_MS, 0);
         return;
     }
     timer_start(r->timer, READY_MS, 0);
-}
-
-void kubelet_save_logs(const struct kubelet *kl, struct json_t *logs)
-{
-    for (const struct run *r = kl->runs; r; r = r->next) {
-        struct slice text = pod_log_text(r->log), previous = pod_log_previous(r->log);
-        struct buf encoded = {0};
-        struct json_t *o = jd_object();
-        hash_base64_encode(text.p, text.n, &encoded);
-        jd_set(o, "text", jd_string(buf_str(&encoded)));
-        buf_clear(&encoded);
-        if (previous.p) {
-            hash_base64_encode(previous.p, previous.n, &encoded);
-            jd_set(o, "previous", jd_string(buf_str(&encoded)));
-        }
-        jd_set(logs, r->uid, o);
-        buf_free(&encoded);
-    }
-}
-
-static void load_text(struct pod_log *l, const char *encoded)
-{
-    struct buf text = {0};
-
-    if (encoded && hash_base64_decode(slice_of(encoded), &text))
-        pod_log_add(l, buf_str(&text), text.len);
-    buf_free(&text);
-}
-
-/* What a saved pod had written. */
-static void load_log(struct run *r)
-{
-    const struct json_t *kube = sandbox_saved(r->kl->k->sb, "kube");
-    const struct json_t *log = kube ? jd_member(jd_member(kube, "logs"), r->uid) : NULL;
-
-    if (!log)
-        return;
-    if (jd_str(log, "previous")) {
-        load_text(r->log, jd_str(log, "previous"));
-        pod_log_restart(r->log);
-    }
-    load_text(r->log, jd_str(log, "text"));
 }
 
 static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
@@ -350,7 +198,7 @@ static struct run *run_new(struct kubelet *kl, const struct json_t *pod)
     r->since_ms = kube_now(kl->k);
     r->address_fd = -1;
     r->log = pod_log_new();
-    load_log(r);
+    run_load_log(r);
     r->next = kl->runs;
     kl->runs = r;
     return r;
@@ -408,7 +256,7 @@ static void adopt_pod(struct kubelet *kl, const struct json_t *pod)
 static void finish(struct run *r)
 {
     struct kube *k = r->kl->k;
-    struct json_t *pod = pod_of(r);
+    struct json_t *pod = run_pod(r);
     char *ns = mem_strdup(r->ns), *name = mem_strdup(r->name);
 
     run_drop(r);
@@ -459,13 +307,13 @@ static void crashed(struct run *r, int code)
     pod_log_end(r->log);
     if (runs_to_an_end(r)) {
         r->stage = OVER;
-        show_finished(r, code);
+        run_show_finished(r, code);
         return;
     }
     r->stage = WAITING;
     r->ready = false;
     r->restarts++;
-    show_crashed(r, code, back_off(r) > CRASH_FIRST_MS);
+    run_show_crashed(r, code, back_off(r) > CRASH_FIRST_MS);
     timer_start(r->timer, back_off(r), 0);
 }
 
@@ -485,10 +333,10 @@ static void on_timer(void *arg)
     case STARTED:
         if (runs_to_an_end(r)) {
             r->stage = OVER;
-            show_finished(r, 0);
+            run_show_finished(r, 0);
         } else {
             r->stage = RUNNING;
-            show_running(r, true);
+            run_show_running(r, true);
         }
         break;
     case ENDING:
@@ -583,7 +431,7 @@ void kube_pod_ready(struct sandbox *s, const char *ns, const char *name, bool re
     if (r->stage == STARTED && ready)
         r->stage = RUNNING;
     if (r->ready != ready)
-        show_running(r, ready);
+        run_show_running(r, ready);
 }
 
 void kube_pod_exited(struct sandbox *s, const char *ns, const char *name, int exit_code)
@@ -628,7 +476,7 @@ struct err *kube_pod_kill(struct sandbox *s, const char *ns, const char *name)
         crashed(r, 137);
         return NULL;
     }
-    struct json_t *pod = pod_of(r);
+    struct json_t *pod = run_pod(r);
     if (!pod)
         return err_new(ERR_USAGE, "no pod %s/%s", ns, name);
     struct pod_info info = pod_info_new(s->kube, pod, r->restarts);
