@@ -65,6 +65,12 @@ static const struct plan_field alert_fields[] = {
     {.name = NULL},
 };
 
+static const struct plan_field notify_fields[] = {
+    {.name = "command", .type = FIELD_STRINGS, .offset = offsetof(struct plan_notify, command)},
+    {.name = "url", .type = FIELD_URL, .offset = offsetof(struct plan_notify, url)},
+    {.name = NULL},
+};
+
 static const struct plan_field plan_fields[] = {
     {.name = "plan", .type = FIELD_NAME, .offset = AT(name), .required = true},
     {.name = "context", .type = FIELD_TEXT, .offset = AT(context), .required = true},
@@ -76,6 +82,7 @@ static const struct plan_field plan_fields[] = {
     {.name = "snapshots", .type = FIELD_MAP, .offset = AT(snapshot_command), .sub = snapshot_fields},
     {.name = "backups", .type = FIELD_MAP, .offset = AT(backup_cronjobs), .sub = backup_fields},
     {.name = "alerts", .type = FIELD_MAP, .offset = AT(alertmanager), .sub = alert_fields},
+    {.name = "notify", .type = FIELD_LIST, .offset = AT(notify), .sub = notify_fields, .item_size = sizeof(struct plan_notify)},
     {.name = NULL},
 };
 
@@ -190,11 +197,24 @@ static void check_references(struct plan_reader *r, const struct yaml_node *root
     }
 }
 
+/* Each receiver is one thing. */
+static void check_notify(struct plan_reader *r, const struct yaml_node *list) {
+    for (size_t i = 0; list && list->kind == YAML_LIST && i < list->count; i++) {
+        const struct yaml_node *entry = list->values[i];
+        if (entry->kind != YAML_MAP) continue; /* it is told already */
+        const struct yaml_node *command = yaml_get(entry, "command"), *url = yaml_get(entry, "url");
+        bool empty = command && (yaml_is_null(command) || (command->kind == YAML_LIST && command->count == 0));
+        if (empty) plan_fault(r, command, "notify: 'command' is empty: write [PROGRAM, ARGUMENT, …]");
+        else if (!command == !url) plan_fault(r, entry, "notify: every entry is either { command: [PROGRAM, ARGUMENT, …] } or { url: \"https://…\" }");
+    }
+}
+
 static void check_plan(struct plan_reader *r, const struct yaml_node *root, const struct plan *p) {
     if (p->hours && !plan_hours_valid(p->hours))
         plan_fault(r, yaml_get(root, "hours"), "hours: '%s' is not like \"08:00-22:00 Europe/London\"", p->hours);
     if (p->snapshot_daily && (!clock_time_valid(p->snapshot_daily) || p->snapshot_daily[5]))
         plan_fault(r, yaml_get(root, "snapshots"), "snapshots.daily: '%s' is not like \"03:00\"", p->snapshot_daily);
+    check_notify(r, yaml_get(root, "notify"));
     check_references(r, root, "remaining", &p->remaining);
     check_references(r, root, "backups", &p->backup_cronjobs);
     for (size_t i = 0; i < p->source_classes.n; i++)

@@ -90,6 +90,14 @@ struct plan_notify {
     char *url;
 };
 
+/* Shared by the kinds (plan_encrypt.c). holds: what such a copy holds, for the fault that asks for a reason. */
+void plan_encrypt_read(struct plan_reader *r, const struct yaml_node *node, struct plan_encrypt *e, const char *holds);
+void plan_encrypt_drop(void *encrypt);
+
+/* Whether the plan's window can be kept on a plan clock that runs `scale` times as fast as the real one (a sandbox's): a sample takes at
+ * least 1 s of real time (design 2). ERR_USAGE says what to write. plan check cannot know the clock: the window asks before it begins. */
+struct err *plan_raft_window_fits(const struct plan_raft *p, double scale) MUST_CHECK;
+
 struct plan_kind;
 
 struct plan_workload {

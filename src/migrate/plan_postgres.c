@@ -33,40 +33,14 @@ static const struct plan_field server_fields[] = {
     {.name = NULL},
 };
 
-static const struct plan_field encrypt_fields[] = {
-    {.name = "passphrase_file", .type = FIELD_PATH, .offset = offsetof(struct plan_encrypt, passphrase_file)},
-    {.name = "reason", .type = FIELD_TEXT, .offset = offsetof(struct plan_encrypt, reason)},
-    {.name = NULL},
-};
-
-/* encrypt: none | { none: true, reason: … } | { passphrase_file: … } */
 static void read_encrypt(struct plan_reader *r, const struct yaml_node *node, void *at) {
-    static const char *const none_key[] = {"none", NULL};
-    struct plan_encrypt *e = at;
-    if (node->kind == YAML_SCALAR && str_eq(node->text, "none")) {
-        e->none = true;
-    } else if (node->kind == YAML_MAP) {
-        plan_read_fields(r, node, "encrypt", encrypt_fields, none_key, e);
-        struct yaml_node *none = yaml_get(node, "none");
-        if (none && !yaml_bool(none, &e->none)) plan_fault(r, none, "encrypt.none: '%s' is neither true nor false",
-                                                           none->kind == YAML_SCALAR ? none->text : "…");
-    } else {
-        plan_fault(r, node, "encrypt: must be a map with passphrase_file, or none with a reason");
-        return;
-    }
-    if (e->none && !e->reason)
-        plan_fault(r, node, "encrypt: none needs a reason: { none: true, reason: \"…\" } (a dump holds every password hash)");
-    if (!e->none && !e->passphrase_file) plan_fault(r, node, "encrypt: 'passphrase_file' is missing");
-}
-
-static void drop_encrypt(void *at) {
-    plan_free_fields(encrypt_fields, at);
+    plan_encrypt_read(r, node, at, "a dump holds every password hash");
 }
 
 static const struct plan_field dump_fields[] = {
     {.name = "strategy", .type = FIELD_WORD, .offset = AT(dump.strategy) - AT(dump), .words = strategy_words},
     {.name = "directory", .type = FIELD_PATH, .offset = AT(dump.directory) - AT(dump)},
-    {.name = "encrypt", .type = FIELD_CUSTOM, .offset = AT(dump.encrypt) - AT(dump), .read = read_encrypt, .drop = drop_encrypt,
+    {.name = "encrypt", .type = FIELD_CUSTOM, .offset = AT(dump.encrypt) - AT(dump), .read = read_encrypt, .drop = plan_encrypt_drop,
      .required = true},
     {.name = NULL},
 };

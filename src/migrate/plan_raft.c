@@ -46,7 +46,18 @@ static const struct plan_field vault_fields[] = {
     {.name = "ca_file", .type = FIELD_PATH, .offset = AT(vault.ca_file) - AT(vault)},
     {.name = "tls_server_name", .type = FIELD_TEXT, .offset = AT(vault.tls_server_name) - AT(vault)},
     {.name = "insecure", .type = FIELD_BOOL, .offset = AT(vault.insecure) - AT(vault)},
+    {.name = "cluster_id", .type = FIELD_TEXT, .offset = AT(vault.cluster_id) - AT(vault)},
     {.name = "urls", .type = FIELD_PAIRS, .offset = AT(vault.urls) - AT(vault)},
+    {.name = NULL},
+};
+
+static void read_encrypt(struct plan_reader *r, const struct yaml_node *node, void *at) {
+    plan_encrypt_read(r, node, at, "a snapshot holds every secret, behind the unseal keys alone");
+}
+
+static const struct plan_field snapshot_fields[] = {
+    {.name = "directory", .type = FIELD_PATH, .offset = AT(snapshot.directory) - AT(snapshot)},
+    {.name = "encrypt", .type = FIELD_CUSTOM, .offset = AT(snapshot.encrypt) - AT(snapshot), .read = read_encrypt, .drop = plan_encrypt_drop},
     {.name = NULL},
 };
 
@@ -68,6 +79,7 @@ static const struct plan_field fields[] = {
     {.name = "vault", .type = FIELD_MAP, .offset = AT(vault), .sub = vault_fields, .required = true},
     {.name = "template", .type = FIELD_MAP, .offset = AT(template_apply), .sub = template_fields},
     {.name = "window", .type = FIELD_MAP, .offset = AT(window), .sub = window_fields},
+    {.name = "snapshot", .type = FIELD_MAP, .offset = AT(snapshot), .sub = snapshot_fields},
     {.name = "http", .type = FIELD_LIST, .offset = AT(http), .sub = plan_http_fields, .item_size = sizeof(struct plan_http)},
     {.name = "retain", .type = FIELD_DURATION, .offset = AT(retain_ms), .min = 24 * HOUR_MS, .max = 365 * 24 * HOUR_MS},
     {.name = NULL},
@@ -96,10 +108,31 @@ static void check_urls(struct plan_reader *r, const struct yaml_node *vault, con
             plan_fault(r, urls, "urls.%s: '%s' is no http:// or https:// URL", p->vault.urls.keys[i], p->vault.urls.values[i]);
 }
 
+/* How the copies are kept is said, never assumed. */
+static void check_snapshot(struct plan_reader *r, const struct yaml_node *node) {
+    const struct yaml_node *snapshot = yaml_get(node, "snapshot");
+    bool map = snapshot && snapshot->kind == YAML_MAP;
+    if (snapshot && !map && !yaml_is_null(snapshot)) return; /* it is told already */
+    const struct yaml_node *encrypt = map ? yaml_get(snapshot, "encrypt") : NULL;
+    if (encrypt && !yaml_is_null(encrypt)) return;
+    plan_fault(r, map ? snapshot : node, "%s is missing: write snapshot: { encrypt: { passphrase_file: FILE } }, or { none: true, reason: \"…\" } "
+                                         "instead of the file (a snapshot holds every secret, behind the unseal keys alone)",
+               map ? "snapshot: 'encrypt'" : "'snapshot'");
+}
+
+struct err *plan_raft_window_fits(const struct plan_raft *p, double scale) {
+    double real_ms = (double)p->window.sample_ms / (scale > 1 ? scale : 1);
+    if (real_ms >= (double)CLOCK_MS_PER_S) return NULL;
+    return err_new(ERR_USAGE, "window: a sample every %" PRId64 " ms of the plan's clock is one every %d ms of real time, as the clock runs %.0f times as fast; "
+                              "write sample: %.0fs or more, and max_gap and fail_after to match, or begin the sandbox with a smaller --time-scale",
+                   p->window.sample_ms, (int)real_ms, scale, scale);
+}
+
 static void check(struct plan_reader *r, const struct yaml_node *node, const struct plan_workload *w) {
     const struct plan_raft *p = w->spec;
     const struct yaml_node *vault = yaml_get(node, "vault"), *window = yaml_get(node, "window");
     if (vault) check_urls(r, vault, p);
+    check_snapshot(r, node);
     if (window && p->window.max_gap_ms < p->window.sample_ms)
         plan_fault(r, window, "window: max_gap (%" PRId64 " s) is shorter than sample (%" PRId64 " s)",
                    p->window.max_gap_ms / CLOCK_MS_PER_S, p->window.sample_ms / CLOCK_MS_PER_S);

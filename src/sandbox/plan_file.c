@@ -57,6 +57,7 @@ static void write_vault(struct buf *b, const struct sandbox *s)
                 "    statefulset: vault\n");
     buf_printf(b, "    vault: { via: kube-proxy, port: 8200, scheme: http, token: { file: \"%s/vault-token\" },\n"
                "             write_probe: cubbyhole/ferryman-probe }\n", s->dir);
+    buf_printf(b, "    snapshot: { directory: \"%s/snapshots\", encrypt: { passphrase_file: \"%s/" PASSPHRASE "\" } }\n", s->dir, s->dir);
     buf_adds(b, "    template: { apply: console }\n"
                 "    window: { duration: 24h, sample: 10s, max_gap: 5m, fail_after: 30s }\n");
     if (s->ports.app)

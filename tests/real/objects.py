@@ -340,6 +340,7 @@ workloads:
     statefulset: vault
     vault: {vault}
     template: {{ apply: console }}
+    snapshot: {{ encrypt: {{ none: true, reason: "a test" }} }}
     window: {{ duration: 24h, sample: 10s, max_gap: 5m, fail_after: 30s }}
 backups: {{ cronjobs: [vault/vault-raft-backup], clean_days: 7 }}
 """

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "migrate/plan.h"
 
@@ -37,11 +38,13 @@ static const char good[] =
     "    kind: raft-rolling\n"
     "    namespace: vault\n"
     "    statefulset: vault\n"
-    "    vault: { via: kube-proxy, token: { file: token } }\n"
+    "    vault: { via: kube-proxy, token: { file: token }, cluster_id: a54c42b3 }\n"
+    "    snapshot: { directory: snaps, encrypt: { passphrase_file: key } }\n"
     "    window: { duration: 24h, sample: 10s, max_gap: 5m }\n"
     "snapshots: { command: [ssh, pve, lvs], daily: \"03:00\" }\n"
     "backups: { cronjobs: [immich/backup], clean_days: 3 }\n"
-    "alerts: { alertmanager: \"http://a:9093\", watchdog: Dog, ignore: [X] }\n";
+    "alerts: { alertmanager: \"http://a:9093\", watchdog: Dog, ignore: [X] }\n"
+    "notify: [{ command: [mail, -s, window] }, { url: \"https://hooks.example/x\" }]\n";
 
 static void test_reads_a_whole_plan(void **state) {
     struct plan *p = NULL;
@@ -67,9 +70,17 @@ static void test_reads_a_whole_plan(void **state) {
     assert_string_equal(raft->vault.token, "file");
     assert_string_equal(raft->vault.token_file, "/etc/ferry/token");
     assert_int_equal(raft->vault.port, 8200);
+    assert_string_equal(raft->vault.cluster_id, "a54c42b3");
+    assert_string_equal(raft->snapshot.directory, "/etc/ferry/snaps");
+    assert_string_equal(raft->snapshot.encrypt.passphrase_file, "/etc/ferry/key");
     assert_int_equal(raft->window.fail_after_ms, 30000); /* default */
     assert_int_equal(p->backup_days, 3);
     assert_string_equal(p->watchdog, "Dog");
+    const struct plan_notify *told = p->notify.v;
+    assert_int_equal(p->notify.n, 2);
+    assert_int_equal(told[0].command.n, 3);
+    assert_null(told[0].url);
+    assert_string_equal(told[1].url, "https://hooks.example/x");
     const char **ns = plan_namespaces(p);
     assert_string_equal(ns[0], "immich");
     assert_string_equal(ns[1], "vault");
@@ -155,6 +166,70 @@ static void test_an_unknown_key_is_told_once(void **state) {
     err_free(e);
 }
 
+/* A snapshot is enciphered, or a reason is given: the fault says what to write. */
+static void test_snapshots_are_enciphered(void **state) {
+    static const char head[] = "plan: a\ncontext: b\nsource: { storageClasses: [n] }\ntarget: { storageClass: l }\nworkloads:\n"
+                               "  - name: v\n    kind: raft-rolling\n    namespace: v\n    statefulset: v\n    vault: { via: kube-proxy }\n";
+    static const struct {
+        const char *tail, *fault;
+    } cases[] = {
+        {"", "p.yaml:6:5: 'snapshot' is missing: write snapshot: { encrypt: { passphrase_file: FILE } }"},
+        {"    snapshot: { directory: x }\n", "p.yaml:11:15: snapshot: 'encrypt' is missing: write snapshot:"},
+        {"    snapshot: { encrypt: none }\n", "encrypt: none needs a reason: { none: true, reason: \"…\" } (a snapshot holds every secret"},
+        {"    snapshot: { encrypt: { none: maybe } }\n", "encrypt.none: 'maybe' is neither true nor false"},
+        {"    snapshot: here\n", "snapshot: must be a map"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *faults[] = {cases[i].fault, NULL};
+        char *text = str_printf("%s%s", head, cases[i].tail);
+        expect_faults(text, faults);
+        free(text);
+    }
+    struct plan *p = NULL;
+    char *text = str_printf("%s    snapshot: { encrypt: { none: true, reason: test } }\n", head);
+    assert_null(plan_parse(text, strlen(text), "p.yaml", &p));
+    const struct plan_raft *raft = p->workloads[0].spec;
+    assert_true(raft->snapshot.encrypt.none);
+    assert_null(raft->snapshot.directory);
+    plan_free(p);
+    free(text);
+}
+
+static void test_who_is_told_is_a_command_or_a_url(void **state) {
+    static const struct {
+        const char *entry, *fault;
+    } cases[] = {
+        {"{}", "notify: every entry is either { command:"},
+        {"{ command: [a], url: \"https://x/\" }", "notify: every entry is either { command:"},
+        {"{ command: [] }", "notify: 'command' is empty"},
+        {"{ url: \"ftp://x/\" }", "url: 'ftp://x/'"},
+        {"{ comand: [a] }", "notify: unknown key 'comand'; did you mean 'command'?"},
+        {"mail", "notify: every entry must be a map"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *faults[] = {cases[i].fault, NULL};
+        char *text = str_printf("%snotify: [%s]\n", good, cases[i].entry), *twice = strstr(text, "notify: [{ command: [mail");
+        memmove(twice, strchr(twice, '\n') + 1, strlen(strchr(twice, '\n') + 1) + 1);
+        expect_faults(text, faults);
+        free(text);
+    }
+}
+
+/* On a sandbox's fast clock a sample still takes a second of real time. */
+static void test_a_window_on_a_fast_clock(void **state) {
+    struct plan_raft p = {.window = {.sample_ms = 10000}};
+    (void)state;
+    assert_null(plan_raft_window_fits(&p, 1));
+    assert_null(plan_raft_window_fits(&p, 10));
+    struct err *e = plan_raft_window_fits(&p, 60);
+    assert_non_null(e);
+    assert_int_equal(err_kind(e), ERR_USAGE);
+    assert_non_null(strstr(err_text(e), "write sample: 60s or more"));
+    err_free(e);
+}
+
 static void test_passwords_have_no_place_in_a_plan(void **state) {
     static const char text[] =
         "plan: a\ncontext: b\nsource: { storageClasses: [n] }\ntarget: { storageClass: l }\nworkloads:\n"
@@ -190,7 +265,8 @@ static void test_hours(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_a_whole_plan),           cmocka_unit_test(test_tells_every_fault_at_once),
-        cmocka_unit_test(test_parallel_dumps_are_refused),
+        cmocka_unit_test(test_parallel_dumps_are_refused),   cmocka_unit_test(test_snapshots_are_enciphered),
+        cmocka_unit_test(test_who_is_told_is_a_command_or_a_url), cmocka_unit_test(test_a_window_on_a_fast_clock),
         cmocka_unit_test(test_an_unknown_key_is_told_once),  cmocka_unit_test(test_passwords_have_no_place_in_a_plan),
         cmocka_unit_test(test_refuses_what_is_no_plan),      cmocka_unit_test(test_hours),
     };
