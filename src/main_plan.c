@@ -68,6 +68,21 @@ static struct err *pin_databases(struct buf *text, const char *file, const struc
     return e;
 }
 
+static struct err *pin_vaults(struct buf *text, const char *file, const struct plan *p, const struct world *w, bool *ret_changed) {
+    struct err *e = NULL;
+    for (size_t i = 0; !e && i < p->nworkloads; i++) {
+        const char *name = p->workloads[i].name;
+        if (p->workloads[i].kind != &plan_kind_raft) continue;
+        const struct row *row = world_find(w, T_RAFT_CLUSTERS, slice_of(name));
+        struct slice id = row ? row_text(row, RAFT_CLUSTERS_CLUSTER_ID) : (struct slice){NULL, 0};
+        char *what = str_printf("the Vault of %s", name);
+        if (!id.n) printf("%s: %s did not answer: its cluster_id is not pinned\n", file, what);
+        else e = pin_one(text, file, name, id, what, ret_changed);
+        mem_free(what);
+    }
+    return e;
+}
+
 static struct err *pin_all(const char *file, const struct plan *p, const struct world *w) {
     const struct row *row = world_find(w, T_CREDENTIALS, SLICE_LIT("kube"));
     struct slice uid = row ? row_text(row, CREDENTIALS_IDENTITY) : (struct slice){NULL, 0};
@@ -79,6 +94,7 @@ static struct err *pin_all(const char *file, const struct plan *p, const struct 
     struct err *e = stat(file, &st) ? err_new(ERR_DATA, "%s: cannot be looked at", file) : file_read(file, PLAN_MAX, &text);
     if (!e) e = pin_one(&text, file, NULL, uid, "the cluster", &changed);
     if (!e) e = pin_databases(&text, file, p, w, &changed);
+    if (!e) e = pin_vaults(&text, file, p, w, &changed);
     if (!e && changed) e = file_write_durable(file, text.p, text.len, st.st_mode & 0777);
     buf_free(&text);
     return e;

@@ -142,15 +142,26 @@ static bool same(const struct yaml_node *a, const struct yaml_node *b, struct al
     return true;
 }
 
+/* Where the identity of a workload stands, by what it has: a database or Vault. */
+static const char *section_of(const struct yaml_node *workload) {
+    return workload && key_node(workload, "vault") && !key_node(workload, "postgres") ? "vault" : "postgres";
+}
+
 static const struct yaml_node *map_of(const struct yaml_node *root, const char *workload) {
     if (!root || root->kind != YAML_MAP || !workload) return root;
     struct yaml_node *w = find_workload(root, workload);
-    return w ? yaml_get(w, "postgres") : NULL;
+    return w && w->kind == YAML_MAP ? yaml_get(w, section_of(w)) : NULL;
+}
+
+static const char *key_of(const struct yaml_node *root, const char *workload) {
+    if (!workload) return "cluster";
+    const struct yaml_node *w = root && root->kind == YAML_MAP ? find_workload(root, workload) : NULL;
+    return w && w->kind == YAML_MAP && str_eq(section_of(w), "vault") ? "cluster_id" : "identifier";
 }
 
 static struct err *pin(struct buf *text, const struct yaml_node *root, const char *file, const char *workload, const char *value) {
     const struct yaml_node *map = map_of(root, workload);
-    const char *key = workload ? "identifier" : "cluster";
+    const char *key = key_of(root, workload);
     struct yaml_doc *doc = NULL;
     char *written = workload ? str_printf("\"%s\"", value) : mem_strdup(value);
     struct err *e = put_in(text, map, file, key, workload ? NULL : "context", written);
@@ -172,7 +183,7 @@ struct err *plan_pin(struct buf *text, const char *file, const char *workload, c
     struct err *e = yaml_parse(text->p, text->len, file, &doc);
     if (e) return e;
     const struct yaml_node *map = map_of(doc->root, workload);
-    const char *key = workload ? "identifier" : "cluster", *now = map && map->kind == YAML_MAP ? yaml_str(map, key) : NULL;
+    const char *key = key_of(doc->root, workload), *now = map && map->kind == YAML_MAP ? yaml_str(map, key) : NULL;
     bool changed = false;
     if (!map || map->kind != YAML_MAP) e = err_new(ERR_DATA, "%s: there is no place for '%s'", file, key);
     else if (now && !str_eq(now, value)) {

@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Puts the uid of the cluster (workload NULL) or the system identifier of a workload's database into the text of a plan that has no
+/* Puts the uid of the cluster (workload NULL) or a workload's identity (of its database the system
+ * identifier, of its Vault the cluster_id) into the text of a plan that has no
  * fault. Replaces *text by the new text; *ret_changed false: the same value stands there already. ERR_DATA with FILE:LINE:COLUMN if another one
  * does, or if this plan is written in a way that cannot be added to. */
 struct err *plan_pin(struct buf *text, const char *file, const char *workload, const char *value, bool *ret_changed) MUST_CHECK;

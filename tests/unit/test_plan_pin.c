@@ -74,6 +74,17 @@ static void test_identifier(void **state) {
     refused("workloads:\n- name: x\n  postgres: {identifier: \"1\"}\n", "x", ID, "plan.yaml:3:14: 'identifier' is pinned as 1");
 }
 
+/* Vault's identity is its cluster_id, in the map that says how it is asked. */
+static void test_cluster_id(void **state) {
+    (void)state;
+    pins("workloads:\n  - name: v\n    vault: { via: kube-proxy }\n", "v", UID,
+         "workloads:\n  - name: v\n    vault: { cluster_id: \"" UID "\", via: kube-proxy }\n");
+    pins("workloads:\n  - name: v\n    vault:\n      via: direct\n      cluster_id:\n", "v", UID,
+         "workloads:\n  - name: v\n    vault:\n      via: direct\n      cluster_id: \"" UID "\"\n");
+    refused("workloads:\n  - name: v\n    vault: { cluster_id: x }\n", "v", UID, "plan.yaml:3:14: 'cluster_id' is pinned as x, and it is " UID " now");
+    refused("workloads:\n  - name: v\n", "v", UID, "no place for");
+}
+
 /* What cannot be added to without touching more stays as it is. */
 static void test_ways_of_writing_that_are_refused(void **state) {
     (void)state;
@@ -87,6 +98,7 @@ int main(void) {
         cmocka_unit_test(test_cluster),
         cmocka_unit_test(test_cluster_that_is_there),
         cmocka_unit_test(test_identifier),
+        cmocka_unit_test(test_cluster_id),
         cmocka_unit_test(test_ways_of_writing_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
