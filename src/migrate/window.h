@@ -32,7 +32,7 @@ struct window_rules {
 struct window_sample {
     int64_t plan_ms, mono_ms;                  /* when; mono counts suspend (CLOCK_BOOTTIME), scale 1 */
     double scale;                              /* of the plan clock; 1 but in a sandbox */
-    enum window_answer answers[WINDOW_GATES];
+    enum window_answer answers[WINDOW_GATES];  /* of the write probe NOT_ASKED: none has ended since the last sample */
     const char *reasons[WINDOW_GATES];         /* NULL where it passes; clean */
     const char *leader;                        /* active now; NULL: none known. A change is recorded, not a failure */
 };
@@ -44,7 +44,8 @@ struct window;
 struct window *window_new(const struct window_rules *rules, const char *pod, int64_t plan_ms);
 void window_free(struct window *w);
 /* Judges one more sample. What happened is appended to `said`, one line each, in the operator's words ("restarted: 2 of 3 voters for 31 s").
- * Returns whether something worth a journal record happened (a change of state, a leader change, a gap; else every 5 minutes). */
+ * Returns whether something worth a journal record happened (a change of state, a leader change, a gap; else every 5 minutes, or every fifth of max_gap, so
+ * that the end of the process is no gap beyond it). */
 bool window_feed(struct window *w, const struct window_sample *s, struct buf *said);
 enum window_state window_state(const struct window *w);
 bool window_is_over(const struct window *w); /* passed, or ended early with its floor: three checks over 90 s with a write probe */
@@ -54,14 +55,19 @@ struct err *window_ask_end(struct window *w, const char *reason, int64_t plan_ms
 struct err *window_give_back(struct window *w, const char *reason) MUST_CHECK;
 
 struct window_numbers {
-    int64_t started, credited_ms, gaps_ms, longest_gap_ms, lost_ms /* credit that restarts took */, earliest_end /* plan ms */, last_sample;
+    int64_t started, credited_ms, gaps_ms, longest_gap_ms, lost_ms /* credit that restarts took */,
+        aside_ms /* of that: what a typed reason gives back */, earliest_end /* plan ms */, last_sample;
     unsigned restarts, failures, leader_changes, samples;
 };
 void window_numbers(const struct window *w, struct window_numbers *ret);
 /* One character per bucket of a gate since the beginning, newest last, at most 96 buckets whatever the duration (the bucket's length is
- * returned): 'p' pass, 'l' late, '-' no data (clock stopped), 'x' fail (clock restarted), 's' clock stopped by it. */
+ * returned): 'p' pass, 'l' late, '-' no data (clock stopped), 'x' fail (clock restarted), 's' clock stopped by it, ' ' not asked. */
 int64_t window_strip(const struct window *w, enum window_gate g, struct buf *out);
+/* Why it does not pass; while it passes, the last time that it did not ("" if there was none). */
 const char *window_gate_reason(const struct window *w, enum window_gate g);
+enum window_answer window_gate_answer(const struct window *w, enum window_gate g);
+const char *window_pod(const struct window *w);
+const char *window_end_reason(const struct window *w); /* as typed; NULL: no early end was asked for */
 
 /* State as a document of at most a few kB, and back. read: NULL if it is none of ours. After reading, the time since the last sample is
  * a gap like any other. */
