@@ -22,14 +22,14 @@ struct err *dump_keys_check(const char *passphrase_file) {
     struct stat st;
     struct secret *s = NULL;
     if (stat(passphrase_file, &st)) {
-        struct err *e = err_sys(errno, "the dump's passphrase: %s", passphrase_file);
+        struct err *e = err_sys(errno, "the passphrase: %s", passphrase_file);
         err_set_kind(e, ERR_DATA);
         return e;
     }
-    if (!S_ISREG(st.st_mode)) return err_new(ERR_DATA, "the dump's passphrase: %s is not a file", passphrase_file);
+    if (!S_ISREG(st.st_mode)) return err_new(ERR_DATA, "the passphrase: %s is not a file", passphrase_file);
     struct err *e = dump_keys_read(passphrase_file, &s);
     if (!e && (st.st_mode & (S_IRWXG | S_IRWXO)))
-        e = err_new(ERR_DATA, "the dump's passphrase: %s can be read by others than its owner: chmod 600", passphrase_file);
+        e = err_new(ERR_DATA, "the passphrase: %s can be read by others than its owner: chmod 600", passphrase_file);
     secret_free(s);
     return e;
 }
@@ -40,7 +40,7 @@ struct err *dump_keys_read(const char *passphrase_file, struct secret **ret) {
     if (!e) e = check(s, passphrase_file);
     if (e) secret_free(s);
     else *ret = s;
-    return err_wrap(e, "the dump's passphrase");
+    return err_wrap(e, "the passphrase");
 }
 
 void dump_keys_make(const struct secret *passphrase, const unsigned char salt[CIPHER_SALT_SIZE], unsigned iterations, struct dump_keys *ret) {

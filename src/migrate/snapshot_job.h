@@ -18,6 +18,10 @@ struct script;
 
 /* Appends the operations: room on the disk (10 % stay free), who is active now, take, prove from disk. */
 void snapshot_script(struct run *r, struct script *s);
+/* The same, but nothing if there is a fresh one of the node that is active when it comes to it (as the world has it). */
+void snapshot_script_fresh(struct run *r, struct script *s);
+/* Where they are written; malloc'd. */
+char *snapshot_dir(const struct run *r) MUST_CHECK;
 /* A proved one younger than an hour, taken from `active`; false: why not, appended. */
 bool snapshot_is_fresh(const struct run *r, const char *active, struct buf *reason);
 /* Removes snapshots of this run but the newest, at the end of retention (safety 31): operations for clean-up. */
