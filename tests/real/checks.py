@@ -4,6 +4,7 @@ certificate, with OpenBao reached directly.
 
     tests/real/run [GROUP…]    kube, raft, postgres, console, faults; all of them by default
     tests/real/run migrate     a database is moved; it has servers of its own, and needs no OpenBao
+    tests/real/run openbao     what OpenBao does with wiped, hanging and spoilt nodes, and what is said of it
     tests/real/run roll        pods of a set are moved to new claims and back, again and again
     tests/real/run whole       a raft cluster is moved; both have a kubelet of their own, whose pods run OpenBao"""
 
@@ -29,7 +30,7 @@ GROUPS = {
 
 
 # Each has servers of its own, and stands alone.
-ALONE = ("migrate", "roll", "whole")
+ALONE = ("migrate", "openbao", "roll", "whole")
 
 
 def main():

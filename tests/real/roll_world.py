@@ -358,6 +358,14 @@ class RollWorld:
         os.chmod(path("snapshots"), 0o700)
         self.args = ["--plan", self.plan, "--kubeconfig", self.kubeconfig]
 
+    def direct_args(self):
+        """The same, but the nodes are asked directly, at the addresses that their pods have now."""
+        with open(self.plan) as f:
+            text = f.read()
+        urls = ", ".join(f'{p}: "http://{self.node(p).ip}:8200"' for p in PODS)
+        text = text.replace("via: kube-proxy, port: 8200, scheme: http", f"via: direct, urls: {{ {urls} }}")
+        return ["--plan", write(path("plan-direct.yaml"), text), "--kubeconfig", self.kubeconfig]
+
 
 class Writer:
     """A client of the cluster: it writes a number, again and again, to whoever is active; remembers what was

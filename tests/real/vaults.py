@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -36,7 +37,7 @@ class Cell(Container):
     def __init__(self, kubelet, pod, ip):
         self.kubelet, self.ended, self.exit, self.stopping = kubelet, None, None, None
         self.net = "p" + pod["metadata"]["uid"][:8]
-        self.refused = False
+        self.down = False
         kubelet.network.plug(self.net, ip)
         super().__init__(kubelet, pod, ip)
 
@@ -105,7 +106,32 @@ class Cell(Container):
             if not self.program.runs() and self.ended is None:
                 self.exit, self.ended = self.program.process.returncode, stamp()
             return
-        super().look()
+        if not self.down:
+            super().look()
+
+    def restart(self, meanwhile=lambda: None):
+        """Kills the server as a failing node does, and starts it again."""
+        self.down = True
+        self.program.kill()
+        meanwhile()
+        self.program.start()
+        self.restarts += 1
+        self.down = False
+
+    def wipe(self):
+        """It comes back with nothing on its data volume."""
+
+        def empty():
+            for name in os.listdir(self.volume("data")):
+                if name != "lost+found":
+                    where = os.path.join(self.volume("data"), name)
+                    shutil.rmtree(where) if os.path.isdir(where) else os.unlink(where)
+
+        self.restart(empty)
+
+    def volume(self, name):
+        """The folder that stands for that volume of its spec."""
+        return self.kubelet.folder_of(self.pod, name)
 
     def ready(self):
         if self.once() or "bao" not in self.spec()["image"]:
