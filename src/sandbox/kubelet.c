@@ -446,6 +446,14 @@ void kube_pod_exited(struct sandbox *s, const char *ns, const char *name, int ex
         crashed(r, exit_code);
 }
 
+void kube_pod_retry(struct sandbox *s, const char *ns, const char *name)
+{
+    struct run *r = s->kube ? find(s->kube->kubelet, ns, name) : NULL;
+
+    if (r && r->stage == WAITING)
+        timer_start(r->timer, 0, 0);
+}
+
 void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const char *text, size_t n)
 {
     struct run *r = s->kube ? find(s->kube->kubelet, ns, name) : NULL;

@@ -48,6 +48,14 @@ const char *rest_vault_token(struct sandbox *s)
     return rest_of(s)->vault_token;
 }
 
+void rest_new_vault_token(struct sandbox *s)
+{
+    char *secret = rest_random_hex(12);
+    mem_free(s->rest->vault_token);
+    s->rest->vault_token = str_printf("hvs.%s", secret);
+    mem_free(secret);
+}
+
 char *rest_random_hex(size_t n)
 {
     struct buf out = {0};

@@ -29,6 +29,8 @@ void rest_free(struct sandbox *s);
 /* The passwords that the seed's Secrets and the plan's files name. Random, the same during one run. Borrowed. */
 const char *rest_pg_password(struct sandbox *s);
 const char *rest_vault_token(struct sandbox *s);
+/* Another one from now on. */
+void rest_new_vault_token(struct sandbox *s);
 
 /* n random bytes as hexadecimal digits (malloc'd). */
 char *rest_random_hex(size_t n) MUST_CHECK;

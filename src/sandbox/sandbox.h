@@ -132,6 +132,8 @@ void kube_register_backend(struct sandbox *s, const struct pod_backend *b); /* b
 void kube_pod_ready(struct sandbox *s, const char *ns, const char *name, bool ready);
 /* The main process ended. A pod that is not terminating is started again after its back-off (restart count + 1). */
 void kube_pod_exited(struct sandbox *s, const char *ns, const char *name, int exit_code);
+/* A pod that waits for its back-off is started now. */
+void kube_pod_retry(struct sandbox *s, const char *ns, const char *name);
 /* Appends lines to the pod's log (kept: the last 256 KiB). */
 void kube_pod_log(struct sandbox *s, const char *ns, const char *name, const char *text, size_t n);
 /* Sets or removes (value NULL) a label of a pod, as Vault's service registration does (vault-active, vault-sealed …). */

@@ -29,12 +29,7 @@
 #define VAULT_UNREADY_MS 10000    /* two failed readiness probes */
 #define VAULT_LAG_WRITES 60       /* a tick, while a follower lags */
 
-/* What a data volume holds. */
-struct vault_volume {
-    int64_t applied;
-};
-
-static struct vault *vault_of(struct sandbox *s)
+struct vault *vault_of(struct sandbox *s)
 {
     return rest_of(s)->vault;
 }
@@ -141,13 +136,22 @@ static void vault_servers_later(struct vault *v)
     loop_defer(v->s->loop, vault_set_servers, v);
 }
 
+void vault_volume_keep(struct vault_volume *volume, const struct vault_node *n)
+{
+    if (!n->data)
+        return; /* it has not joined yet */
+    volume->applied = n->applied;
+    volume->removed = n->removed_data;
+    str_copy(volume->id, sizeof volume->id, n->own_id);
+}
+
 static void pod_end(struct vault *v, int i)
 {
     struct vault_pod *pod = &v->pod[i];
     bool graceful = pod->stop_code == 0;
     struct vault_volume *volume = pod->volume ? map_gets(v->volumes, pod->volume) : NULL;
     if (volume)
-        volume->applied = v->c.node[i].applied;
+        vault_volume_keep(volume, &v->c.node[i]);
     pod->stop_at = 0;
     pod->seen.known = false;
     vault_cluster_stop(&v->c, i, graceful);
@@ -160,9 +164,43 @@ static void pod_end(struct vault *v, int i)
     mem_free(name);
 }
 
-/* Moves the machine to now and shows what came of it. */
-static void vault_move(struct vault *v)
+/* A majority that is gone is said aloud, with what it would take to have it back. */
+static void PRINTF_LIKE(2, 3) alarm_say(struct vault *v, const char *fmt, ...)
 {
+    char when[32];
+    clock_format_utc(sandbox_now_ms(v->s), when, sizeof when);
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = str_vprintf(fmt, ap);
+    va_end(ap);
+    buf_printf(&v->alarms, "%s %s\n", when, text);
+    fprintf(stderr, "ferryman-sandbox: vault: %s\n", text);
+    mem_free(text);
+}
+
+static void vault_watch_quorum(struct vault *v)
+{
+    bool quorum = vault_cluster_has_quorum(&v->c), lost = vault_cluster_is_lost(&v->c);
+    if (!quorum && v->was_quorum)
+        alarm_say(v, "QUORUM LOST: %d of %d voters take part", vault_cluster_present(&v->c), vault_cluster_voters(&v->c));
+    else if (quorum && !v->was_quorum)
+        alarm_say(v, "quorum is back: %d of %d voters take part", vault_cluster_present(&v->c), vault_cluster_voters(&v->c));
+    if (lost && !v->was_lost)
+        alarm_say(v, "QUORUM LOST FOR GOOD: too few voters hold data; only volumes of before, a snapshot or peers.json help");
+    v->was_quorum = quorum;
+    v->was_lost = lost;
+}
+
+static void say_gave_up(struct vault *v, int gave_up_before)
+{
+    if (v->c.gave_up != VAULT_NONE && v->c.gave_up != gave_up_before)
+        pod_say(v, v->c.gave_up, "core: post-unseal setup failed: error=\"failed to setup audit table: open "
+                                 "/vault/audit/vault-audit.log: permission denied\"");
+}
+
+void vault_move(struct vault *v)
+{
+    int gave_up = v->c.gave_up;
     int64_t now = clock_mono_ms();
     for (int i = 0; i < VAULT_NODES; i++) {
         if (v->pod[i].stop_at && v->pod[i].stop_at <= now)
@@ -174,7 +212,10 @@ static void vault_move(struct vault *v)
                 break;
         }
     }
+    v->c.stalled = v->stall == STALL_STORAGE && v->c.leader == v->stall_node;
     vault_cluster_tick(&v->c, now);
+    vault_watch_quorum(v);
+    say_gave_up(v, gave_up);
     if (v->c.leader != v->leader_seen) {
         v->leader_seen = v->c.leader;
         v->active_plan_ms = sandbox_now_ms(v->s);
@@ -204,15 +245,45 @@ static int pod_ordinal(const char *name)
     return name[6] - '0';
 }
 
-static const char *pod_data_volume(const struct pod_info *info)
+static const struct pod_claim *pod_claim(const struct pod_info *info, const char *what)
 {
+    size_t n = strlen(what);
     for (size_t i = 0; i < info->claim_count; i++) {
         const struct pod_claim *claim = &info->claims[i];
-        if ((claim->mount_path && strstr(claim->mount_path, "/data")) ||
-            (claim->claim && str_starts(claim->claim, "data-")))
-            return claim->volume_handle;
+        if ((claim->mount_path && strlen(claim->mount_path) > n && str_eq(claim->mount_path + strlen(claim->mount_path) - n, what)) ||
+            (claim->claim && str_starts(claim->claim, what) && claim->claim[n] == '-'))
+            return claim;
     }
     return NULL;
+}
+
+static bool claim_is_block(const struct pod_claim *claim)
+{
+    return claim && claim->storage_class && !str_starts(claim->storage_class, "nfs");
+}
+
+static struct vault_volume *volume_of(struct vault *v, const char *handle)
+{
+    struct vault_volume *volume = map_gets(v->volumes, handle);
+    if (!volume) {
+        volume = MEM_NEW(struct vault_volume);
+        map_puts(v->volumes, handle, volume);
+    }
+    return volume;
+}
+
+/* The volume's content, as it was left; empty if nobody has ever joined with it. */
+static void node_begin(struct vault *v, int i)
+{
+    struct vault_pod *pod = &v->pod[i];
+    struct vault_volume *volume = volume_of(v, pod->volume);
+    bool fresh = !volume->id[0];
+    char *made_up = fresh && v->unstable_ids ? vault_random_uuid() : NULL;
+    vault_cluster_own_id(&v->c, i, made_up ? made_up : fresh || !v->unstable_ids ? pod->name : volume->id);
+    mem_free(made_up);
+    v->c.node[i].removed_data = volume->removed;
+    vault_cluster_start(&v->c, i, fresh, volume->applied);
+    v->c.node[i].hold_sealed = v->sealed_starts;
 }
 
 static void vault_pod_start(struct sandbox *s, const struct pod_info *info)
@@ -224,23 +295,26 @@ static void vault_pod_start(struct sandbox *s, const struct pod_info *info)
     struct vault_pod *pod = &v->pod[i];
     if (pod->name && v->c.node[i].stage != VAULT_DOWN && pod->original)
         vault_cluster_stop(&v->c, i, false); /* killed: the same pod starts anew */
-    const char *handle = pod_data_volume(info);
+    bool starts = pod->original; /* else it has been running since before the sandbox began */
+    if (starts && (i == v->failing_node || !vault_may_write(v, info))) {
+        kube_pod_exited(s, info->ns, info->name, 1);
+        return;
+    }
+    const struct pod_claim *data = pod_claim(info, "data"), *audit = pod_claim(info, "audit");
     str_set(&pod->name, info->name);
-    str_set(&pod->volume, handle ? handle : info->uid);
+    str_set(&pod->volume, data && data->volume_handle ? data->volume_handle : info->uid);
     if (info->ip && info->ip[0])
         str_set(&pod->ip, info->ip);
     pod->stop_at = 0;
     pod->seen.known = false;
-    struct vault_volume *volume = map_gets(v->volumes, pod->volume);
-    bool fresh = !volume;
-    if (fresh) {
-        volume = MEM_NEW(struct vault_volume);
-        map_puts(v->volumes, pod->volume, volume);
+    pod->original = true;
+    if (starts) {
+        node_begin(v, i);
+        v->c.node[i].audit_broken = v->audit_unwritable && claim_is_block(audit);
+        pod->audit_full = v->audit_full && claim_is_block(audit);
+    } else {
+        vault_volume_keep(volume_of(v, pod->volume), &v->c.node[i]);
     }
-    if (!pod->original)
-        pod->original = true; /* it has been running since before the sandbox began */
-    else
-        vault_cluster_start(&v->c, i, fresh, volume->applied);
     forward_set(s, VAULT_NAMESPACE, pod->name, VAULT_PORT, "127.0.0.1", s->ports.vault[i]);
     vault_servers_later(v);
     vault_move(v);
@@ -294,117 +368,6 @@ static void vault_on_request(void *arg, struct http_request *r)
     vault_answer(pod->v, (int)(pod - pod->v->pod), http_request_path(r), r);
 }
 
-/* ---- Scenarios and commands ---- */
-
-static struct err *scenario_hung(struct sandbox *s, bool on)
-{
-    struct vault *v = vault_of(s);
-    if (on && v->c.leader == VAULT_NONE)
-        return err_new(ERR_FAILED, "there is no leader to hang");
-    if (on)
-        v->hung_node = v->c.leader;
-    vault_cluster_hang(&v->c, v->hung_node, on);
-    if (on)
-        v->c.node[v->hung_node].stage_since = v->c.now;
-    vault_move(v);
-    return NULL;
-}
-
-/* The follower with the lowest ordinal. */
-static int vault_a_follower(const struct vault *v)
-{
-    return v->c.leader == 0 ? 1 : 0;
-}
-
-static struct err *scenario_sealed(struct sandbox *s, bool on)
-{
-    struct vault *v = vault_of(s);
-    if (on)
-        v->sealed_node = vault_a_follower(v);
-    vault_cluster_seal(&v->c, v->sealed_node, on);
-    vault_move(v);
-    return NULL;
-}
-
-static struct err *scenario_denied(struct sandbox *s, bool on)
-{
-    vault_of(s)->denied = on;
-    return NULL;
-}
-
-static struct err *scenario_lag(struct sandbox *s, bool on)
-{
-    struct vault *v = vault_of(s);
-    if (on)
-        v->lag_node = vault_a_follower(v);
-    v->lagging = on;
-    vault_cluster_lag(&v->c, v->lag_node, on);
-    vault_move(v);
-    return NULL;
-}
-
-static struct err *scenario_snapshot_cut(struct sandbox *s, bool on)
-{
-    vault_of(s)->snapshot_cut = on;
-    return NULL;
-}
-
-static const struct scenario vault_scenarios[] = {
-    {"leader-hung", "the active Vault accepts connections and answers nothing", scenario_hung},
-    {"vault-sealed", "a follower is sealed and stays so", scenario_sealed},
-    {"vault-403", "Vault refuses the token", scenario_denied},
-    {"vault-lag", "a follower applies nothing while the others go on", scenario_lag},
-    {"vault-snapshot-cut", "snapshots end early, with status 200", scenario_snapshot_cut},
-};
-
-static struct err *command_leader(struct sandbox *s, int argc, char **argv, struct buf *out)
-{
-    struct vault *v = vault_of(s);
-    int64_t to = VAULT_NONE;
-    if (argc != 2 || !slice_to_i64(slice_of(argv[1]), &to) || to < 0 || to >= VAULT_NODES)
-        return err_new(ERR_USAGE, "leader 0|1|2");
-    if (to == v->c.leader)
-        return NULL;
-    if (!vault_node_takes_part(&v->c, (int)to) || v->c.leader == VAULT_NONE || v->c.node[v->c.leader].hung)
-        return err_new(ERR_FAILED, "vault-%d cannot take over now", (int)to);
-    vault_move(v);
-    if (v->c.node[to].applied < v->c.index)
-        return err_new(ERR_FAILED, "vault-%d is %lld entries behind", (int)to,
-                       (long long)(v->c.index - v->c.node[to].applied));
-    vault_cluster_step_down(&v->c, (int)to);
-    buf_printf(out, "vault-%d takes over\n", (int)to);
-    return NULL;
-}
-
-/* Vault and OpenBao differ in bodies and codes; the version decides which. */
-static void vault_set_version(struct vault *v, const char *version, bool openbao)
-{
-    char *end;
-    str_set(&v->version, version);
-    v->openbao = openbao;
-    v->major = (unsigned)strtoul(version, &end, 10);
-    v->minor = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
-    v->c.removed_checker = !openbao && vault_is_at_least(v, 1, 19);
-}
-
-static struct err *command_vault(struct sandbox *s, int argc, char **argv, struct buf *out)
-{
-    struct vault *v = vault_of(s);
-    if (argc < 3 || argc > 4 || !str_eq(argv[1], "version") || (argc == 4 && !str_eq(argv[3], "openbao")))
-        return err_new(ERR_USAGE, "vault version X.Y.Z [openbao]");
-    vault_set_version(v, argv[2], argc == 4);
-    for (int i = 0; i < VAULT_NODES; i++)
-        v->pod[i].seen.known = false;
-    vault_move(v);
-    buf_printf(out, "%s %s\n", v->openbao ? "OpenBao" : "Vault", v->version);
-    return NULL;
-}
-
-static const struct control_command vault_commands[] = {
-    {"leader", "leader 0|1|2", "the active Vault steps down for that node", command_leader},
-    {"vault", "vault version X.Y.Z [openbao]", "which version, and product, the nodes answer as", command_vault},
-};
-
 /* ---- The part ---- */
 
 static void volume_free(void *value)
@@ -427,6 +390,7 @@ static void vault_free(struct vault *v)
     map_free(v->volumes, volume_free);
     map_free(v->cubbyhole, volume_free);
     jd_free(v->autopilot);
+    buf_free(&v->alarms);
     mem_free(v->version);
     mem_free(v->cluster_id);
     mem_free(v);
@@ -462,64 +426,14 @@ static struct err *vault_listen(struct vault *v)
     return NULL;
 }
 
-/* The machine as its bytes: a saved sandbox is gone on with by the same program. */
-static struct err *vault_save(struct sandbox *s, const char *folder, struct json_t *state)
+struct err *vault_new_token(struct vault *v)
 {
-    struct vault *v = vault_of(s);
-    struct buf text = {0};
-    struct json_t *volumes = jd_object();
-    struct slice key;
-    size_t it = 0;
-    (void)folder;
-    for (int i = 0; i < VAULT_NODES; i++) {
-        struct vault_volume *volume = v->pod[i].volume ? map_gets(v->volumes, v->pod[i].volume) : NULL;
-        if (volume)
-            volume->applied = v->c.node[i].applied;
-    }
-    for (void *value; map_each(v->volumes, &it, &key, &value);) {
-        char *handle = slice_dup(key);
-        jd_set(volumes, handle, jd_int(((const struct vault_volume *)value)->applied));
-        mem_free(handle);
-    }
-    hash_base64_encode(&v->c, sizeof v->c, &text);
-    jd_set(state, "cluster", jd_string(buf_str(&text)));
-    jd_set(state, "volumes", volumes);
-    jd_set(state, "autopilot", jd_copy(v->autopilot));
-    jd_set(state, "version", jd_string(v->version));
-    jd_set(state, "openbao", jd_bool(v->openbao));
-    jd_set(state, "cluster_id", jd_string(v->cluster_id));
-    jd_set(state, "active_plan_ms", jd_int(v->active_plan_ms));
-    jd_set(state, "now", jd_int(clock_mono_ms()));
-    buf_free(&text);
-    return NULL;
-}
-
-static void vault_load(struct vault *v, const struct json_t *state)
-{
-    struct buf bytes = {0};
-    struct json_t *volumes = jd_get(state, "volumes");
-    if (hash_base64_decode(slice_of(jd_str(state, "cluster")), &bytes) && bytes.len == sizeof v->c) {
-        memcpy(&v->c, bytes.p, sizeof v->c);
-        vault_cluster_shift(&v->c, clock_mono_ms() - jd_num(state, "now", 0));
-    }
-    buf_free(&bytes);
-    for (void *it = jd_iter(volumes); it; it = jd_iter_next(volumes, it)) {
-        struct vault_volume *volume = MEM_NEW(struct vault_volume);
-        volume->applied = jd_int_value(jd_iter_value(it), 0);
-        mem_free(map_puts(v->volumes, jd_iter_key(it), volume));
-    }
-    jd_free(v->autopilot);
-    v->autopilot = jd_copy(jd_get(state, "autopilot"));
-    str_set(&v->cluster_id, jd_str(state, "cluster_id"));
-    vault_set_version(v, jd_str(state, "version"), jd_flag(state, "openbao", false));
-    v->leader_seen = v->c.leader;
-    v->active_plan_ms = jd_num(state, "active_plan_ms", v->active_plan_ms);
-    for (int i = 0; i < VAULT_NODES; i++) {
-        char name[] = {'v', 'a', 'u', 'l', 't', '-', (char)('0' + i), '\0'};
-        struct json_t *pod = kube_get(v->s->kube, KIND_POD, VAULT_NAMESPACE, name);
-        v->pod[i].original = !pod || !str_eq(jd_str(pod, "status.phase"), "Running"); /* one that comes is new */
-        jd_free(pod);
-    }
+    char *token = str_printf("%s\n", rest_vault_token(v->s));
+    struct err *e = rest_write(v->s, "vault-token", token, 0600);
+    mem_free(token);
+    v->token_created_ms = clock_mono_ms();
+    v->token_expires_ms = v->token_created_ms + VAULT_TOKEN_TTL_S * CLOCK_MS_PER_S;
+    return e;
 }
 
 static struct err *vault_start(struct sandbox *s)
@@ -535,6 +449,8 @@ static struct err *vault_start(struct sandbox *s)
     vault_cluster_init(&v->c, now, VAULT_FIRST_LEADER, now, VAULT_FIRST_INDEX);
     vault_set_version(v, "1.18.1", false);
     v->leader_seen = VAULT_FIRST_LEADER;
+    v->stall_node = v->failing_node = VAULT_NONE;
+    v->was_quorum = true;
     v->active_plan_ms = sandbox_now_ms(s) - VAULT_LEADER_AGE_MS;
     if (sandbox_saved(s, "vault"))
         vault_load(v, sandbox_saved(s, "vault"));
@@ -542,13 +458,9 @@ static struct err *vault_start(struct sandbox *s)
         v->pod[i].stable_since_seen = v->c.node[i].stable_since;
         v->pod[i].stable_plan_ms = v->active_plan_ms + INT64_C(10000);
     }
-    v->token_created_ms = now;
-    v->token_expires_ms = now + VAULT_TOKEN_TTL_S * CLOCK_MS_PER_S;
     struct err *e = vault_listen(v);
-    char *token = str_printf("%s\n", rest_vault_token(s));
     if (!e)
-        e = rest_write(s, "vault-token", token, 0600);
-    mem_free(token);
+        e = vault_new_token(v);
     if (e) {
         vault_free(v);
         return e;
@@ -569,6 +481,6 @@ const struct sandbox_part vault_part = {.name = "vault",
                                         .stop = vault_stop,
                                         .save = vault_save,
                                         .scenarios = vault_scenarios,
-                                        .scenario_count = ARRAY_LEN(vault_scenarios),
+                                        .scenario_count = VAULT_SCENARIOS,
                                         .commands = vault_commands,
-                                        .command_count = ARRAY_LEN(vault_commands)};
+                                        .command_count = VAULT_COMMANDS};

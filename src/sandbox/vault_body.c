@@ -67,7 +67,7 @@ struct json_t *vault_body_errors(const char *text)
     return o;
 }
 
-static char *random_uuid(void)
+char *vault_random_uuid(void)
 {
     char *hex = rest_random_hex(16);
     char *uuid = str_printf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
@@ -78,7 +78,7 @@ static char *random_uuid(void)
 struct json_t *vault_body_envelope(struct json_t *data)
 {
     struct json_t *o = jd_object();
-    set_owned(o, "request_id", random_uuid());
+    set_owned(o, "request_id", vault_random_uuid());
     jd_set(o, "lease_id", jd_string(""));
     jd_set(o, "renewable", jd_bool(false));
     jd_set(o, "lease_duration", jd_int(0));
@@ -229,7 +229,7 @@ struct json_t *vault_body_raft_configuration(const struct vault *v)
         if (!v->c.node[i].in_config)
             continue;
         struct json_t *o = jd_object();
-        set_owned(o, "node_id", str_printf("vault-%d", i));
+        jd_set(o, "node_id", jd_string(v->c.node[i].id));
         set_owned(o, "address", vault_raft_address(i));
         jd_set(o, "leader", jd_bool(i == v->c.leader));
         jd_set(o, "protocol_version", jd_string("3"));
@@ -260,8 +260,8 @@ static struct json_t *body_autopilot_server(const struct vault *v, int i)
     bool leads = i == v->c.leader, heard = leads || n->last_echo, healthy = vault_node_healthy(&v->c, i);
     const char *status = !heard ? "left" : healthy || vault_node_takes_part(&v->c, i) ? "alive" : "failed";
     struct json_t *o = jd_object();
-    set_owned(o, "id", str_printf("vault-%d", i));
-    set_owned(o, "name", heard ? str_printf("vault-%d", i) : mem_strdup(""));
+    jd_set(o, "id", jd_string(n->id));
+    jd_set(o, "name", jd_string(heard ? n->id : ""));
     set_owned(o, "address", vault_raft_address(i));
     jd_set(o, "node_status", jd_string(status));
     set_owned(o, "last_contact", go_duration(leads || !heard ? 0 : v->c.now - n->last_echo));
@@ -282,10 +282,9 @@ struct json_t *vault_body_autopilot_state(const struct vault *v)
     for (int i = 0; i < VAULT_NODES; i++) {
         if (!v->c.node[i].in_config)
             continue;
-        char *id = str_printf("vault-%d", i);
+        const char *id = v->c.node[i].id;
         jd_set(servers, id, body_autopilot_server(v, i));
         jd_append(v->c.node[i].voter ? voters : non_voters, jd_string(id));
-        mem_free(id);
         healthy = healthy && vault_node_healthy(&v->c, i);
     }
     struct json_t *data = jd_object();
@@ -293,7 +292,7 @@ struct json_t *vault_body_autopilot_state(const struct vault *v)
     jd_set(data, "failure_tolerance", jd_int(vault_cluster_tolerance(&v->c)));
     jd_set(data, "leader", jd_string(""));
     if (v->c.leader != VAULT_NONE)
-        set_owned(data, "leader", str_printf("vault-%d", v->c.leader));
+        jd_set(data, "leader", jd_string(v->c.node[v->c.leader].id));
     jd_set(data, "voters", voters);
     if (jd_len(non_voters))
         jd_set(data, "non_voters", non_voters);

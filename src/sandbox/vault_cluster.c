@@ -1,6 +1,10 @@
 /* See vault_cluster.h. */
 #include "sandbox/vault_cluster.h"
 
+#include <stdio.h>
+
+#include "base/str.h"
+
 static int vault_majority(const struct vault_cluster *c)
 {
     return vault_cluster_voters(c) / 2 + 1;
@@ -15,12 +19,14 @@ static void node_enter(struct vault_cluster *c, int i, enum vault_stage stage)
 void vault_cluster_init(struct vault_cluster *c, int64_t now, int leader, int64_t active_since, int64_t index)
 {
     *c = (struct vault_cluster){.leader = leader,
+                                .raft_leader = VAULT_NONE,
+                                .gave_up = VAULT_NONE,
                                 .active_since = active_since,
                                 .term = 34,
                                 .index = index,
                                 .next_write = now + VAULT_WRITE_EVERY_MS,
                                 .now = now};
-    for (int i = 0; i < VAULT_NODES; i++)
+    for (int i = 0; i < VAULT_NODES; i++) {
         c->node[i] = (struct vault_node){.stage = VAULT_RUNS,
                                          .stage_since = active_since,
                                          .started = active_since,
@@ -32,6 +38,25 @@ void vault_cluster_init(struct vault_cluster *c, int64_t now, int leader, int64_
                                          .last_echo = now,
                                          .last_echo_index = index,
                                          .known_leader = leader};
+        char id[] = {'v', 'a', 'u', 'l', 't', '-', (char)('0' + i), '\0'};
+        vault_cluster_rename(c, i, id);
+    }
+}
+
+void vault_cluster_own_id(struct vault_cluster *c, int node, const char *id)
+{
+    snprintf(c->node[node].own_id, VAULT_ID_SIZE, "%s", id);
+}
+
+void vault_cluster_rename(struct vault_cluster *c, int node, const char *id)
+{
+    snprintf(c->node[node].id, VAULT_ID_SIZE, "%s", id);
+    vault_cluster_own_id(c, node, id);
+}
+
+static bool node_is_itself(const struct vault_node *n)
+{
+    return str_eq(n->id, n->own_id);
 }
 
 bool vault_node_takes_part(const struct vault_cluster *c, int node)
@@ -59,6 +84,14 @@ int vault_cluster_present(const struct vault_cluster *c)
 bool vault_cluster_has_quorum(const struct vault_cluster *c)
 {
     return vault_cluster_voters(c) > 0 && vault_cluster_present(c) >= vault_majority(c);
+}
+
+bool vault_cluster_is_lost(const struct vault_cluster *c)
+{
+    int with_data = 0;
+    for (int i = 0; i < VAULT_NODES; i++)
+        with_data += c->node[i].in_config && c->node[i].voter && c->node[i].data;
+    return c->leader == VAULT_NONE && c->raft_leader == VAULT_NONE && with_data < vault_majority(c);
 }
 
 bool vault_node_healthy(const struct vault_cluster *c, int node)
@@ -97,7 +130,7 @@ static int vault_candidate(const struct vault_cluster *c)
     for (int i = 0; i < VAULT_NODES; i++) {
         const struct vault_node *n = &c->node[i];
         if (n->stage != VAULT_RUNS || !n->in_config || !n->voter || n->hung || n->banned_until > c->now ||
-            !vault_would_win(c, i))
+            !node_is_itself(n) || !vault_would_win(c, i))
             continue;
         if (best == VAULT_NONE || n->applied > c->node[best].applied)
             best = i;
@@ -105,9 +138,28 @@ static int vault_candidate(const struct vault_cluster *c)
     return best;
 }
 
+/* The winner does not get as far as being active. */
+static void vault_elect_in_vain(struct vault_cluster *c, int winner)
+{
+    c->term++;
+    c->minority_since = 0;
+    c->election_at = c->never_active ? 0 : c->now + VAULT_TRANSFER_MS;
+    if (c->never_active) {
+        c->raft_leader = winner;
+        return;
+    }
+    c->gave_up = winner;
+    c->node[winner].banned_until = c->now + VAULT_GIVE_UP_MS;
+}
+
 static void vault_elect(struct vault_cluster *c, int winner)
 {
+    if (c->never_active || c->node[winner].audit_broken) {
+        vault_elect_in_vain(c, winner);
+        return;
+    }
     c->leader = winner;
+    c->gave_up = VAULT_NONE;
     c->active_since = c->now;
     c->term++;
     c->election_at = 0;
@@ -144,10 +196,15 @@ static void tick_election(struct vault_cluster *c)
             vault_lose_leader(c, VAULT_ELECTION_MS);
         return;
     }
+    if (c->raft_leader != VAULT_NONE &&
+        (!c->never_active || !vault_node_takes_part(c, c->raft_leader) || !vault_cluster_has_quorum(c)))
+        c->raft_leader = VAULT_NONE;
     if (!vault_cluster_has_quorum(c)) {
         c->election_at = 0;
         return;
     }
+    if (c->raft_leader != VAULT_NONE)
+        return;
     if (!c->election_at)
         c->election_at = c->now + VAULT_ELECTION_MS;
     if (c->now < c->election_at)
@@ -167,13 +224,20 @@ static bool vault_can_be_asked(const struct vault_cluster *c)
 static void node_join(struct vault_cluster *c, int i)
 {
     struct vault_node *n = &c->node[i];
-    if (n->was_removed && c->removed_checker) {
-        /* Replaying the log, it meets the entry that removed it (hashicorp/vault issue 31732). */
+    if ((n->was_removed || c->remove_next) && c->removed_checker) {
+        /* Replaying the log, it meets the entry that removed it (hashicorp/vault issues 31732, 32099). */
+        n->data = n->removed_data = true;
+        c->remove_next = false;
         node_enter(c, i, VAULT_REMOVED);
         return;
     }
     n->data = true;
     n->was_removed = false;
+    if (!node_is_itself(n)) { /* the peer of the same address is removed first (raft-autopilot AddServer) */
+        vault_cluster_rename(c, i, n->own_id);
+        n->in_config = false;
+        c->index++;
+    }
     if (!n->in_config) {
         n->in_config = true;
         n->voter = false;
@@ -285,7 +349,10 @@ void vault_cluster_start(struct vault_cluster *c, int node, bool fresh, int64_t 
     n->stable_since = 0;
     n->banned_until = 0;
     n->known_leader = fresh ? VAULT_NONE : n->known_leader;
-    node_enter(c, node, fresh ? VAULT_NEW : n->was_removed && c->removed_checker ? VAULT_REMOVED : VAULT_SEALED);
+    if (fresh)
+        n->removed_data = false;
+    bool removed = c->removed_checker && (n->was_removed || n->removed_data || !node_is_itself(n));
+    node_enter(c, node, fresh ? VAULT_NEW : removed ? VAULT_REMOVED : VAULT_SEALED);
 }
 
 void vault_cluster_stop(struct vault_cluster *c, int node, bool graceful)
@@ -325,7 +392,7 @@ void vault_cluster_lag(struct vault_cluster *c, int node, bool lagging)
 void vault_cluster_step_down(struct vault_cluster *c, int to)
 {
     int old = c->leader;
-    if (old == VAULT_NONE || c->node[old].hung || old == to)
+    if (old == VAULT_NONE || c->node[old].hung || c->stalled || old == to)
         return;
     if (to != VAULT_NONE && (!vault_node_takes_part(c, to) || c->node[to].applied < c->index))
         return; /* it is not handed over before the other is level */
@@ -345,7 +412,7 @@ void vault_cluster_remove_peer(struct vault_cluster *c, int node)
     if (!n->in_config || !vault_cluster_write(c))
         return;
     n->in_config = n->voter = false;
-    n->was_removed = true;
+    n->was_removed = n->removed_data = true;
     if (c->removed_checker && n->stage != VAULT_DOWN)
         node_enter(c, node, VAULT_REMOVED);
     if (node == c->leader)
@@ -354,7 +421,7 @@ void vault_cluster_remove_peer(struct vault_cluster *c, int node)
 
 bool vault_cluster_write(struct vault_cluster *c)
 {
-    if (!vault_can_be_asked(c))
+    if (c->stalled || !vault_can_be_asked(c))
         return false;
     c->index++;
     c->node[c->leader].applied = c->index;

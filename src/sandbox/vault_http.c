@@ -54,7 +54,7 @@ static void held_gone(void *arg)
     held_unlink(arg);
 }
 
-static void hold(struct vault *v, int node, const char *path, struct http_request *r, int64_t redirect_at)
+static struct vault_held *hold(struct vault *v, int node, const char *path, struct http_request *r, int64_t redirect_at)
 {
     struct vault_held *h = MEM_NEW(struct vault_held);
     *h = (struct vault_held){.next = v->held,
@@ -65,6 +65,7 @@ static void hold(struct vault *v, int node, const char *path, struct http_reques
                              .redirect_at = redirect_at};
     v->held = h;
     http_request_on_gone(r, held_gone, h);
+    return h;
 }
 
 /* Takes the request back from what waits. */
@@ -109,10 +110,20 @@ static void redirect(struct vault *v, int node, struct http_request *r)
     mem_free(address);
 }
 
+/* Whether the active node keeps a request of that kind waiting. */
+static bool stalls(const struct vault *v, bool writes)
+{
+    if (v->c.leader == VAULT_NONE || v->c.leader != v->stall_node)
+        return false;
+    return v->stall == STALL_AUDIT || (v->stall == STALL_STORAGE && writes);
+}
+
 static bool waits_no_more(const struct vault *v, const struct vault_held *h)
 {
     if (v->c.node[h->node].hung)
         return false;
+    if (h->stalled && stalls(v, true))
+        return h->redirect_at && v->c.now >= h->redirect_at;
     return !h->redirect_at || v->c.leader == VAULT_NONE || !v->c.node[v->c.leader].hung || v->c.now >= h->redirect_at;
 }
 
@@ -269,11 +280,29 @@ static void run_remove_peer(struct vault *v, struct http_request *r, const char 
     if (!id || !id[0]) {
         reply_error(r, 400, "no server id provided");
     } else {
-        if (strlen(id) == 7 && str_starts(id, "vault-") && id[6] >= '0' && id[6] < '0' + VAULT_NODES)
-            vault_cluster_remove_peer(&v->c, id[6] - '0');
+        for (int i = 0; i < VAULT_NODES; i++)
+            if (v->c.node[i].in_config && str_eq(v->c.node[i].id, id))
+                vault_cluster_remove_peer(&v->c, i);
         http_reply(r, 204, NULL, "", 0);
     }
     jd_free(body);
+}
+
+/* One device on a file, as the chart's documentation sets it up. */
+static void run_audit(struct vault *v, struct http_request *r, const char *path)
+{
+    (void)v, (void)path;
+    struct json_t *data = jd_object(), *file = jd_object(), *options = jd_object();
+    jd_set(options, "file_path", jd_string("/vault/audit/vault-audit.log"));
+    jd_set(file, "description", jd_string(""));
+    jd_set(file, "local", jd_bool(false));
+    jd_set(file, "options", options);
+    jd_set(file, "path", jd_string("file/"));
+    jd_set(file, "type", jd_string("file"));
+    jd_set(data, "file/", file);
+    struct json_t *o = vault_body_envelope(data);
+    jd_set(o, "file/", jd_copy(file));
+    rest_reply(r, 200, o);
 }
 
 static void run_step_down(struct vault *v, struct http_request *r, const char *path)
@@ -349,6 +378,8 @@ static const struct vault_route vault_routes[] = {
     {VERB_WRITE, "sys/step-down", "sudo", run_step_down},
     {VERB_WRITE, "sys/step-down", "update", run_step_down},
     {VERB_WRITE, "sys/capabilities-self", "update", run_capabilities_self},
+    {VERB_READ, "sys/audit", "read", run_audit},
+    {VERB_READ, "sys/audit", "sudo", run_audit},
     {VERB_READ, "auth/token/lookup-self", "read", run_lookup_self},
     {VERB_WRITE, "auth/token/renew-self", "update", run_renew_self},
     {VERB_READ, "cubbyhole/*", "read", run_cubbyhole_read},
@@ -408,12 +439,27 @@ static bool token_is_good(struct vault *v, const struct http_request *r)
     return !v->denied && token && str_eq(token, rest_vault_token(v->s)) && vault_token_left_ms(v) > 0;
 }
 
-static void answer_active(struct vault *v, const char *path, struct http_request *r)
+static bool is_kept_waiting(struct vault *v, int node, const char *whole, struct http_request *r)
 {
+    enum verb verb = verb_of(r);
+    if (!stalls(v, verb == VERB_WRITE || verb == VERB_DELETE))
+        return false;
+    hold(v, node, whole, r, node == v->c.leader ? 0 : v->c.now + VAULT_FORWARD_MS)->stalled = true;
+    return true;
+}
+
+static void answer_active(struct vault *v, int node, const char *path, const char *whole, struct http_request *r)
+{
+    if (is_kept_waiting(v, node, whole, r))
+        return;
     if (!token_is_good(v, r)) {
         reply_error(r, 403, http_request_header(r, "X-Vault-Token")
                                 ? "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"
                                 : "permission denied");
+        return;
+    }
+    if (v->pod[v->c.leader].audit_full) { /* "no space left on device" goes into the server's log */
+        reply_error(r, 500, "1 error occurred:\n\t* internal error\n\n");
         return;
     }
     enum verb verb = verb_of(r);
@@ -433,13 +479,22 @@ static void answer_active(struct vault *v, const char *path, struct http_request
         reply_error(r, 403, "1 error occurred:\n\t* permission denied\n\n");
 }
 
+/* OpenBao's standbys answer some reads themselves from 2.5 on. */
+static bool reads_itself(const struct vault *v, const char *path, const struct http_request *r)
+{
+    return v->openbao && vault_is_at_least(v, 2, 5) && v->c.leader != VAULT_NONE && verb_of(r) == VERB_READ &&
+           (str_eq(path, "sys/storage/raft/snapshot") || str_eq(path, "sys/storage/raft/configuration"));
+}
+
 /* A logical request: here if this node is active, else by way of the one that is. */
 static void answer_logical(struct vault *v, int node, const char *path, const char *whole, struct http_request *r)
 {
     if (!vault_node_takes_part(&v->c, node)) {
         reply_error(r, 503, "Vault is sealed");
     } else if (node == v->c.leader) {
-        answer_active(v, path, r);
+        answer_active(v, node, path, whole, r);
+    } else if (reads_itself(v, path, r)) {
+        answer_active(v, node, path, whole, r);
     } else if (http_request_header(r, "X-Vault-No-Request-Forwarding") || str_eq(path, "sys/storage/raft/snapshot")) {
         redirect(v, node, r);
     } else if (v->c.leader == VAULT_NONE) {
@@ -447,7 +502,7 @@ static void answer_logical(struct vault *v, int node, const char *path, const ch
     } else if (v->c.node[v->c.leader].hung) {
         hold(v, node, whole, r, v->c.now + VAULT_FORWARD_MS);
     } else {
-        answer_active(v, path, r);
+        answer_active(v, node, path, whole, r);
     }
 }
 

@@ -1,4 +1,4 @@
-/* What vault.c (pods, scenarios), vault_http.c (routes) and vault_body.c (answers) share. */
+/* What vault.c (pods), vault_scenarios.c, vault_save.c, vault_http.c (routes) and vault_body.c (answers) share. */
 #ifndef FERRYMAN_SANDBOX_VAULT_PRIVATE_H
 #define FERRYMAN_SANDBOX_VAULT_PRIVATE_H
 
@@ -6,13 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "base/err.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/vault_cluster.h"
 
 struct http_request;
 struct http_server;
 struct json_t;
 struct map;
-struct sandbox;
 struct timer;
 
 #define VAULT_TOKEN_TTL_S (8 * 3600)
@@ -26,6 +28,7 @@ struct vault_held {
     char *path;
     struct http_request *r;
     int64_t redirect_at; /* 0: waits for ever */
+    bool stalled;        /* for the active node's storage or audit device */
 };
 
 /* What the console shows of a node, to notice changes. */
@@ -34,6 +37,16 @@ struct vault_seen {
     enum vault_stage stage;
     bool active;
 };
+
+/* What a data volume holds. */
+struct vault_volume {
+    int64_t applied;
+    bool removed;
+    char id[VAULT_ID_SIZE];
+};
+
+/* What stands still at the active node. */
+enum vault_stall { STALL_NONE, STALL_STORAGE, STALL_AUDIT };
 
 /* Where a node's pod stands. */
 struct vault_pod {
@@ -45,6 +58,7 @@ struct vault_pod {
     bool original;   /* the first start of this ordinal has been seen */
     int64_t stop_at; /* it ends then; mono; 0: it does not */
     int stop_code;
+    bool audit_full; /* its audit volume takes nothing more */
     int64_t stable_since_seen, stable_plan_ms;
     struct vault_seen seen;
 };
@@ -59,8 +73,12 @@ struct vault {
     int64_t active_plan_ms; /* when the leader became active, plan time */
     int leader_seen;
     bool denied, lagging, snapshot_cut;
-    int hung_node, sealed_node, lag_node;
+    bool sealed_starts, audit_unwritable, audit_full, unstable_ids; /* scenarios that meet pods that start */
+    enum vault_stall stall;
+    int hung_node, sealed_node, lag_node, stall_node, failing_node;
     int64_t token_created_ms, token_expires_ms; /* mono */
+    bool was_quorum, was_lost;
+    struct buf alarms; /* lines: quorums that were lost */
     struct vault_pod pod[VAULT_NODES];
     struct vault_held *held;
     struct map *volumes;    /* handle -> struct vault_volume */
@@ -69,6 +87,30 @@ struct vault {
     struct timer *timer;
     bool servers_due;
 };
+
+struct vault *vault_of(struct sandbox *s);
+/* The volume holds what the node that runs on it does. */
+void vault_volume_keep(struct vault_volume *volume, const struct vault_node *n);
+/* Moves the machine to now and shows what came of it. */
+void vault_move(struct vault *v);
+/* Vault and OpenBao differ in bodies and codes; the version decides which. */
+void vault_set_version(struct vault *v, const char *version, bool openbao);
+/* A new id, as a node without a configured one makes it up. */
+char *vault_random_uuid(void) MUST_CHECK;
+/* From now on this token is the one, for as long as a new one lives; DIR/vault-token says it. */
+struct err *vault_new_token(struct vault *v) MUST_CHECK;
+
+/* vault_scenarios.c */
+#define VAULT_SCENARIOS 18
+#define VAULT_COMMANDS 3
+extern const struct scenario vault_scenarios[VAULT_SCENARIOS];
+extern const struct control_command vault_commands[VAULT_COMMANDS];
+/* Whether the pod's securityContext and volumes let Vault write its data; else says so in the log. */
+bool vault_may_write(struct vault *v, const struct pod_info *info);
+
+/* vault_save.c */
+struct err *vault_save(struct sandbox *s, const char *folder, struct json_t *state) MUST_CHECK;
+void vault_load(struct vault *v, const struct json_t *state);
 
 /* Vault 1.19 and later, or OpenBao at all. */
 bool vault_is_at_least(const struct vault *v, unsigned major, unsigned minor);

@@ -142,11 +142,10 @@ static char *meta_make(const struct vault *v, size_t state_size)
         if (!v->c.node[i].in_config)
             continue;
         struct json_t *server = jd_object();
-        char *id = str_printf("vault-%d", i), *address = str_printf("vault-%d.vault-internal:8201", i);
+        char *address = str_printf("vault-%d.vault-internal:8201", i);
         jd_set(server, "Suffrage", jd_int(v->c.node[i].voter ? 0 : 1));
-        jd_set(server, "ID", jd_string(id));
+        jd_set(server, "ID", jd_string(v->c.node[i].id));
         jd_set(server, "Address", jd_string(address));
-        mem_free(id);
         mem_free(address);
         jd_append(servers, server);
     }
