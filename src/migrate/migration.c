@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "migrate/foreign.h"
 #include "migrate/migration_private.h"
+#include "migrate/notify.h"
 #include "migrate/window_job.h"
 #include "source/source.h"
 #include "world/world.h"
@@ -162,6 +163,13 @@ static void on_foreign(void *arg, const char *label, const char *expected, const
     mem_free(why);
 }
 
+static void on_notify(void *arg, const char *event, const char *name, const char *state, const char *text) {
+    struct mover *v = arg;
+    if (!v->m->notify) return;
+    notify_event(v->m->notify, v->w->name, event, name, state, text);
+    v->m->notifying = true;
+}
+
 static void save_state(void *arg, void (*fn)(void *arg, const struct err *e), void *fn_arg);
 
 /* What was noted of another cluster must not be gone on with here (safety 1). */
@@ -187,6 +195,8 @@ static void mover_connect(struct mover *v) {
     v->run->lock = v->lock;
     v->run->save_state = save_state;
     v->run->save_arg = v;
+    v->run->on_notify = on_notify;
+    v->run->notify_arg = v;
     v->foreign = foreign_new(v->run, on_foreign, v);
 }
 
@@ -218,6 +228,7 @@ struct migration *migration_new(const struct migration_options *o) {
         const struct phase_table *t = o->table_of ? o->table_of(kind) : phase_table_of(kind);
         if (t) mover_init(m, &m->movers[m->nmovers++], &o->plan->workloads[i], t);
     }
+    if (!o->look) m->notify = notify_new(o->loop, o->world, o->plan);
     open_journal(m, o->look);
     for (size_t i = 0; i < m->nmovers; i++) mover_connect(&m->movers[i]);
     arming_row(m);
@@ -248,6 +259,7 @@ void migration_free(struct migration *m) {
     if (!m) return;
     dialogs_free(m, true, 0);
     for (size_t i = 0; i < m->nmovers; i++) mover_clear(&m->movers[i]);
+    notify_free(m->notify);
     journal_free(m->journal);
     mem_free(m->movers);
     mem_free(m->dir);
@@ -278,7 +290,7 @@ bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg) {
 bool migration_busy(const struct migration *m) {
     for (size_t i = 0; i < m->nmovers; i++)
         if (mover_busy(&m->movers[i])) return true;
-    return false;
+    return notify_busy(m->notify);
 }
 
 bool migration_in_flight(const struct migration *m) {
@@ -374,6 +386,7 @@ static struct err *skip_phase(struct mover *v, const struct intent *in) {
     jd_set(d, "reason", jd_string(in->reason));
     jd_set(d, "by", jd_string(v->m->operator_name));
     migration_fold(v->m, d);
+    mover_notify(v, p, "skipped", in->reason);
     migration_write(v->m, d, NULL, NULL);
     run_note(v->run, "WARN", "%s is skipped: %s", p->phase->title, in->reason);
     mover_rows(v);
@@ -488,9 +501,17 @@ static void resume_by_itself(struct mover *v) {
     mover_begin(v, next);
 }
 
+/* The end may have waited for who is to be told of it. */
+static void end_of_notices(struct migration *m) {
+    if (!m->notifying || notify_busy(m->notify)) return;
+    m->notifying = false;
+    if (!migration_busy(m) && m->on_idle) m->on_idle(m->arg);
+}
+
 void migration_tick(struct migration *m) {
     if (m->arming.on && clock_mono_ms() >= m->arming.until) disarm(m, "15 minutes are over");
     dialogs_tick(m);
+    end_of_notices(m);
     if (m->looking) migration_look(m);
     for (size_t i = 0; i < m->nmovers; i++) {
         resume_by_itself(&m->movers[i]);

@@ -22,6 +22,12 @@ static struct step_now *step_now(const struct mover *v) {
     return &v->current->steps[v->step];
 }
 
+void mover_notify(struct mover *v, struct phase_now *p, const char *state, const char *reason) {
+    char *text = str_printf("%s%s%s", phase_title(v, p), reason ? ": " : "", reason ? reason : "");
+    run_notify(v->run, "phase", p->phase->id, state, text);
+    mem_free(text);
+}
+
 /* ---- Its end ---- */
 
 static void idle(struct mover *v) {
@@ -47,6 +53,7 @@ static void end_phase(struct mover *v, const char *state, const char *reason) {
     jd_set(d, "state", jd_string(state));
     if (reason) jd_set(d, "reason", jd_string(reason));
     migration_fold(v->m, d);
+    mover_notify(v, p, state, reason);
     migration_write(v->m, d, ended, v);
 }
 
@@ -239,6 +246,7 @@ static void phase_begun(void *arg, const struct err *e) {
         return;
     }
     v->step = 0;
+    mover_notify(v, v->current, "begun", NULL);
     foreign_turn(v->foreign, true);
     run_step(v);
 }
@@ -335,6 +343,7 @@ void mover_pause(struct mover *v, bool paused, const char *why) {
     jd_set(d, "by", jd_string(v->m->operator_name));
     if (why) jd_set(d, "reason", jd_string(why));
     migration_write(v->m, d, NULL, NULL);
+    mover_notify(v, v->current, paused ? "paused" : "resumed", why);
     str_set(&v->current->reason, paused ? why : NULL);
     if (v->runner) op_runner_pause(v->runner, paused);
     mover_rows(v);

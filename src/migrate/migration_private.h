@@ -108,6 +108,8 @@ struct migration {
     size_t nmovers;
     struct dialog *dialogs;
     unsigned last_dialog;
+    struct notify *notify;     /* NULL: this one only looks */
+    bool notifying;            /* it was busy lately: the end waits for it */
     struct {
         bool on;
         unsigned peer;
@@ -151,6 +153,8 @@ void mover_begin(struct mover *v, struct phase_now *p);
 void mover_pause(struct mover *v, bool paused, const char *why);
 bool mover_abort(struct mover *v); /* false: an act is in flight; it ends after it */
 void mover_lock_state(void *mover, enum lock_state s, const struct err *e);
+/* A change of the state of a phase, for whom the plan says. */
+void mover_notify(struct mover *v, struct phase_now *p, const char *state, const char *reason);
 void mover_progress(void *mover, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
 bool mover_busy(const struct mover *v);
 

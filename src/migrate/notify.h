@@ -5,6 +5,8 @@
 #ifndef FERRYMAN_MIGRATE_NOTIFY_H
 #define FERRYMAN_MIGRATE_NOTIFY_H
 
+#include <stdbool.h>
+
 struct loop;
 struct notify;
 struct plan;
@@ -13,5 +15,7 @@ struct world;
 struct notify *notify_new(struct loop *loop, struct world *world, const struct plan *plan); /* NULL plan->notify: does nothing */
 void notify_free(struct notify *n);
 void notify_event(struct notify *n, const char *workload, const char *event, const char *name, const char *state, const char *text);
+/* Something is on its way, and the last event is not older than 30 s: a process that could end may wait so long. */
+bool notify_busy(const struct notify *n);
 
 #endif

@@ -135,6 +135,10 @@ void run_note(struct run *r, const char *level, const char *fmt, ...) {
     mem_free(text);
 }
 
+void run_notify(const struct run *r, const char *event, const char *name, const char *state, const char *text) {
+    if (r->on_notify && !r->preview) r->on_notify(r->notify_arg, event, name, state, text);
+}
+
 const char *run_override(const struct run *r, const char *gate) {
     char *name = str_printf(OVERRIDE "%s", gate);
     const char *reason = run_has(r, name) ? map_gets(r->facts, name) : NULL;

@@ -42,6 +42,8 @@ struct run {
     void *save_arg;
     void (*on_progress)(void *arg, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
     void *progress_arg;
+    void (*on_notify)(void *arg, const char *event, const char *name, const char *state, const char *text); /* NULL: nobody wants to know */
+    void *notify_arg;
     const struct phase *phase; /* at work, or being asked (its hooks); never NULL inside a hook or a script */
     bool preview;            /* nothing is carried out: facts that are not known yet read as "‹name›" */
     struct map *facts;       /* name → char *; private from here on */
@@ -65,6 +67,8 @@ void run_set_int(struct run *r, const char *name, int64_t value);
 void run_set_json(struct run *r, const char *name, const struct json_t *value);
 /* A line for the operator: timeline and journal {"t":"note"}. level: INFO, GOOD, WARN, BAD. */
 void run_note(struct run *r, const char *level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Tells whom the plan says (notify.h): event "phase" or "window", the phase's id, "begun", "done", …, and a line in words. */
+void run_notify(const struct run *r, const char *event, const char *name, const char *state, const char *text);
 /* The reason that was typed for overriding that gate in this phase, or NULL (safety 35): the fact override.GATE. */
 const char *run_override(const struct run *r, const char *gate);
 
