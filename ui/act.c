@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "ui/console_private.h"
 
 #define ARMED_FOR "15 minutes"
@@ -33,7 +34,8 @@ static const char *key_of(const struct console *c, enum command command, struct 
 /* Why nobody can act through this console at all, armed or not. */
 static bool cut_off(const struct console *c, struct buf *why) {
     struct buf key = {0};
-    if (c->o.read_only_attach) buf_adds(why, "an attached console only looks; ferryman console acts");
+    if (c->o.watch) buf_adds(why, "watch only looks; ferryman console acts");
+    else if (c->o.read_only_attach) buf_adds(why, "an attached console only looks; ferryman console acts");
     else if (!c->connected) buf_adds(why, "the engine is gone: nothing can be asked of it");
     else if (c->frozen) buf_printf(why, "the view is frozen: %s catches up first", key_of(c, COMMAND_FREEZE, &key));
     else if (!world_first(c->o.world, T_ARMING))
@@ -217,6 +219,45 @@ void act_skip(struct console *c, struct slice workload, struct slice phase) {
     char *label = str_printf("why may %s be passed over: ", c->about_phase);
     prompt_ask(c, &(struct ask){.label = label, .help = "it stands in the report", .done = typed_skip});
     mem_free(label);
+}
+
+/* ---- The window -------------------------------------------------------------------------------------------------- */
+
+static void typed_end(struct console *c, const char *text) {
+    if (*text) act_send(c, "end", "workload", c->about_workload, "reason", text, (const char *)NULL);
+    else ui_message(&c->ui, STYLE_WARN, "the window goes on: to end it early takes a reason");
+}
+
+void act_end_window(struct console *c, struct slice workload) {
+    remember(c, workload, (struct slice){NULL, 0});
+    prompt_ask(c, &(struct ask){.label = "why may the window end early: ", .help = "in the report; three checks follow",
+                                .done = typed_end});
+}
+
+static void typed_credit(struct console *c, const char *text) {
+    if (*text) act_send(c, "credit", "workload", c->about_workload, "reason", text, (const char *)NULL);
+    else ui_message(&c->ui, STYLE_WARN, "nothing is given back: that takes a reason");
+}
+
+void act_credit_gap(struct console *c, struct slice workload) {
+    remember(c, workload, (struct slice){NULL, 0});
+    prompt_ask(c, &(struct ask){.label = "why does what was covered before the gap count: ", .help = "it stands in the report", .done = typed_credit});
+}
+
+int act_draw_key(struct ui *ui, int y, int x, int end, enum command command, const char *words, struct slice object, bool may) {
+    struct buf key = {0}, text = {0};
+    may = may && act_allowed(ui, command);
+    keymap_keys(console_of(ui)->keys, command, true, &key);
+    if (!key.len) buf_printf(&key, ":%s", command_info(command)->palette);
+    buf_printf(&text, "%s%s%.*s", words, object.n ? " " : "", SLICE_FMT(object));
+    int used = (int)(utf8_columns(buf_slice(&key)) + utf8_columns(buf_slice(&text))) + 1;
+    if (x + used <= end) {
+        x += draw_text(ui->draw, y, x, end - x, may ? STYLE_KEY : STYLE_DIM, buf_slice(&key)) + 1;
+        x += draw_text(ui->draw, y, x, end - x, may ? STYLE_NORMAL : STYLE_DIM, buf_slice(&text)) + 3;
+    }
+    buf_free(&key);
+    buf_free(&text);
+    return x;
 }
 
 /* ---- Its answers ------------------------------------------------------------------------------------------------- */

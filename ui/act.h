@@ -42,6 +42,13 @@ void act_abort(struct console *c, struct slice workload, struct slice phase);
 void act_override(struct console *c, struct slice workload);
 void act_skip(struct console *c, struct slice workload, struct slice phase);
 
+void act_end_window(struct console *c, struct slice workload); /* both ask for the reason */
+void act_credit_gap(struct console *c, struct slice workload);
+
+/* "r start dump": a key and what it does, dim where it cannot be done (may: and this console does not refuse it). Returns where the next
+ * one begins; nothing where it does not fit before `end`. */
+int act_draw_key(struct ui *ui, int y, int x, int end, enum command command, const char *words, struct slice object, bool may);
+
 /* After each commit: the engine's answers become messages. */
 void act_commit(struct console *c);
 

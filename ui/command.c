@@ -51,8 +51,12 @@ const struct command_info *command_info(enum command c) {
     return &infos[c];
 }
 
+bool command_is_of(enum command c, const char *group) {
+    return group && str_eq(infos[c].group, group);
+}
+
 bool command_is_local(enum command c) {
-    return str_eq(infos[c].group, COMMAND_GROUP_PHASE);
+    return command_is_of(c, COMMAND_GROUP_PHASE) || command_is_of(c, COMMAND_GROUP_WINDOW);
 }
 
 enum command command_by_name(const char *name) {
@@ -122,7 +126,7 @@ static void unbind(struct keymap *m, enum command c) {
 
 /* Both count in the same place: everywhere, or on the one screen that both are of. */
 static bool same_place(enum command a, enum command b) {
-    return command_is_local(a) == command_is_local(b);
+    return command_is_local(a) || command_is_local(b) ? command_is_of(a, infos[b].group) : true;
 }
 
 /* A key that the user gives to c is taken from the command that had it. */
@@ -205,13 +209,13 @@ void keymap_free(struct keymap *m) {
     mem_free(m);
 }
 
-enum command keymap_find(const struct keymap *m, struct key key, bool local) {
+enum command keymap_find(const struct keymap *m, struct key key, const char *group) {
     enum command everywhere = COMMAND_NONE;
     for (size_t i = 0; i < m->n; i++) {
         const struct binding *b = &m->bindings[i];
         if (!same_key(b->key, key)) continue;
         if (!command_is_local(b->command)) everywhere = b->command;
-        else if (local) return b->command;
+        else if (command_is_of(b->command, group)) return b->command;
     }
     return everywhere;
 }

@@ -28,11 +28,13 @@ struct command_info {
     const char *help;    /* one line */
 };
 
-/* Commands of this group have their keys on the phase screen only, where they go before what the keys do elsewhere. */
+/* Commands of these groups have their keys on one screen only (screen_ops.group), where they go before what the keys do elsewhere. */
 #define COMMAND_GROUP_PHASE "Phase screen"
+#define COMMAND_GROUP_WINDOW "Window screen"
 
 const struct command_info *command_info(enum command c);
 bool command_is_local(enum command c); /* of such a group */
+bool command_is_of(enum command c, const char *group);
 /* By id or palette name; COMMAND_NONE if there is none. */
 enum command command_by_name(const char *name);
 
@@ -43,8 +45,8 @@ struct keymap;
  * twice. */
 struct err *keymap_load(const char *path, struct keymap **ret) MUST_CHECK;
 void keymap_free(struct keymap *m);
-/* local: on the screen that has keys of its own, which go first. */
-enum command keymap_find(const struct keymap *m, struct key key, bool local);
+/* group: of the screen, if it has keys of its own, which go first; NULL: it has none. */
+enum command keymap_find(const struct keymap *m, struct key key, const char *group);
 /* "j Down": appends the keys of a command as people write them; the first only if `first`. */
 void keymap_keys(const struct keymap *m, enum command c, bool first, struct buf *out);
 

@@ -123,6 +123,7 @@ void console_commit(struct console *c) {
     set_filling(c, false);
     act_commit(c);
     dialog_commit(c);
+    bell_commit(c);
     console_changed(c);
 }
 
@@ -147,6 +148,7 @@ void console_lagged(struct console *c, int64_t ms) {
 void console_engine(struct console *c, bool connected, const char *why) {
     if (connected && c->ever_connected && !c->connected) ui_message(&c->ui, STYLE_OK, "connected to the engine again");
     set_filling(c, connected);
+    if (!connected && c->connected) bell_ring(c);
     c->connected = connected;
     c->ever_connected |= connected;
     c->ui.stale = !connected && c->ever_connected;
@@ -222,7 +224,7 @@ struct err *console_new(const struct console_options *o, struct console **ret) {
     }
     c->repaint = timer_new(o->loop, on_repaint, c);
     c->dialog = dialog_new(o->loop);
-    ui_open(&c->ui, screen_table[0], T_COUNT, (struct slice){NULL, 0});
+    ui_open(&c->ui, o->watch ? &screen_window : screen_table[0], T_COUNT, (struct slice){NULL, 0});
     draw_frame(c);
     *ret = c;
     return NULL;

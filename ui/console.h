@@ -21,6 +21,8 @@ struct console_options {
     const char *theme;       /* name or file; NULL: the default */
     const char *color;       /* auto, always, never */
     bool ascii, mouse, read_only_attach;
+    bool watch;              /* for the wall: it only looks, and begins with the window */
+    bool bell;               /* rings when something bad happens */
     const char *ns;          /* storage begins filtered to this namespace; NULL: all */
     const char *state_dir;   /* screens are saved below it */
     /* One JSON line (without newline) to the engine. */

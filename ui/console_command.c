@@ -75,13 +75,19 @@ static void run_everywhere(struct console *c, enum command command) {
     }
 }
 
+static const struct screen_ops *screen_of(enum command command) {
+    size_t i = 0;
+    while (!command_is_of(command, screen_table[i]->group)) i++;
+    return screen_table[i];
+}
+
 /* Why not, for what needs arming; else on the screen that the command is of. */
 static bool may_run(struct console *c, enum command command) {
     struct buf why = {0};
     bool refused = act_refused(c, command, &why);
     if (refused) ui_message(&c->ui, STYLE_WARN, "%s: %s", command_info(command)->palette, buf_str(&why));
-    else if (command_is_local(command) && console_top(c)->ops != &screen_phase)
-        ui_open(&c->ui, &screen_phase, T_COUNT, (struct slice){NULL, 0});
+    else if (command_is_local(command) && !command_is_of(command, console_top(c)->ops->group))
+        ui_open(&c->ui, screen_of(command), T_COUNT, (struct slice){NULL, 0});
     buf_free(&why);
     return !refused;
 }
@@ -127,7 +133,7 @@ void console_key(struct console *c, struct key key) {
     } else if (interrupt) {
         if (c->o.quit) c->o.quit(c->o.arg);
     } else {
-        enum command command = keymap_find(c->keys, key, console_top(c)->ops == &screen_phase);
+        enum command command = keymap_find(c->keys, key, console_top(c)->ops->group);
         if (command != COMMAND_NONE) console_run(c, command);
         else unknown(c, key);
     }

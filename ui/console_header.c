@@ -16,6 +16,7 @@ static char *mode_text(struct console *c, enum style *ret_style) {
     struct arming a = act_arming(c);
     int left = (int)(a.left_ms / 1000);
     *ret_style = STYLE_ACCENT;
+    if (c->o.watch) return mem_strdup("WATCH, READ-ONLY");
     if (c->o.read_only_attach) return mem_strdup("ATTACHED, READ-ONLY");
     if (a.state == ARMED_NOBODY) return mem_strdup("READ-ONLY");
     if (a.state == ARMED_ELSEWHERE) return str_printf("armed elsewhere by %.*s", a.by.n < 12 ? (int)a.by.n : 12, a.by.n ? a.by.p : "");
@@ -205,6 +206,13 @@ static void credential_banner(struct console *c, const struct row *r, int *y) {
 /* Between an act that cannot be taken back and its end, every screen says so. */
 static void phase_banner(struct console *c, int *y) {
     const struct world *w = c->ui.world;
+    for (const struct row *r = world_first(w, T_PLAN_WORKLOADS); r; r = world_next(w, r)) {
+        struct slice until = row_text(r, PLAN_WORKLOADS_NO_WAY_BACK), phase = row_text(r, PLAN_WORKLOADS_PHASE);
+        struct buf text = {0};
+        if (!until.n) continue;
+        buf_printf(&text, "NO WAY BACK BUT FORWARD until %.*s · %.*s of %.*s", SLICE_FMT(until), SLICE_FMT(phase), SLICE_FMT(row_key(r)));
+        banner(c, y, STYLE_BANNER_BAD, &text);
+    }
     for (const struct row *r = world_first(w, T_STEPS); r; r = world_next(w, r)) {
         struct slice detail = row_text(r, STEPS_DETAIL), state = row_text(r, STEPS_STATE);
         struct buf text = {0};

@@ -72,6 +72,8 @@ struct console {
     enum armed armed;    /* as told last */
     bool awaiting;       /* an intent has not been answered */
     int64_t answered;    /* number of the answer before it */
+    int64_t bell_at;     /* of the newest event that it rang for, or need not */
+    int bell_windows;    /* how many windows are not as they should be */
     char *about_workload, *about_phase; /* what the question in the prompt is about (phase: or gate) */
 };
 
@@ -92,6 +94,10 @@ void footer_draw(struct console *c);
 /* console_freeze.c */
 void freeze_toggle(struct console *c);
 void freeze_end(struct console *c);
+
+/* console_bell.c: --bell rings when something bad happens, not for what is so already when the console opens. */
+void bell_commit(struct console *c);
+void bell_ring(struct console *c);
 
 /* messages.c */
 void message_draw(struct console *c, int y);

@@ -26,17 +26,50 @@ static void no_plan(struct board *b) {
     while (slice_cut(&yaml, '\n', &line)) board_line(b, &(struct board_line){.text = line, .style = STYLE_ACCENT});
 }
 
+/* "1 of 3 pods": moved, of those that have a turn; nothing for other kinds. */
+static void pods_moved(const struct ui *ui, const struct row *workload, struct buf *out) {
+    size_t n, pods = 0, moved = 0;
+    const struct row **phases = phase_list(ui->world, row_key(workload), &n);
+    for (size_t i = 0; i < n; i++) {
+        pods += phase_is_pod(phases[i]);
+        moved += phase_is_pod(phases[i]) && slice_is(row_text(phases[i], PHASES_STATE), "DONE");
+    }
+    mem_free(phases);
+    if (pods) buf_printf(out, "%zu of %zu pods", moved, pods);
+}
+
+/* What says more than the state where there is room for one of them: the mark tells that all goes its way. */
+static bool on_its_way(struct slice state) {
+    return slice_is(state, "RUNNING") || slice_is(state, "WAITING") || slice_is(state, "BETWEEN PHASES");
+}
+
 /* "> immich-postgres  RUNNING" */
 static void plan_workload(struct ui *ui, struct board *b, const struct row *r, bool kinds) {
     struct slice state = row_text(r, PLAN_WORKLOADS_STATE);
     struct phase_look look = phase_look_now(ui, state);
-    struct buf label = {0}, text = {0};
+    struct buf label = {0}, text = {0}, pods = {0};
+    if (!slice_is(state, "NOT STARTED")) pods_moved(ui, r, &pods);
     buf_printf(&label, "%s %.*s", look.mark, SLICE_FMT(row_text(r, PLAN_WORKLOADS_NAME)));
-    buf_printf(&text, "%s%.*s", ui->stale ? "was " : "", SLICE_FMT(state));
+    buf_adds(&text, ui->stale ? "was " : "");
+    if (kinds || !pods.len || !on_its_way(state)) buf_printf(&text, "%.*s%s", SLICE_FMT(state), pods.len ? "  " : "");
+    buf_add_slice(&text, buf_slice(&pods));
+    buf_free(&pods);
     if (kinds) buf_printf(&text, "  %.*s", SLICE_FMT(row_text(r, PLAN_WORKLOADS_KIND)));
     board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .row = r});
     buf_free(&label);
     buf_free(&text);
+}
+
+/* A pod and its window are one thing here: "✓ vault-0", "> vault-1 window", "· vault-2 (leader)". */
+static void plan_pod(const struct ui *ui, const struct row *const *phases, size_t n, const struct row *p, struct buf *out) {
+    const struct row *window = phase_window_of(phases, n, p);
+    struct slice pod = phase_pod(p), state = row_text(p, PHASES_STATE), after = window ? row_text(window, PHASES_STATE) : state;
+    bool moved = slice_is(state, "DONE"), watched = !window || slice_is(after, "DONE") || slice_is(after, "SKIPPED");
+    struct phase_look look = phase_look_now(ui, moved ? after : state);
+    if (moved && !watched && !phase_under_way(after) && !phase_in_trouble(after)) look.mark = ">";
+    buf_printf(out, "%s\xC2\xA0%.*s", look.mark, SLICE_FMT(pod.n ? pod : row_text(p, PHASES_NAME)));
+    if (moved && !watched) buf_adds(out, "\xC2\xA0window");
+    else if (!moved && slice_contains(row_text(p, PHASES_TITLE), "leader")) buf_adds(out, "\xC2\xA0(leader)");
 }
 
 /* "✓ preflight > dump · swap": of a workload that has begun; false: it has not. */
@@ -46,7 +79,10 @@ static bool plan_phases(const struct ui *ui, const struct row *workload, struct 
     bool begun = !slice_is(row_text(workload, PLAN_WORKLOADS_STATE), "NOT STARTED");
     for (size_t i = 0; begun && i < n; i++) {
         struct slice name = row_text(phases[i], PHASES_NAME);
-        buf_printf(out, "%s%s\xC2\xA0%.*s", i ? " " : "", phase_look_now(ui, row_text(phases[i], PHASES_STATE)).mark, SLICE_FMT(name));
+        if (phase_is_window(phases[i])) continue;
+        if (out->len) buf_addc(out, ' ');
+        if (phase_is_pod(phases[i])) plan_pod(ui, phases, n, phases[i], out);
+        else buf_printf(out, "%s\xC2\xA0%.*s", phase_look_now(ui, row_text(phases[i], PHASES_STATE)).mark, SLICE_FMT(name));
     }
     begun = begun && n;
     mem_free(phases);
@@ -79,70 +115,6 @@ void overview_plan(struct ui *ui, struct board *b, bool kinds) {
         buf_free(&phases);
     }
     buf_free(&detail);
-    mem_free(rows);
-}
-
-/* ---- Now ----------------------------------------------------------------------------------------------------------- */
-
-/* Of a workload with a phase under way or in trouble: the phase, its step, what it does or waits for. */
-static void now_at_work(struct ui *ui, struct board *b, const struct row *workload, const struct row *phase, bool wide) {
-    const struct row *step = phase_step_now(ui->world, row_key(workload), row_text(phase, PHASES_NAME));
-    struct slice state = row_text(phase, PHASES_STATE);
-    struct phase_look look = phase_look_now(ui, state);
-    struct buf label = {0}, text = {0};
-    buf_printf(&label, "%s %.*s · %.*s", look.mark, SLICE_FMT(row_key(workload)), SLICE_FMT(row_text(phase, PHASES_NAME)));
-    buf_printf(&text, "%s%.*s  ", ui->stale ? "was " : "", SLICE_FMT(state));
-    phase_times(ui->world, phase, &text);
-    board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .screen = &screen_phase});
-    buf_clear(&text);
-    if (phase_in_trouble(state)) { /* why stands at the top of the screen */
-        buf_adds(&text, "on the phase screen: r tries again, b rolls back");
-    } else if (step) {
-        buf_printf(&text, "%.*s  ", SLICE_FMT(row_text(step, STEPS_TITLE)));
-        phase_progress(step, &text);
-        if (row_text(step, STEPS_DETAIL).n) buf_printf(&text, "%s%.*s", text.p[text.len - 1] == ' ' ? "" : " · ", SLICE_FMT(row_text(step, STEPS_DETAIL)));
-        struct buf deadline = {0};
-        phase_deadline(ui->world, step, &deadline);
-        if (deadline.len) buf_printf(&text, " · %s", buf_str(&deadline));
-        buf_free(&deadline);
-    } else if (row_text(phase, PHASES_REASON).n) {
-        buf_add_slice(&text, row_text(phase, PHASES_REASON));
-    }
-    if (text.len) board_line(b, &(struct board_line){.text = buf_slice(&text), .wrap = wide ? 3 : 2, .whole = true});
-    buf_free(&label);
-    buf_free(&text);
-}
-
-/* Of a workload between phases: the next one, and how long the old copy is kept. */
-static void now_next(struct ui *ui, struct board *b, const struct row *workload, const struct row *phase) {
-    struct buf text = {0}, label = {0};
-    buf_printf(&label, "%s %.*s", phase_look(row_text(workload, PLAN_WORKLOADS_STATE)).mark, SLICE_FMT(row_key(workload)));
-    int64_t until = row_int(workload, PLAN_WORKLOADS_RETAIN_UNTIL, 0), left = until - world_now(ui->world);
-    if (until && left > 0) {
-        buf_printf(&text, "old copy kept; clean up at the earliest in ");
-        char age[32];
-        buf_adds(&text, clock_format_age(left, age, sizeof age));
-    } else if (phase) {
-        buf_printf(&text, "next: %.*s (%.*s)", SLICE_FMT(row_text(phase, PHASES_TITLE)), SLICE_FMT(row_text(phase, PHASES_STAKE)));
-    }
-    if (text.len)
-        board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .screen = &screen_phase});
-    buf_free(&label);
-    buf_free(&text);
-}
-
-void overview_now(struct ui *ui, struct board *b, bool wide) {
-    size_t n, shown = 0;
-    const struct row **rows = rows_sorted(ui->world, T_PLAN_WORKLOADS, -1, false, &n);
-    for (size_t i = 0; i < n; i++) {
-        struct slice state = row_text(rows[i], PLAN_WORKLOADS_STATE);
-        const struct row *phase = phase_find(ui->world, row_key(rows[i]), row_text(rows[i], PLAN_WORKLOADS_PHASE));
-        bool idle = slice_is(state, "NOT STARTED") || slice_is(state, "DONE") || slice_is(state, "READ ONLY");
-        if (idle || (!phase && !phase_under_way(state))) continue;
-        if (!shown++) board_section(b, &(struct board_section){.title = "NOW", .side = BOARD_RIGHT, .min = 3});
-        if (phase && (phase_under_way(state) || phase_in_trouble(state))) now_at_work(ui, b, rows[i], phase, wide);
-        else now_next(ui, b, rows[i], phase);
-    }
     mem_free(rows);
 }
 

@@ -6,6 +6,7 @@
 #include "ui/phase_view.h"
 #include "ui/rows.h"
 #include "ui/screen.h"
+#include "ui/window_view.h"
 #include "world/status.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -196,6 +197,20 @@ static void workloads(struct wrong *s) {
     mem_free(rows);
 }
 
+static void windows(struct wrong *s) {
+    size_t n;
+    const struct row **rows = rows_sorted(s->ui->world, T_WINDOWS, WINDOWS_STATE, false, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct slice state = row_text(rows[i], WINDOWS_STATE), reason = row_text(rows[i], WINDOWS_REASON);
+        struct buf text = {0};
+        if (!window_in_trouble(state)) continue;
+        buf_printf(&text, "validation window%s%.*s", reason.n ? ": " : "", SLICE_FMT(reason));
+        add(s, rows[i], state, row_text(rows[i], WINDOWS_POD), &text);
+        buf_free(&text);
+    }
+    mem_free(rows);
+}
+
 struct listened {
     size_t sources, starting;
     int64_t oldest;
@@ -251,6 +266,7 @@ void overview_wrong(struct ui *ui, struct board *b, bool wide, bool lost) {
     struct wrong s = {.ui = ui, .b = b, .wide = wide};
     board_section(b, &(struct board_section){.side = BOARD_TOP, .min = 7});
     workloads(&s);
+    windows(&s);
     raft(&s, true);
     sources(&s, false);
     raft(&s, false);

@@ -33,41 +33,70 @@ static void short_state(const struct world *w, const struct row *p, struct buf *
     if (slice_is(state, "RUNNING") && started) buf_printf(out, " %s", ms < 1000 ? "0s" : clock_format_age(ms, age, sizeof age));
 }
 
-void phase_draw_column(struct ui *ui, struct rect r, const struct row *const *phases, size_t n, const struct row *selected) {
+/* The first of n things that is shown where `rows` have room, so that the selected one is among them, somewhere in the middle. */
+static size_t first_shown(size_t n, size_t rows, size_t selected) {
+    if (n <= rows || selected < rows / 2) return 0;
+    return selected - rows / 2 + rows > n ? n - rows : selected - rows / 2;
+}
+
+static size_t index_of(const struct row *const *phases, size_t n, const struct row *phase) {
+    size_t i = 0;
+    while (i < n && phases[i] != phase) i++;
+    return i < n ? i : 0;
+}
+
+static void draw_column_row(struct ui *ui, int y, struct rect r, const struct row *phase, bool selected) {
     struct draw *d = ui->draw;
-    for (size_t i = 0; i < n && (int)i < r.rows; i++) {
-        struct phase_look look = phase_look_now(ui, row_text(phases[i], PHASES_STATE));
-        struct buf text = {0};
-        int y = r.y + (int)i;
-        bool pale = look.style == STYLE_DIM;
-        short_state(ui->world, phases[i], &text);
-        int right = (int)utf8_columns(buf_slice(&text));
-        draw_str(d, y, r.x, 1, look.style, look.mark);
-        draw_text(d, y, r.x + 2, r.cols - 3 - right, pale ? STYLE_DIM : STYLE_NORMAL, row_text(phases[i], PHASES_NAME));
-        draw_right(d, y, r.x, r.cols - 1, look.style == STYLE_OK ? STYLE_DIM : look.style, buf_slice(&text));
-        if (phases[i] == selected) draw_overlay(d, y, r.x + 2, r.cols - 3, STYLE_SELECTED);
-        buf_free(&text);
+    struct phase_look look = phase_look_now(ui, row_text(phase, PHASES_STATE));
+    struct slice pod = phase_pod(phase);
+    struct buf text = {0};
+    enum style s = look.style == STYLE_DIM ? STYLE_DIM : STYLE_NORMAL;
+    short_state(ui->world, phase, &text);
+    int right = (int)utf8_columns(buf_slice(&text)), end = r.x + r.cols - 1 - right;
+    draw_str(d, y, r.x, 1, look.style, look.mark);
+    int x = r.x + 2 + draw_text(d, y, r.x + 2, end - r.x - 2, s, row_text(phase, PHASES_NAME));
+    if (pod.n && end - x > (int)utf8_columns(pod) + 1) draw_text(d, y, x + 1, end - x - 1, STYLE_DIM, pod);
+    draw_right(d, y, r.x, r.cols - 1, look.style == STYLE_OK ? STYLE_DIM : look.style, buf_slice(&text));
+    if (selected) draw_overlay(d, y, r.x + 2, r.cols - 3, STYLE_SELECTED);
+    buf_free(&text);
+}
+
+void phase_draw_column(struct ui *ui, struct rect r, const struct row *const *phases, size_t n, const struct row *selected) {
+    size_t rows = r.rows > 0 ? (size_t)r.rows : 0, first = first_shown(n, rows, index_of(phases, n, selected));
+    for (size_t i = first; i < n && i - first < rows; i++) draw_column_row(ui, r.y + (int)(i - first), r, phases[i], phases[i] == selected);
+}
+
+static int strip_cols(const struct row *phase) {
+    return (int)utf8_columns(row_text(phase, PHASES_NAME)) + 2;
+}
+
+/* Where phase i stands: its column, and the row of the strip as if that had room for all. */
+static int strip_row(struct rect r, const struct row *const *phases, size_t i, int *ret_x) {
+    int x = r.x, y = 0;
+    for (size_t k = 0; k <= i; k++) {
+        if (k) x += strip_cols(phases[k - 1]) + 3;
+        if (x + strip_cols(phases[k]) <= r.x + r.cols) continue;
+        x = r.x;
+        y++;
     }
+    *ret_x = x;
+    return y;
 }
 
 int phase_draw_strip(struct ui *ui, struct rect r, const struct row *const *phases, size_t n, const struct row *selected) {
     struct draw *d = ui->draw;
-    int x = r.x, y = r.y;
+    int x, all = n ? strip_row(r, phases, n - 1, &x) + 1 : 1, rows = all < r.rows ? all : r.rows;
+    size_t at = n ? (size_t)strip_row(r, phases, index_of(phases, n, selected), &x) : 0;
+    int first = (int)first_shown((size_t)all, (size_t)rows, at);
     for (size_t i = 0; i < n; i++) {
-        struct slice name = row_text(phases[i], PHASES_NAME);
+        int y = r.y + strip_row(r, phases, i, &x) - first, cols = strip_cols(phases[i]);
         struct phase_look look = phase_look_now(ui, row_text(phases[i], PHASES_STATE));
-        int cols = (int)utf8_columns(name) + 2;
-        if (x + cols > r.x + r.cols) {
-            x = r.x;
-            y++;
-        }
-        if (y >= r.y + r.rows) break;
+        if (y < r.y || y >= r.y + rows) continue;
         draw_str(d, y, x, 1, look.style, look.mark);
-        draw_text(d, y, x + 2, cols - 2, look.style == STYLE_DIM ? STYLE_DIM : STYLE_NORMAL, name);
+        draw_text(d, y, x + 2, cols - 2, look.style == STYLE_DIM ? STYLE_DIM : STYLE_NORMAL, row_text(phases[i], PHASES_NAME));
         if (phases[i] == selected) draw_overlay(d, y, x + 2, cols - 2, STYLE_SELECTED);
-        x += cols + 3;
     }
-    return y - r.y + 1;
+    return rows;
 }
 
 static bool is_below(const struct row *r, struct slice key) {
@@ -233,7 +262,7 @@ static bool draw_results(struct ui *ui, struct rect r, const struct row *phase) 
 }
 
 /* The last lines of the timeline about this workload, newest first. */
-static void draw_events(struct ui *ui, struct rect r, struct slice workload) {
+void phase_draw_events(struct ui *ui, struct rect r, struct slice workload) {
     size_t n, shown = 0;
     const struct row **rows = rows_sorted(ui->world, T_TIMELINE, TIMELINE_AT, true, &n);
     for (size_t i = 0; i < n && shown < EVENTS_MAX && (int)shown + 1 < r.rows; i++) {
@@ -271,7 +300,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase) {
     mem_free(steps);
     struct rect rest = {y + 1, r.x, end - y - 1, r.cols};
     bool over = slice_is(row_text(phase, PHASES_STATE), "DONE") || slice_is(row_text(phase, PHASES_STATE), "FAILED");
-    if (rest.rows > 3 && !(over && draw_results(ui, rest, phase))) draw_events(ui, rest, row_text(phase, PHASES_WORKLOAD));
+    if (rest.rows > 3 && !(over && draw_results(ui, rest, phase))) phase_draw_events(ui, rest, row_text(phase, PHASES_WORKLOAD));
 }
 
 /* ---- Around it --------------------------------------------------------------------------------------------------- */

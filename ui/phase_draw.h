@@ -19,4 +19,7 @@ void phase_draw_one(struct ui *ui, struct rect r, const struct row *phase);
 /* Lock, old copy, what was verified: as many rows as there is to say, from the last row of r upwards; returns these. */
 int phase_draw_around(struct ui *ui, struct rect r, const struct row *workload);
 
+/* The last lines of the timeline about the workload, under a heading; nothing if there are none. */
+void phase_draw_events(struct ui *ui, struct rect r, struct slice workload);
+
 #endif

@@ -94,6 +94,35 @@ const struct row *phase_step_now(const struct world *w, struct slice workload, s
     return found;
 }
 
+/* ---- Pods in their turns ----------------------------------------------------------------------------------------- */
+
+bool phase_is_pod(const struct row *phase) {
+    return slice_starts(row_text(phase, PHASES_NAME), "pod-");
+}
+
+bool phase_is_window(const struct row *phase) {
+    return slice_starts(row_text(phase, PHASES_NAME), "window-");
+}
+
+/* Titles begin with it: "vault-0, follower: swap and rejoin", "vault-0: validation window". */
+struct slice phase_pod(const struct row *phase) {
+    struct slice title = row_text(phase, PHASES_TITLE), none = {NULL, 0};
+    size_t n = 0;
+    if (!phase_is_pod(phase) && !phase_is_window(phase)) return none;
+    while (n < title.n && title.p[n] != ',' && title.p[n] != ':' && title.p[n] != ' ') n++;
+    return n < title.n && title.p[n] != ' ' ? (struct slice){title.p, n} : none;
+}
+
+const struct row *phase_window_of(const struct row *const *phases, size_t n, const struct row *pod) {
+    struct slice turn = row_text(pod, PHASES_NAME);
+    turn = (struct slice){turn.p + 4, turn.n - 4}; /* behind "pod-" */
+    for (size_t i = 0; i < n; i++) {
+        struct slice name = row_text(phases[i], PHASES_NAME);
+        if (phase_is_window(phases[i]) && slice_eq((struct slice){name.p + 7, name.n - 7}, turn)) return phases[i];
+    }
+    return NULL;
+}
+
 /* ---- Words ------------------------------------------------------------------------------------------------------- */
 
 static void add_age(struct buf *out, const char *before, int64_t ms, const char *after) {

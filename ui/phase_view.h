@@ -36,6 +36,13 @@ const struct row *phase_find(const struct world *w, struct slice workload, struc
 /* The step of a phase that is not done and was begun last; NULL. */
 const struct row *phase_step_now(const struct world *w, struct slice workload, struct slice phase);
 
+/* Of a raft workload: the pod that a phase is about (pod-1, window-1, …), from its title; absent: of none, or not known yet. */
+struct slice phase_pod(const struct row *phase);
+bool phase_is_pod(const struct row *phase);    /* moves a pod */
+bool phase_is_window(const struct row *phase); /* watches over one that was moved */
+/* The window that follows the phase of a pod; NULL. */
+const struct row *phase_window_of(const struct row *const *phases, size_t n, const struct row *pod);
+
 /* "for 4m12s of about 6m · started by ana", "took 3m12s, ended 2h07m ago", "may take about 12m"; nothing if there is nothing
  * to say. */
 void phase_times(const struct world *w, const struct row *phase, struct buf *out);

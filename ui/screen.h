@@ -52,12 +52,13 @@ struct screen_ops {
     bool (*copy)(void *state, struct buf *out);
     /* Keys of this screen alone, for the footer: commands ending in COMMAND_NONE. May be NULL. */
     const enum command *hints;
+    const char *group;        /* of the commands whose keys count on this screen only; NULL: none */
 };
 
 extern const struct screen_ops *const screen_table[]; /* NULL-terminated, in the order of their keys */
 extern const struct screen_ops screen_storage, screen_help, screen_detail, screen_sources, screen_errors, screen_whoami;
 /* Each further screen declares its table here. */
-extern const struct screen_ops screen_overview, screen_raft, screen_postgres, screen_phase, screen_timeline, screen_log;
+extern const struct screen_ops screen_overview, screen_raft, screen_postgres, screen_phase, screen_window, screen_timeline, screen_log;
 
 /* Opens a screen on top of the stack (Esc comes back). */
 void ui_open(struct ui *ui, const struct screen_ops *ops, enum world_table t, struct slice key);

@@ -1,7 +1,6 @@
 /* The phases of a workload: which are done, what the one under way does or waits for, what is next and what the next key would
  * do about it. Keys of this screen go before what they do elsewhere (command.def, group "Phase screen"). */
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "ui/console_private.h"
 #include "ui/phase_draw.h"
 #include "ui/phase_view.h"
@@ -91,26 +90,10 @@ static void draw_title(struct phase_screen *s, struct rect r, const struct row *
     if (n > 1 && end - x > 26) draw_fmt(d, r.y, end - 25, 25, STYLE_DIM, "Tab: next of %zu workloads", n);
 }
 
-/* "r start dump", dim where the console may not. */
-static int draw_key(struct phase_screen *s, int y, int x, int end, enum command command, const char *words, struct slice object) {
-    struct draw *d = s->ui->draw;
-    struct buf key = {0}, text = {0};
-    bool may = act_allowed(s->ui, command);
-    keymap_keys(console_of(s->ui)->keys, command, true, &key);
-    if (!key.len) buf_printf(&key, ":%s", command_info(command)->palette);
-    buf_printf(&text, "%s%s%.*s", words, object.n ? " " : "", SLICE_FMT(object));
-    int used = (int)(utf8_columns(buf_slice(&key)) + utf8_columns(buf_slice(&text))) + 1;
-    if (x + used <= end) {
-        x += draw_text(d, y, x, end - x, may ? STYLE_KEY : STYLE_DIM, buf_slice(&key)) + 1;
-        x += draw_text(d, y, x, end - x, may ? STYLE_NORMAL : STYLE_DIM, buf_slice(&text)) + 3;
-    }
-    buf_free(&key);
-    buf_free(&text);
-    return x;
-}
-
 /* Between an act that cannot be taken back and its end. */
-static bool no_way_back(struct phase_screen *s, struct slice workload) {
+static bool no_way_back(struct phase_screen *s, const struct row *row) {
+    struct slice workload = row_key(row);
+    if (row_text(row, PLAN_WORKLOADS_NO_WAY_BACK).n) return true;
     for (const struct row *r = world_first(s->ui->world, T_STEPS); r; r = world_next(s->ui->world, r))
         if (slice_eq(row_text(r, STEPS_WORKLOAD), workload) && slice_is(row_text(r, STEPS_STATE), "RUNNING")
             && slice_starts(row_text(r, STEPS_DETAIL), "NO WAY BACK"))
@@ -124,15 +107,15 @@ static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct
     struct buf why = {0};
     int x = r.x + 1, end = r.x + r.cols - 1;
     if (phase_under_way(state)) {
-        x = draw_key(s, y, x, end, COMMAND_PHASE_PAUSE, slice_is(state, "PAUSED") ? "go on" : "pause", none);
-        if (no_way_back(s, row_key(workload))) x += draw_str(s->ui->draw, y, x, end - x, STYLE_DIM, "no abort now") + 3;
-        else x = draw_key(s, y, x, end, COMMAND_PHASE_ABORT, "abort", next);
+        x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_PAUSE, slice_is(state, "PAUSED") ? "go on" : "pause", none, true);
+        if (no_way_back(s, workload)) x += draw_str(s->ui->draw, y, x, end - x, STYLE_DIM, "no abort now") + 3;
+        else x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_ABORT, "abort", next, true);
     } else {
-        if (next.n) x = draw_key(s, y, x, end, COMMAND_PHASE_START, slice_is(state, "INTERRUPTED") ? "go on with" : phase_in_trouble(state) ? "try again" : "start", next);
-        if (!slice_is(state, "NOT STARTED") && !slice_is(state, "DONE") && !slice_is(state, "ROLLED BACK")) x = draw_key(s, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none);
+        if (next.n) x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_START, slice_is(state, "INTERRUPTED") ? "go on with" : phase_in_trouble(state) ? "try again" : "start", next, true);
+        if (!slice_is(state, "NOT STARTED") && !slice_is(state, "DONE") && !slice_is(state, "ROLLED BACK")) x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none, true);
     }
-    x = draw_key(s, y, x, end, COMMAND_OPEN, "details", none);
-    x = draw_key(s, y, x, end, COMMAND_PHASE_OVERRIDE, "override", none);
+    x = act_draw_key(s->ui, y, x, end, COMMAND_OPEN, "details", none, true);
+    x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_OVERRIDE, "override", none, true);
     if (act_refused(console_of(s->ui), COMMAND_PHASE_START, &why) && end - x > 12)
         draw_text(s->ui->draw, y, x, end - x, STYLE_WARN, buf_slice(&why));
     buf_free(&why);
@@ -275,5 +258,5 @@ static bool copy_phase(void *state, struct buf *out) {
 
 const struct screen_ops screen_phase = {
     .id = "phase", .title = "phase", .go = COMMAND_PHASE, .root = true, .open = open_phase, .close = close_phase,
-    .draw = draw_phase, .command = command_phase, .copy = copy_phase,
+    .draw = draw_phase, .command = command_phase, .copy = copy_phase, .group = COMMAND_GROUP_PHASE,
 };

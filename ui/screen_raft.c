@@ -177,8 +177,18 @@ static int snapshot_fact(const struct page *p, int y) {
         format_age(&text, world_now(w), row_int(newest, SNAPSHOTS_CREATED, 0));
         buf_adds(&text, " old; ");
     }
-    buf_adds(&text, "no raft snapshot has been taken and proved by ferryman");
-    return fact(p, y, "snapshot", (struct slice){NULL, 0}, &text);
+    struct slice copy = planned ? row_text(planned, PLAN_WORKLOADS_COPY) : (struct slice){NULL, 0};
+    int64_t at = planned ? row_int(planned, PLAN_WORKLOADS_COPY_AT, 0) : 0;
+    struct page own = *p;
+    if (copy.n && at) {
+        buf_adds(&text, "raft snapshot proved ");
+        format_age(&text, world_now(w), at);
+        buf_printf(&text, " ago: %.*s", SLICE_FMT(copy));
+        own.old = p->s->ui->stale; /* ours: it rests on no answer of the cluster */
+    } else {
+        buf_adds(&text, "no raft snapshot has been taken and proved by ferryman");
+    }
+    return fact(&own, y, "snapshot", (struct slice){NULL, 0}, &text);
 }
 
 static int views_fact(const struct page *p, int y) {

@@ -7,6 +7,7 @@ const struct screen_ops *const screen_table[] = {
     &screen_raft,
     &screen_postgres,
     &screen_phase,
+    &screen_window,
     &screen_timeline,
     &screen_sources,
     &screen_errors,
