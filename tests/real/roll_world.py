@@ -35,13 +35,12 @@ CLUSTER_RULES = [
 ]
 RULES = [
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "update"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": ["list"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "update"]},
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "delete"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]},
-    {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["get", "create", "update"]},
-    {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
-    {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["create", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["create"]},
+    {"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["create", "delete"]},
 ]
 
 POLICY = "".join(
@@ -51,7 +50,6 @@ POLICY = "".join(
         ("sys/storage/raft/configuration", ["read"]),
         ("sys/storage/raft/autopilot/state", ["read"]),
         ("sys/storage/raft/autopilot/configuration", ["read"]),
-        ("sys/audit", ["read", "sudo"]),
         ("sys/storage/raft/snapshot", ["read"]),
         ("sys/step-down", ["update", "sudo"]),
     )
