@@ -26,6 +26,11 @@ struct dump_watch {
 
 /* ---- Writing (dump_writer.c) ---- */
 
+/* Once `file` is proved: removes what the same run dumped under the same prefix before (an attempt whose end was not noted any more, or one
+ * that went stale): copies that nobody will name again are not to stay (safety 31). Not earlier: until then an older one may be the only
+ * proved copy. */
+void dump_supersede(const char *file, const char *run);
+
 struct dump_writer;
 
 struct dump_writer_options {
@@ -45,9 +50,6 @@ const struct dump_scan *dump_writer_scan(const struct dump_writer *w);
 struct err *dump_writer_sync(struct dump_writer *w) MUST_CHECK;
 /* The file gets its name, with manifest and HMAC beside it, all of them durable. bytes, rows, sha256, tables, iterations of m are filled in. */
 struct err *dump_writer_commit(struct dump_writer *w, struct dump_manifest *m) MUST_CHECK;
-/* After the commit: removes what the same run dumped under the same prefix before (an attempt whose end was not noted any more, or one that
- * went stale): copies that nobody will name again are not to stay (safety 31). */
-void dump_writer_supersede(struct dump_writer *w, const char *run);
 const char *dump_writer_file(const struct dump_writer *w); /* its name once it is committed */
 /* Removes the file, also when it was committed. */
 void dump_writer_discard(struct dump_writer *w);

@@ -137,7 +137,6 @@ static void pump_read(void *arg) {
 static void pump_commit(void *arg) {
     struct pump *p = arg;
     p->e = dump_writer_commit(p->writer, &p->manifest);
-    if (!p->e) dump_writer_supersede(p->writer, p->manifest.run);
 }
 
 /* On a thread of its own where it takes long. */

@@ -19,7 +19,8 @@ enum { PROGRESS_MS = 250, PASSES = 2 };
 /* What the thread sees. */
 struct reading {
     struct job_gate *gate;
-    char *file, *passphrase_file;
+    char *file, *passphrase_file, *run;
+    char *sha256; /* noted when it was written */
     int64_t before, last; /* progress of two passes as one */
     struct dump_verdict verdict;
     struct err *e;
@@ -39,6 +40,8 @@ static void reading_free(struct reading *x) {
     job_gate_free(x->gate);
     mem_free(x->file);
     mem_free(x->passphrase_file);
+    mem_free(x->sha256);
+    mem_free(x->run);
     err_free(x->e);
     mem_free(x);
 }
@@ -54,6 +57,7 @@ static void read_back(void *arg) {
     struct reading *x = arg;
     struct dump_reader_options o = {.file = x->file, .passphrase_file = x->passphrase_file, .watch = {go_on, x}};
     x->e = *x->file ? dump_verify(&o, &x->verdict) : err_new(ERR_FAILED, "there is no dump that could be proved; carry out the phase dump");
+    if (!x->e && dump_verdict_well(&x->verdict) && str_eq(x->sha256, x->verdict.sha256)) dump_supersede(x->file, x->run);
 }
 
 /* The manifest could be of another dump of the same passphrase: the facts are of this one. */
@@ -112,6 +116,8 @@ static void proof_start(struct run *r, struct op *op) {
     x->owner = p;
     x->gate = job_gate_new();
     x->file = mem_strdup(file ? file : "");
+    x->sha256 = mem_strdup(dump_fact(r, p->prefix, "sha256"));
+    x->run = mem_strdup(r->id);
     x->passphrase_file = plan->dump.encrypt.none ? NULL : mem_strdup(plan->dump.encrypt.passphrase_file);
     dump_fact_set(r, p->prefix, "proved_at", "");
     p->timer = timer_new(r->loop, on_timer, p);

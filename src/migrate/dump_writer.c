@@ -304,19 +304,32 @@ static bool is_named(const char *name, const char *prefix) {
            (str_ends(name, ".sql") || str_ends(name, ".sql.enc"));
 }
 
-void dump_writer_supersede(struct dump_writer *w, const char *run) {
-    DIR *d = opendir(w->dir);
-    if (!d) return;
-    for (struct dirent *x; (x = readdir(d));) {
+/* NULL if it is not named by us. */
+static char *prefix_of(const char *name) {
+    for (const char *dash = strchr(name, '-'); dash; dash = strchr(dash + 1, '-')) {
+        char *prefix = mem_strndup(name, (size_t)(dash - name));
+        if (is_named(name, prefix)) return prefix;
+        mem_free(prefix);
+    }
+    return NULL;
+}
+
+void dump_supersede(const char *kept, const char *run) {
+    const char *slash = strrchr(kept, '/'), *name = slash ? slash + 1 : kept;
+    char *dir = slash ? mem_strndup(kept, (size_t)(slash - kept)) : mem_strdup("."), *prefix = prefix_of(name);
+    DIR *d = prefix ? opendir(dir) : NULL;
+    for (struct dirent *x; d && (x = readdir(d));) {
         struct dump_manifest m = {0};
-        char *file = str_printf("%s/%s", w->dir, x->d_name);
-        struct err *e = !str_eq(file, w->file) && is_named(x->d_name, w->prefix) ? dump_manifest_read(file, &m) : NULL;
+        char *file = str_printf("%s/%s", dir, x->d_name);
+        struct err *e = !str_eq(x->d_name, name) && is_named(x->d_name, prefix) ? dump_manifest_read(file, &m) : NULL;
         if (!e && m.run && str_eq(m.run, run)) remove_dump(file);
         err_ignore(e, "a file without a manifest is not known to be ours");
         dump_manifest_clear(&m);
         mem_free(file);
     }
-    closedir(d);
+    if (d) closedir(d);
+    mem_free(dir);
+    mem_free(prefix);
 }
 
 const char *dump_writer_file(const struct dump_writer *w) {

@@ -28,6 +28,7 @@ struct journal {
     char *path;
     int fd;
     char id[17];
+    char key[40];
     char head[JOURNAL_HASH_SIZE]; /* of the last durable record */
     char last[JOURNAL_HASH_SIZE]; /* of the last one that was appended */
     int64_t seq;                  /* of that one */
@@ -266,6 +267,9 @@ struct err *journal_open(struct loop *l, const char *dir, const char *plan, void
         journal_free(j);
         return e;
     }
+    struct stat st = {0};
+    (void)fstat(j->fd, &st);
+    snprintf(j->key, sizeof j->key, "%s-%llx", j->id, (unsigned long long)st.st_ino);
     j->watch = fdwatch_new(l, journal_writer_wake(j->writer), on_finished, j);
     fdwatch_set(j->watch, FD_READABLE);
     *ret = j;
@@ -280,6 +284,10 @@ void journal_free(struct journal *j) {
     map_free(j->hashes, NULL);
     mem_free(j->path);
     mem_free(j);
+}
+
+const char *journal_key(const struct journal *j) {
+    return j->key;
 }
 
 const char *journal_id(const struct journal *j) {

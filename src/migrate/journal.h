@@ -36,6 +36,7 @@ struct err *journal_open(struct loop *l, const char *dir, const char *plan, void
 /* What was appended is written and synced first (blocks for that: only at the end of a process). */
 void journal_free(struct journal *j);
 const char *journal_id(const struct journal *j);           /* 16 hex digits */
+const char *journal_key(const struct journal *j);          /* the id and the file's inode: a copy of the state folder has the same id */
 const char *journal_head(const struct journal *j);         /* hash of the last durable record */
 bool journal_has(const struct journal *j, const char *hash); /* whether a record of the local chain has that hash */
 const char *journal_path(const struct journal *j);

@@ -509,11 +509,12 @@ struct lock *lock_new(const struct lock_options *o)
     l->o.operator_name = mem_strdup(o->operator_name);
     l->o.host = mem_strdup(o->host);
     l->o.journal_id = mem_strdup(o->journal_id);
+    l->o.journal_key = mem_strdup(o->journal_key ? o->journal_key : o->journal_id);
     l->pace = usual_pace;
     l->name = name_of(o->workload);
     l->collection = str_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases?fieldManager=ferryman", o->ns);
     l->path = str_printf("/apis/coordination.k8s.io/v1/namespaces/%s/leases/%s?fieldManager=ferryman", o->ns, l->name);
-    l->tail = str_printf("@%s/%s", o->host, o->journal_id);
+    l->tail = str_printf("@%s/%s", o->host, l->o.journal_key);
     l->identity = str_printf("%s%s", o->operator_name, l->tail);
     l->timer = timer_new(o->loop, lock_on_timer, l);
     l->tick = timer_new(o->loop, lock_tick, l);
@@ -533,7 +534,7 @@ void lock_free(struct lock *l)
     timer_free(l->timer);
     timer_free(l->tick);
     char *strings[] = {(char *)(uintptr_t)l->o.ns, (char *)(uintptr_t)l->o.workload, (char *)(uintptr_t)l->o.operator_name,
-                       (char *)(uintptr_t)l->o.host, (char *)(uintptr_t)l->o.journal_id, l->name, l->path, l->collection,
+                       (char *)(uintptr_t)l->o.host, (char *)(uintptr_t)l->o.journal_id, (char *)(uintptr_t)l->o.journal_key, l->name, l->path, l->collection,
                        l->identity, l->tail, l->uid};
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         mem_free(strings[i]);

@@ -29,6 +29,7 @@ struct lock_options {
     struct kube_client *kube;
     const char *ns, *workload;
     const char *operator_name, *host, *journal_id;
+    const char *journal_key; /* tells a journal from a copy of it; NULL: its id alone */
     /* State changed: OURS (acquired), OTHERS (somebody else holds it: lock_holder says who and since when), LOST (it was ours: whatever
      * is in flight must be ended now). e, borrowed, says why where there is a reason. */
     void (*on_state)(void *arg, enum lock_state s, const struct err *e);

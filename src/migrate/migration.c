@@ -190,7 +190,7 @@ static void mover_connect(struct mover *v) {
         return;
     }
     v->lock = lock_new(&(struct lock_options){.loop = m->loop, .kube = m->kube, .ns = v->w->ns, .workload = v->w->name,
-                                              .operator_name = m->operator_name, .host = m->host, .journal_id = journal_id(m->journal),
+                                              .operator_name = m->operator_name, .host = m->host, .journal_id = journal_id(m->journal), .journal_key = journal_key(m->journal),
                                               .on_state = mover_lock_state, .arg = v});
     v->run->lock = v->lock;
     v->run->save_state = save_state;
@@ -242,6 +242,7 @@ static void phase_now_clear(struct mover *v, struct phase_now *p) {
     mem_free(p->title);
     mem_free(p->reason);
     mem_free(p->by);
+    mem_free(p->not_begun);
 }
 
 static void mover_clear(struct mover *v) {
@@ -295,7 +296,7 @@ bool migration_busy(const struct migration *m) {
 
 bool migration_in_flight(const struct migration *m) {
     for (size_t i = 0; i < m->nmovers; i++)
-        if (m->movers[i].runner && op_runner_in_flight(m->movers[i].runner)) return true;
+        if ((m->movers[i].runner && op_runner_in_flight(m->movers[i].runner)) || mover_in_one_act(&m->movers[i])) return true;
     return false;
 }
 
@@ -423,6 +424,8 @@ static struct err *pause_or_abort(struct mover *v, const char *verb) {
     if (!v->current) return err_new(ERR_USAGE, "nothing is under way for %s", v->w->name);
     if (str_eq(verb, "pause")) mover_pause(v, true, "paused by the operator");
     else if (str_eq(verb, "resume")) mover_pause(v, false, NULL);
+    else if (run_has(v->run, "no_way_back"))
+        return err_new(ERR_USAGE, "no way back but forward until %s: it cannot be aborted now", run_fact(v->run, "no_way_back"));
     else mover_abort(v);
     return NULL;
 }

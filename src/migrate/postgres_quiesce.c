@@ -33,7 +33,7 @@ struct json_t *apps_find(const struct json_t *apps, const char *kind_name)
 }
 
 /* What ran is what counts: a workload that stands still already keeps what was recorded while it ran. */
-enum apps_answer apps_record(struct json_t *apps, const char *kind_name, const struct json_t *object, int64_t typed, struct buf *out)
+enum apps_answer apps_record(struct json_t *apps, const char *kind_name, const struct json_t *object, bool keep, int64_t typed, struct buf *out)
 {
     const char *name = strchr(kind_name, '/') + 1, *uid = jd_str(object, "metadata.uid");
     struct json_t *known = apps_find(apps, kind_name), *app = jd_object();
@@ -52,7 +52,15 @@ enum apps_answer apps_record(struct json_t *apps, const char *kind_name, const s
         jd_set(app, "selector", jd_string(buf_str(&selector)));
         buf_free(&selector);
     }
-    if (known && stopped && str_eq(jd_str(known, "uid"), uid)) {
+    int64_t before = jd_num(known, "replicas", 0), now = jd_num(object, "spec.replicas", 1);
+    bool same = known && str_eq(jd_str(known, "uid"), uid);
+    if (same && !cron && !stopped && keep && before > 0 && before != now) { /* a part of what ran came back between two tries */
+        jd_free(app);
+        jd_set(known, "now", jd_int(now));
+        buf_printf(out, "%lld replicas now; it comes back to the %lld that ran before it was stopped", (long long)now, (long long)before);
+        return APPS_RECORDED;
+    }
+    if (same && stopped) {
         jd_free(app);
         buf_printf(out, "recorded before it was stopped: ");
         if (cron)
@@ -103,7 +111,7 @@ static enum op_answer see_app(struct run *r, struct op *op, const struct seen *s
     struct json_t *apps = run_fact_json(r, "apps");
     if (!apps)
         apps = jd_array();
-    enum apps_answer a = apps_record(apps, kind_name, seen->doc, typed_replicas(r, kind_name), reason);
+    enum apps_answer a = apps_record(apps, kind_name, seen->doc, run_has(r, "apps.stopping"), typed_replicas(r, kind_name), reason);
     if (a == APPS_RECORDED)
         run_set_json(r, "apps", apps);
     else
@@ -258,8 +266,19 @@ static enum op_answer see_jobs(struct run *r, struct op *op, const struct seen *
     return running == 0 ? OP_DONE : OP_TODO;
 }
 
+/* From here on what was recorded is what ran before us, whatever is found later. */
+static enum op_answer see_stopping(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    (void)op;
+    (void)seen;
+    (void)reason;
+    run_set(r, "apps.stopping", "yes");
+    return OP_DONE;
+}
+
 static void script_cronjobs(struct run *r, struct script *s)
 {
+    script_check(s, "stopping", "what was recorded is what it comes back to", see_stopping);
     each_app(r, s, true, suspend);
     script_wait(s, "jobs", "wait until jobs that run have ended", apps_path_jobs(r).p, see_jobs, JOBS_MS);
 }
@@ -283,7 +302,7 @@ static enum op_answer see_pods_gone(struct run *r, struct op *op, const struct s
 
 static void scale_down(struct run *r, struct script *s, const char *name, const struct json_t *app)
 {
-    int64_t replicas = jd_num(app, "replicas", 1);
+    int64_t replicas = jd_num(app, "now", jd_num(app, "replicas", 1));
     struct json_t *from = app ? jd_int(replicas) : jd_string("‹replicas›");
     move_script_field(r, s, script_fmt(s, "scale %s", name),
                       app ? script_fmt(s, "scale %s from %lld to 0", name, (long long)replicas) : script_fmt(s, "scale %s to 0", name),

@@ -19,9 +19,9 @@ enum apps_answer {
 
 /* The entry of "deployment/immich-server"; NULL. Borrowed. */
 struct json_t *apps_find(const struct json_t *apps, const char *kind_name);
-/* Records the object as it is, unless it stands still and was recorded before. typed: replicas by the operator, or -1. Appends what
- * was recorded, or why not. */
-enum apps_answer apps_record(struct json_t *apps, const char *kind_name, const struct json_t *object, int64_t typed, struct buf *out);
+/* Records the object as it is, unless it stands still and was recorded before. keep: the stopping has begun, so what was
+ * recorded then stays even if a part of it runs again ("now"). typed: replicas by the operator, or -1. Appends what was recorded, or why not. */
+enum apps_answer apps_record(struct json_t *apps, const char *kind_name, const struct json_t *object, bool keep, int64_t typed, struct buf *out);
 struct kpath apps_path_jobs(const struct run *r);
 
 /* see functions over postgres_sql_clients: refuses, or only notes, an owner that the plan does not stop; waits until nobody is left. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/pg_conn.h"
+#include "migrate/http_judge.h"
 #include "migrate/postgres.h"
 #include "migrate/postgres_move.h"
 #include "world/world.h"
@@ -78,6 +79,7 @@ static enum op_answer see_resuming(struct run *r, struct op *op, const struct se
     (void)reason;
     if (!run_has(r, "resume.at")) {
         run_set_int(r, "resume.at", clock_plan_ms());
+        run_set(r, "apps.stopping", ""); /* what runs from now on is for the next time */
         run_set_int(r, "retain.until", clock_plan_ms() + postgres_spec(r)->retain_ms);
     }
     return OP_DONE;
@@ -94,49 +96,11 @@ static void script_fence(struct run *r, struct script *s)
 
 /* ---- Judged from outside ---- */
 
-static bool source_is_fresh(const struct run *r, const struct row *probe, int64_t since)
-{
-    const struct row *source = world_find(r->world, T_SOURCES, slice_of(row_src(r->world, probe)));
-    return source && row_int(source, SOURCES_LAST_OK, 0) > since;
-}
-
-/* One probe; true: it is well, and was asked after the applications came back. */
-static bool probe_is_ok(const struct run *r, const char *url, struct buf *reason)
-{
-    int64_t since = run_fact_int(r, "apps.back.at", 0);
-    for (const struct row *p = world_first(r->world, T_PROBES); p; p = world_next(r->world, p)) {
-        if (!slice_is(row_text(p, PROBES_NAME), url) || !slice_is(row_text(p, PROBES_WORKLOAD), r->workload->name))
-            continue;
-        struct slice state = row_text(p, PROBES_STATE), error = row_text(p, PROBES_ERROR);
-        if (slice_is(state, "OK") && source_is_fresh(r, p, since))
-            return true;
-        buf_printf(reason, "%s: %.*s", url, SLICE_FMT(state));
-        if (slice_is(state, "OK"))
-            buf_adds(reason, ", not asked since the applications are back");
-        else if (error.n > 0)
-            buf_printf(reason, " (%.*s)", SLICE_FMT(error));
-        return false;
-    }
-    buf_printf(reason, "%s: nothing has been heard yet", url);
-    return false;
-}
-
 static enum op_answer see_http(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
-    const struct plan_items *http = &postgres_spec(r)->http;
     (void)op;
     (void)seen;
-    for (size_t i = 0; i < http->n; i++) {
-        const struct plan_http *h = (const struct plan_http *)http->v + i;
-        if (probe_is_ok(r, h->url, reason))
-            continue;
-        if (!run_override(r, "http"))
-            return OP_TODO;
-        buf_printf(reason, "; overridden: %s", run_override(r, "http"));
-        return OP_DONE;
-    }
-    buf_printf(reason, "%zu of %zu probes answered as the plan expects", http->n, http->n);
-    return OP_DONE;
+    return http_judge(r, &postgres_spec(r)->http, run_fact_int(r, "apps.back.at", 0), reason);
 }
 
 static void script_http(struct run *r, struct script *s)

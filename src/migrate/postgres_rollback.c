@@ -261,10 +261,35 @@ static void script_fence(struct run *r, struct script *s)
 
 /* ---- What this run created ---- */
 
-static void script_discard(struct run *r, struct script *s)
+/* We may have ended between the request that made the claim and the note of its uid: then the annotation says that it is ours. */
+static enum op_answer see_unnoted(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
+    const char *run = jd_string_value(jd_member(jd_get(seen->doc, "metadata.annotations"), "ferryman.io/run"));
+    const char *uid = jd_str(seen->doc, "metadata.uid");
+    (void)op;
+    if (!seen->doc || !run || !str_eq(run, r->id) || str_eq(uid, run_fact(r, "claim.old.uid"))) {
+        buf_adds(reason, seen->doc ? "not made by this run: it stays" : "not there");
+        return OP_DONE;
+    }
+    run_set(r, "claim.new.name", jd_str(seen->doc, "metadata.name"));
+    run_set(r, "claim.new.uid", uid);
+    buf_printf(reason, "uid %.8s, made by this run", uid);
+    return OP_DONE;
+}
+
+static void discard_rest(struct run *r, struct script *s, struct op *op)
+{
+    (void)op;
     if (move_cold(r) || run_has(r, "claim.new.uid"))
         move_script_claim_away(r, s, "new");
+}
+
+static void script_discard(struct run *r, struct script *s)
+{
+    const char *name = postgres_spec(r)->claim.name;
+    if (!run_has(r, "claim.new.uid"))
+        script_get(s, "unnoted claim", script_fmt(s, "whether this run has made claim/%s", name), postgres_path_claim(r, name).p, see_unnoted);
+    script_call(s, "target", discard_rest, NULL, NULL);
 }
 
 static enum op_answer see_rolled_back(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)

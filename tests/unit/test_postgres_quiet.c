@@ -92,7 +92,7 @@ static void assert_recorded(struct json_t *apps, const char *name, const char *o
 {
     struct json_t *o = doc_of(object);
     struct buf out = {0};
-    if (apps_record(apps, name, o, typed, &out) != want || !strstr(buf_str(&out), says))
+    if (apps_record(apps, name, o, false, typed, &out) != want || !strstr(buf_str(&out), says))
         fail_msg("%s: %s", name, buf_str(&out));
     buf_free(&out);
     jd_free(o);
@@ -118,6 +118,22 @@ static void test_what_ran_is_what_counts(void **state)
     assert_recorded(apps, "deployment/s", APP("u2", "0"), 4, APPS_RECORDED, "4 replicas, as typed");
     assert_int_equal(jd_len(apps), 1);
     assert_int_equal(jd_num(apps_find(apps, "deployment/s"), "replicas", -1), 4);
+    jd_free(apps);
+}
+
+/* A part of it was scaled up by somebody between two tries: that is not what it comes back to. */
+static void test_what_ran_first_is_kept(void **state)
+{
+    (void)state;
+    struct json_t *apps = jd_array(), *o = doc_of(APP("u1", "1"));
+    struct buf out = {0};
+    assert_recorded(apps, "deployment/s", APP("u1", "3"), -1, APPS_RECORDED, "3 replicas");
+    assert_int_equal(apps_record(apps, "deployment/s", o, true, -1, &out), APPS_RECORDED);
+    assert_non_null(strstr(buf_str(&out), "1 replicas now; it comes back to the 3"));
+    assert_int_equal(jd_num(apps_find(apps, "deployment/s"), "replicas", -1), 3);
+    assert_int_equal(jd_num(apps_find(apps, "deployment/s"), "now", -1), 1); /* what the patch that scales it down tests */
+    buf_free(&out);
+    jd_free(o);
     jd_free(apps);
 }
 
@@ -195,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_owners),    cmocka_unit_test(test_foreign_names_are_cleaned), cmocka_unit_test(test_what_ran_is_what_counts),
+        cmocka_unit_test(test_what_ran_first_is_kept),
         cmocka_unit_test(test_cron_jobs), cmocka_unit_test(test_hours),                     cmocka_unit_test(test_login_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
