@@ -20,9 +20,9 @@
 #include "migrate/postgres_cleanup.h"
 #include "migrate/postgres_move.h"
 #include "migrate/postgres_rollback.h"
+#include "migrate/retired_volume.h"
 #include "world/world.h"
 
-#define RELEASED_MS INT64_C(180000)
 #define FOREIGN_FILES "foreign-files"
 
 /* ---- Who would miss it ---- */
@@ -96,101 +96,10 @@ static void script_claim(struct run *r, struct script *s)
 
 /* ---- The volume ---- */
 
-static enum op_answer see_released(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+static void note_place(struct run *r, const char *volume, const char *place)
 {
-    (void)op;
-    if (!seen->doc || !str_eq(jd_str(seen->doc, "metadata.uid"), run_fact(r, "volume.old.uid"))) {
-        buf_adds(reason, "gone");
-        return OP_DONE;
-    }
-    buf_printf(reason, "it is %s", jd_str(seen->doc, "status.phase"));
-    return str_eq(jd_str(seen->doc, "status.phase"), "Released") ? OP_DONE : OP_TODO;
-}
-
-static const char *place_of(const struct json_t *volume, const char *member)
-{
-    const char *nfs = jd_str(volume, str_eq(member, "server") ? "spec.nfs.server" : "spec.nfs.path");
-    if (nfs)
-        return nfs;
-    return jd_str(volume, str_eq(member, "server") ? "spec.csi.volumeAttributes.server" : "spec.csi.volumeAttributes.share");
-}
-
-/* b is the same folder as a, or below it. */
-static bool is_within(const char *a, const char *b)
-{
-    size_t n = strlen(a);
-    while (n > 0 && a[n - 1] == '/')
-        n--;
-    return strncmp(a, b, n) == 0 && (b[n] == '\0' || b[n] == '/');
-}
-
-bool cleanup_may_purge(const struct cleanup_facts *f, const struct json_t *volume, const struct json_t *all, struct buf *reason)
-{
-    const char *uid = jd_str(volume, "metadata.uid"), *ref = jd_str(volume, "spec.claimRef.uid"), *class = jd_str(volume, "spec.storageClassName");
-    const char *server = place_of(volume, "server"), *path = place_of(volume, "path"), *handle = jd_str(volume, "spec.csi.volumeHandle");
-    const char *name = jd_str(volume, "metadata.name"), *phase = jd_str(volume, "status.phase");
-    if (!str_eq(uid, f->uid))
-        buf_printf(reason, "volume %s is another one now (uid %.8s, journal %.8s)", name, uid ? uid : "(none)", f->uid);
-    else if (handle && !str_eq(handle, f->handle))
-        buf_printf(reason, "volume %s has handle %s, the journal %s", name, handle, f->handle);
-    else if (!str_eq(phase, "Released"))
-        buf_printf(reason, "volume %s is %s, not Released", name, phase ? phase : "in no phase");
-    else if (!str_eq(ref, f->claim_uid))
-        buf_printf(reason, "volume %s was released by claim uid %.8s, not by the retired one (%.8s)", name, ref ? ref : "(none)", f->claim_uid);
-    else if (!f->in_source(f->arg, class))
-        buf_printf(reason, "volume %s has class %s, which is not a source class of the plan", name, class ? class : "(none)");
-    if (reason->len > 0)
-        return false;
-    const struct json_t *items = jd_get(all, "items");
-    for (size_t i = 0; server && path && i < jd_len(items); i++) {
-        const struct json_t *other = jd_at(items, i);
-        const char *s = place_of(other, "server"), *p = place_of(other, "path");
-        if (str_eq(jd_str(other, "metadata.uid"), uid) || !s || !p || !str_eq(s, server) || (!is_within(p, path) && !is_within(path, p)))
-            continue;
-        buf_printf(reason, "volume %s lies on %s:%s, too", jd_str(other, "metadata.name"), s, p);
-        return false;
-    }
-    return true;
-}
-
-static bool in_source(void *arg, const char *class)
-{
-    const struct plan *p = arg;
-    for (size_t i = 0; i < p->source_classes.n; i++)
-        if (str_eq(p->source_classes.v[i], class))
-            return true;
-    return false;
-}
-
-/* All volumes: ours among them is judged with the others. */
-static enum op_answer see_may_purge(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
-{
-    const struct json_t *items = jd_get(seen->doc, "items"), *ours = NULL;
-    struct cleanup_facts f = {.uid = run_fact(r, "volume.old.uid"),
-                              .handle = run_fact(r, "volume.old.handle"),
-                              .claim_uid = run_fact(r, "claim.old.uid"),
-                              .in_source = in_source,
-                              .arg = (void *)(uintptr_t)r->plan};
-    (void)op;
-    for (size_t i = 0; i < jd_len(items); i++)
-        if (str_eq(jd_str(jd_at(items, i), "metadata.name"), run_fact(r, "volume.old.name")))
-            ours = jd_at(items, i);
-    if (!ours) {
-        buf_adds(reason, "gone");
-        return OP_DONE;
-    }
-    if (!cleanup_may_purge(&f, ours, seen->doc, reason))
-        return OP_REFUSE;
-    const char *server = place_of(ours, "server"), *path = place_of(ours, "path");
-    struct buf place = {0};
-    if (server && path)
-        buf_printf(&place, "%s:%s", server, path);
-    else
-        buf_adds(&place, run_fact(r, "volume.old.handle"));
-    run_set(r, "cleanup.place", buf_str(&place));
-    buf_printf(reason, "Released by the retired claim, of a source class, nobody else on %s", buf_str(&place));
-    buf_free(&place);
-    return OP_DONE;
+    (void)volume;
+    run_set(r, "cleanup.place", place);
 }
 
 static enum op_answer see_told(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
@@ -206,12 +115,12 @@ static enum op_answer see_told(struct run *r, struct op *op, const struct seen *
 
 static void script_volume(struct run *r, struct script *s)
 {
-    const char *name = move_fact(r, s, "volume.old.name");
+    struct retired_volume v = {.name = move_fact(r, s, "volume.old.name"),
+                               .uid = move_fact(r, s, "volume.old.uid"),
+                               .handle = move_fact(r, s, "volume.old.handle"),
+                               .claim_uid = move_fact(r, s, "claim.old.uid")};
     script_look(r, s);
-    script_wait(s, "released", script_fmt(s, "wait until volume %s is Released", name), postgres_path_volume(name).p, see_released, RELEASED_MS);
-    script_get(s, "may purge", "nobody else has anything there", "/api/v1/persistentvolumes", see_may_purge);
-    move_script_gone(r, s, script_fmt(s, "volume %s", name), postgres_path_volume(name).p, move_fact(r, s, "volume.old.uid"), -1, NULL)
-        ->irreversible = true;
+    retired_script_purge(r, s, &v, note_place);
     script_check(s, "told", "what is left on the server", see_told);
 }
 

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "migrate/plan.h"
 #include "migrate/postgres_cleanup.h"
+#include "migrate/retired_volume.h"
 #include "migrate/postgres_move.h"
 #include "migrate/postgres_rehearse.h"
 #include "migrate/postgres_rollback.h"
@@ -241,10 +242,10 @@ static bool is_source(void *arg, const char *class)
 
 static void purge_says(const char *volume, const char *others, const char *words)
 {
-    struct cleanup_facts f = {.uid = "vu", .handle = "s:/a/b", .claim_uid = "cu", .in_source = is_source};
+    struct retired_volume f = {.name = "v", .uid = "vu", .handle = "s:/a/b", .claim_uid = "cu"};
     struct json_t *v = json(volume), *all = json(others);
     struct buf reason = {0};
-    bool may = cleanup_may_purge(&f, v, all, &reason);
+    bool may = retired_may_purge(&f, v, all, is_source, NULL, &reason);
     assert_int_equal(may, words == NULL);
     if (words && !strstr(buf_str(&reason), words))
         fail_msg("'%s' does not say '%s'", buf_str(&reason), words);

@@ -1,0 +1,128 @@
+#include "migrate/retired_volume.h"
+
+#include <string.h>
+
+#include "base/json_doc.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "migrate/postgres.h"
+#include "migrate/postgres_move.h"
+
+#define RELEASED_MS INT64_C(180000)
+
+/* What an operation carries; its strings live as long as the script. */
+struct carried {
+    struct retired_volume v;
+    void (*told)(struct run *r, const char *volume, const char *place);
+};
+
+static const char *place_of(const struct json_t *volume, const char *member) {
+    const char *nfs = jd_str(volume, str_eq(member, "server") ? "spec.nfs.server" : "spec.nfs.path");
+    if (nfs) return nfs;
+    return jd_str(volume, str_eq(member, "server") ? "spec.csi.volumeAttributes.server" : "spec.csi.volumeAttributes.share");
+}
+
+/* b is the same folder as a, or below it. */
+static bool is_within(const char *a, const char *b) {
+    size_t n = strlen(a);
+    while (n > 0 && a[n - 1] == '/') n--;
+    return strncmp(a, b, n) == 0 && (b[n] == '\0' || b[n] == '/');
+}
+
+/* Another volume on the same, a parent or a lower path; appends it. */
+static bool is_shared(const struct json_t *volume, const struct json_t *all, struct buf *reason) {
+    const char *server = place_of(volume, "server"), *path = place_of(volume, "path"), *uid = jd_str(volume, "metadata.uid");
+    const struct json_t *items = jd_get(all, "items");
+    for (size_t i = 0; server && path && i < jd_len(items); i++) {
+        const struct json_t *other = jd_at(items, i);
+        const char *s = place_of(other, "server"), *p = place_of(other, "path");
+        if (str_eq(jd_str(other, "metadata.uid"), uid) || !s || !p || !str_eq(s, server) || (!is_within(p, path) && !is_within(path, p))) continue;
+        buf_printf(reason, "volume %s lies on %s:%s, too", jd_str(other, "metadata.name"), s, p);
+        return true;
+    }
+    return false;
+}
+
+bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
+                       bool (*in_source)(void *arg, const char *class), void *arg, struct buf *reason) {
+    const char *uid = jd_str(volume, "metadata.uid"), *ref = jd_str(volume, "spec.claimRef.uid"), *class = jd_str(volume, "spec.storageClassName");
+    const char *name = jd_str(volume, "metadata.name"), *phase = jd_str(volume, "status.phase"), *handle = jd_str(volume, "spec.csi.volumeHandle");
+    if (!str_eq(uid, v->uid))
+        buf_printf(reason, "volume %s is another one now (uid %.8s, journal %.8s)", name, uid ? uid : "(none)", v->uid);
+    else if (handle && !str_eq(handle, v->handle))
+        buf_printf(reason, "volume %s has handle %s, the journal %s", name, handle, v->handle && *v->handle ? v->handle : "none");
+    else if (!str_eq(phase, "Released"))
+        buf_printf(reason, "volume %s is %s, not Released", name, phase ? phase : "in no phase");
+    else if (!str_eq(ref, v->claim_uid))
+        buf_printf(reason, "volume %s was released by claim uid %.8s, not by the retired one (%.8s)", name, ref ? ref : "(none)", v->claim_uid);
+    else if (!in_source(arg, class))
+        buf_printf(reason, "volume %s has class %s, which is not a source class of the plan", name, class ? class : "(none)");
+    else return !is_shared(volume, all, reason);
+    return false;
+}
+
+void retired_place(const struct json_t *volume, const char *handle, struct buf *out) {
+    const char *server = place_of(volume, "server"), *path = place_of(volume, "path");
+    if (server && path) buf_printf(out, "%s:%s", server, path);
+    else buf_adds(out, handle && *handle ? handle : "the storage of its class");
+}
+
+/* ---- The operations ---- */
+
+static bool in_source(void *arg, const char *class) {
+    const struct plan *p = arg;
+    for (size_t i = 0; i < p->source_classes.n; i++)
+        if (str_eq(p->source_classes.v[i], class)) return true;
+    return false;
+}
+
+static enum op_answer see_released(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    const struct carried *c = op->data;
+    const char *phase = jd_str(seen->doc, "status.phase");
+    (void)r;
+    if (!seen->doc || !str_eq(jd_str(seen->doc, "metadata.uid"), c->v.uid)) {
+        buf_adds(reason, "gone");
+        return OP_DONE;
+    }
+    buf_printf(reason, "it is %s", phase ? phase : "in no phase");
+    return str_eq(phase, "Released") ? OP_DONE : OP_TODO;
+}
+
+/* All volumes: the retired one among them is judged with the others. */
+static enum op_answer see_may_purge(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    const struct carried *c = op->data;
+    const struct json_t *items = jd_get(seen->doc, "items"), *ours = NULL;
+    struct buf place = {0};
+    for (size_t i = 0; i < jd_len(items); i++)
+        if (str_eq(jd_str(jd_at(items, i), "metadata.name"), c->v.name)) ours = jd_at(items, i);
+    if (!ours) {
+        buf_adds(reason, "gone");
+        return OP_DONE;
+    }
+    if (!retired_may_purge(&c->v, ours, seen->doc, in_source, (void *)(uintptr_t)r->plan, reason)) return OP_REFUSE;
+    retired_place(ours, c->v.handle, &place);
+    c->told(r, c->v.name, buf_str(&place));
+    buf_printf(reason, "Released by the retired claim, of a source class, nobody else on %s", buf_str(&place));
+    buf_free(&place);
+    return OP_DONE;
+}
+
+static void carry(struct op *op, const struct carried *c) {
+    struct carried *mine = MEM_NEW(struct carried);
+    *mine = *c;
+    op->data = mine;
+    op->drop = mem_free;
+}
+
+void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
+                          void (*told)(struct run *r, const char *volume, const char *place)) {
+    const char *name = script_fmt(s, "%s", v->name), *path = script_fmt(s, "%s", postgres_path_volume(name).p);
+    struct carried c = {.v = {name, script_fmt(s, "%s", v->uid), script_fmt(s, "%s", v->handle ? v->handle : ""), script_fmt(s, "%s", v->claim_uid)},
+                        .told = told};
+    carry(script_wait(s, script_fmt(s, "%s released", name), script_fmt(s, "wait until volume %s is Released", name), path, see_released, RELEASED_MS), &c);
+    carry(script_get(s, script_fmt(s, "%s may purge", name), script_fmt(s, "nobody else has anything where %s lies", name), "/api/v1/persistentvolumes",
+                     see_may_purge), &c);
+    struct op *gone = move_script_gone(r, s, script_fmt(s, "volume %s", name), path, c.v.uid, -1, NULL);
+    gone->irreversible = true;
+    carry(script_guard_get(gone, script_fmt(s, "nobody else has anything where %s lies", name), "/api/v1/persistentvolumes", see_may_purge), &c);
+}

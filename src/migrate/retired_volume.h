@@ -1,0 +1,29 @@
+/* The volume of a claim that was retired, at the end of its retention (safety 30): by uid and handle from the journal, never by name. Its
+ * object is deleted when it is Released by that very claim, of a source class of the plan, and no other volume lies on the same, a parent or
+ * a lower path of its server. Deleting a Retain volume frees nothing: where its data lies is handed to the caller, to be printed. */
+#ifndef FERRYMAN_MIGRATE_RETIRED_VOLUME_H
+#define FERRYMAN_MIGRATE_RETIRED_VOLUME_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "migrate/op.h"
+
+struct json_t;
+
+struct retired_volume {
+    const char *name, *uid, *handle; /* handle: NULL or "" if it has none */
+    const char *claim_uid;           /* of the claim that it was released by */
+};
+
+/* Whether the object may be deleted; appends why not. in_source: whether a class is one that is left. all: a list of every volume. */
+bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
+                       bool (*in_source)(void *arg, const char *class), void *arg, struct buf *reason);
+/* "server:path", or the handle, of a volume's object: where its data stays. */
+void retired_place(const struct json_t *volume, const char *handle, struct buf *out);
+/* Waits until it is Released, judges it among all volumes, deletes it by uid and waits until it is gone. told gets the place before the
+ * deletion. Strings of v are copied. Each operation is done at once if the volume is gone. */
+void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
+                          void (*told)(struct run *r, const char *volume, const char *place));
+
+#endif
