@@ -408,7 +408,7 @@ static void dispatch_mutation(struct api_call *c, const char *verb)
     if (store_rv(c->k->store) != before)
         kube_audit(c->k, verb, c->kind->plural, c->sub, c->ns, c->name, manager);
     if (after && (dry || store_rv(c->k->store) != before))
-        kube_when_after(c->k, after);
+        kube_when_after(c->k, after, c->name);
     else
         mem_free(after);
     free(manager);

@@ -91,6 +91,12 @@ const struct kube_kind kube_kinds[KIND_COUNT] = {
     KIND(KIND_ATTACHMENT, "storage.k8s.io", "v1", "volumeattachments", "volumeattachment", "VolumeAttachment", NULL,
          false, .status = true,
          .bookmark = ",\"spec\":{\"attacher\":\"\",\"source\":{},\"nodeName\":\"\"},\"status\":{\"attached\":false}"),
+    KIND(KIND_EXTERNAL_SECRET, "external-secrets.io", "v1", "externalsecrets", "externalsecret", "ExternalSecret", "es", true,
+         .bookmark = ",\"spec\":{}"),
+    KIND(KIND_SECRET_STORE, "external-secrets.io", "v1", "secretstores", "secretstore", "SecretStore", "ss", true,
+         .bookmark = ",\"spec\":{\"provider\":null}"),
+    KIND(KIND_CLUSTER_SECRET_STORE, "external-secrets.io", "v1", "clustersecretstores", "clustersecretstore", "ClusterSecretStore",
+         "css", false, .bookmark = ",\"spec\":{\"provider\":null}"),
 };
 
 const struct kube_kind *kube_kind_by_plural(const char *group, const char *version, const char *plural)

@@ -35,6 +35,9 @@ enum kube_id {
     KIND_CSINODE,
     KIND_STORAGECLASS,
     KIND_ATTACHMENT,
+    KIND_EXTERNAL_SECRET, /* of external-secrets.io: where Secrets come from; nobody acts on them */
+    KIND_SECRET_STORE,
+    KIND_CLUSTER_SECRET_STORE,
     KIND_COUNT,
 };
 

@@ -77,10 +77,10 @@ static char *line_for(struct api_call *c, const char *verb, bool before)
 }
 
 /* It may plant and drop others: its place in the list is counted down before it is carried out. */
-static void carry_out(struct kube *k, const char *line)
+static void carry_out(struct kube *k, const char *line, const char *name)
 {
     struct kube_when *w = k->when;
-    struct buf out = {0};
+    struct buf text = {0}, out = {0};
 
     while (w && !str_eq(w->line, line))
         w = w->next;
@@ -88,7 +88,13 @@ static void carry_out(struct kube *k, const char *line)
         return;
     if (w->left > 0 && --w->left == 0)
         when_remove(k, w);
-    sandbox_control(k->sb, line, &out);
+    const char *hole = strstr(line, "{name}");
+    if (hole)
+        buf_printf(&text, "%.*s%s%s", (int)(hole - line), line, name, hole + strlen("{name}"));
+    else
+        buf_adds(&text, line);
+    sandbox_control(k->sb, buf_str(&text), &out);
+    buf_free(&text);
     buf_free(&out);
 }
 
@@ -97,7 +103,7 @@ char *kube_when_before(struct api_call *c, const char *verb, bool *ret_dry)
     char *now = line_for(c, verb, true);
 
     if (now)
-        carry_out(c->k, now);
+        carry_out(c->k, now, c->name ? c->name : "");
     mem_free(now);
     *ret_dry = c->k->when && is_dry(c);
     return line_for(c, verb, false);
@@ -105,23 +111,24 @@ char *kube_when_before(struct api_call *c, const char *verb, bool *ret_dry)
 
 struct due {
     struct kube *k;
-    char *line;
+    char *line, *name;
 };
 
 static void on_due(void *arg)
 {
     struct due *d = arg;
 
-    carry_out(d->k, d->line);
+    carry_out(d->k, d->line, d->name);
     mem_free(d->line);
+    mem_free(d->name);
     mem_free(d);
 }
 
-void kube_when_after(struct kube *k, char *line)
+void kube_when_after(struct kube *k, char *line, const char *name)
 {
     struct due *d = MEM_NEW(struct due);
 
-    *d = (struct due){k, line};
+    *d = (struct due){k, line, mem_strdup(name ? name : "")};
     loop_defer(k->sb->loop, on_due, d);
 }
 

@@ -49,6 +49,18 @@ static void write_postgres(struct buf *b, const struct sandbox *s)
     buf_adds(b, "    retain: 7d\n");
 }
 
+/* A day; on a fast clock a sample still takes a second, and the rest is in proportion. */
+static void write_window(struct buf *b, const struct sandbox *s)
+{
+    int64_t sample = s->time_scale > 10 ? (int64_t)s->time_scale + 1 : 10;
+
+    if (sample == 10)
+        buf_adds(b, "    window: { duration: 24h, sample: 10s, max_gap: 5m, fail_after: 30s }\n");
+    else
+        buf_printf(b, "    window: { duration: 24h, sample: %llds, max_gap: %llds, fail_after: %llds }\n", (long long)sample,
+                   (long long)(sample * 10), (long long)(sample * 3));
+}
+
 static void write_vault(struct buf *b, const struct sandbox *s)
 {
     buf_adds(b, "  - name: vault\n"
@@ -58,8 +70,8 @@ static void write_vault(struct buf *b, const struct sandbox *s)
     buf_printf(b, "    vault: { via: kube-proxy, port: 8200, scheme: http, token: { file: \"%s/vault-token\" },\n"
                "             write_probe: cubbyhole/ferryman-probe }\n", s->dir);
     buf_printf(b, "    snapshot: { directory: \"%s/snapshots\", encrypt: { passphrase_file: \"%s/" PASSPHRASE "\" } }\n", s->dir, s->dir);
-    buf_adds(b, "    template: { apply: console }\n"
-                "    window: { duration: 24h, sample: 10s, max_gap: 5m, fail_after: 30s }\n");
+    buf_adds(b, "    template: { apply: console }\n");
+    write_window(b, s);
     if (s->ports.app)
         buf_printf(b, "    http:\n      - { url: \"http://127.0.0.1:%u/vault/v1/sys/health?standbyok=true\", expect: "
                       "200 }\n",

@@ -196,7 +196,7 @@ void scenario_list(const struct sandbox *s, struct buf *out)
 {
     for (size_t i = 0; i < s->state->scenario_count; i++) {
         const struct scenario *c = s->state->scenarios[i].which;
-        buf_printf(out, "%-20s %-3s  %s\n", c->name, s->state->scenarios[i].on ? "on" : "off", c->doc);
+        buf_printf(out, "%-36s %-3s  %s\n", c->name, s->state->scenarios[i].on ? "on" : "off", c->doc);
     }
 }
 

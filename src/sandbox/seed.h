@@ -46,6 +46,9 @@ void seed_service(struct kube *k, const char *ns, const char *name, const char *
 void seed_cronjob(struct kube *k, const char *ns, const char *name, const char *schedule, const char *pod_spec,
                   double days);
 
+/* The ExternalSecret behind a Secret of that name, out of the store "home". */
+void seed_external_secret(struct kube *k, const char *ns, const char *name);
+
 /* The parts of the cluster as it stands at the start; workloads need the storage and the nodes before them. */
 void seed_immich(struct kube *k);
 void seed_vault(struct kube *k);

@@ -108,6 +108,15 @@ static void class_lvm(struct kube *k, const char *name, const char *extra, const
              "terraform", NULL);
 }
 
+void seed_external_secret(struct kube *k, const char *ns, const char *name)
+{
+    seed_add(k, KIND_EXTERNAL_SECRET,
+             object_parse("{'metadata':{'name':'%s','namespace':'%s'},'spec':{'refreshInterval':'1h','secretStoreRef':{'kind':"
+                          "'ClusterSecretStore','name':'home'},'target':{'name':'%s'},'dataFrom':[{'extract':{'key':'%s'}}]}}",
+                          name, ns, name, name),
+             "terraform", NULL);
+}
+
 void seed_storage(struct kube *k)
 {
     seed_age(k, 401);
@@ -125,6 +134,11 @@ void seed_storage(struct kube *k)
              object_parse("{'metadata':{'name':'proxmox-csi-encryption','namespace':'csi-proxmox'},'data':{"
                           "'encryption-passphrase':'c2FuZGJveCBwYXNzcGhyYXNl'},'type':'Opaque'}"),
              "external-secrets", NULL);
+    seed_add(k, KIND_CLUSTER_SECRET_STORE,
+             object_parse("{'metadata':{'name':'home'},'spec':{'provider':{'aws':{'service':'SecretsManager','region':"
+                          "'eu-central-1'}}}}"),
+             "terraform", NULL);
+    seed_external_secret(k, "csi-proxmox", "proxmox-csi-encryption");
     seed_add(k, KIND_CSIDRIVER,
              object_parse("{'metadata':{'name':'nfs.csi.k8s.io'},'spec':{'attachRequired':false,'fsGroupPolicy':'File',"
                           "'podInfoOnMount':false,'volumeLifecycleModes':['Persistent','Ephemeral']}}"),

@@ -1,4 +1,4 @@
-/* The two workloads of the plan, immich with its database and Vault, and about forty applications beside them.
+/* The first workload of the plan, immich with its database, and about forty applications beside it and Vault (seed_vault.c).
  *
  * The counts are the seed's: 47 claims on NFS with 455 GiB, of them 7 that NFS can hurt; 44 on plain LVM with 318 GiB;
  * 28 on encrypted LVM with 198 GiB. */
@@ -16,8 +16,6 @@
 #include "sandbox/rest.h"
 #include "sandbox/seed.h"
 
-#define VAULT_IMAGE "hashicorp/vault:1.18.1"
-
 /* ---- immich ------------------------------------------------------------------------------------------------------ */
 
 static void immich_secret(struct kube *k)
@@ -32,6 +30,7 @@ static void immich_secret(struct kube *k)
                           "'db_username':'%s'},'type':'Opaque'}",
                           password.p, user.p),
              "external-secrets", NULL);
+    seed_external_secret(k, "immich", "immich-secrets");
     buf_free(&user);
     buf_free(&password);
 }
@@ -127,96 +126,6 @@ void seed_immich(struct kube *k)
                           "'current':{'averageUtilization':11,"
                           "'averageValue':'110m'}}}]}}"),
              "helm", "kube-controller-manager");
-}
-
-/* ---- Vault ------------------------------------------------------------------------------------------------------- */
-
-static struct json_t *vault_set(void)
-{
-    return object_parse(
-        "{'metadata':{'name':'vault','namespace':'vault','labels':{'app.kubernetes.io/name':'vault',"
-        "'app.kubernetes.io/instance':'vault','app.kubernetes.io/managed-by':'Helm'}},'spec':{'serviceName':"
-        "'vault-internal','replicas':3,'podManagementPolicy':'Parallel','updateStrategy':{'type':'OnDelete'},"
-        "'selector':{"
-        "'matchLabels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault','component':'server'}},"
-        "'template':{'metadata':{'labels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault',"
-        "'component':'server'}},'spec':{'terminationGracePeriodSeconds':10,'serviceAccountName':'vault',"
-        "'securityContext':"
-        "{'fsGroup':1000,'runAsGroup':1000,'runAsNonRoot':true,'runAsUser':100},'containers':[{'name':'vault','image':"
-        "'" VAULT_IMAGE "','ports':[{'containerPort':8200,'name':'http'},{'containerPort':8201,"
-                        "'name':'https-internal'}],"
-        "'env':[{'name':'VAULT_K8S_POD_NAME','valueFrom':{'fieldRef':{'fieldPath':'metadata.name'}}},{'name':"
-        "'VAULT_K8S_NAMESPACE','value':'vault'}],'volumeMounts':[{'name':'data','mountPath':'/vault/data'},"
-        "{'name':'audit',"
-        "'mountPath':'/vault/audit'}],'readinessProbe':{'exec':{'command':['/bin/sh','-ec','vault status']},"
-        "'periodSeconds':5}}],'affinity':{'podAntiAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':["
-        "{'labelSelector':{'matchLabels':{'app.kubernetes.io/name':'vault','component':'server'}},'topologyKey':"
-        "'kubernetes.io/hostname'}]}}}},'volumeClaimTemplates':[{'metadata':{'name':'data'},'spec':{'accessModes':["
-        "'ReadWriteOnce'],'storageClassName':'nfs-proxmox','resources':{'requests':{'storage':'2Gi'}}}},{'metadata':{"
-        "'name':'audit'},'spec':{'accessModes':['ReadWriteOnce'],'storageClassName':'nfs-proxmox',"
-        "'resources':{'requests':"
-        "{'storage':'2Gi'}}}}]}}");
-}
-
-static void vault_pods(struct kube *k, const struct json_t *set)
-{
-    struct json_t *revision = revision_for(set, 1);
-    char name[40], node[24];
-
-    for (int i = 0; i < 3; i++) {
-        static const char *const claims[] = {"data", "audit"};
-        for (size_t j = 0; j < ARRAY_LEN(claims); j++) {
-            snprintf(name, sizeof name, "%s-vault-%d", claims[j], i);
-            seed_age(k, 214.3);
-            seed_claim(k, &(struct seed_claim){"vault", name, "nfs-proxmox", "vault", 2, "ReadWriteOnce", NULL, NULL, NULL});
-        }
-        snprintf(node, sizeof node, "worker-%d", i + 1);
-        seed_pod(k, set_pod(set, i, object_name(revision)), node, 9.2, 0);
-    }
-    jd_free(revision);
-}
-
-static void vault_services(struct kube *k)
-{
-    static const char server[] = "'app.kubernetes.io/name':'vault','component':'server'";
-    static const struct {
-        const char *name, *label;
-    } services[] = {{"vault", ""}, {"vault-internal", ""}, {"vault-active", ",'vault-active':'true'"},
-                    {"vault-standby", ",'vault-active':'false'"}, {"vault-ui", ""}};
-
-    for (size_t i = 0; i < ARRAY_LEN(services); i++) {
-        char *selector = str_printf("%s%s", server, services[i].label);
-        seed_service(k, "vault", services[i].name, "vault", 8200, selector);
-        free(selector);
-    }
-}
-
-void seed_vault(struct kube *k)
-{
-    struct json_t *set = vault_set();
-
-    seed_age(k, 214.5);
-    kube_add(k, KIND_STATEFULSET, set, "helm");
-    vault_pods(k, set);
-    statefulset_sync(k, "vault", "vault");
-    vault_services(k);
-    seed_age(k, 190);
-    seed_claim(k, &(struct seed_claim){"vault", "vault-backup-host", "nfs-truenas", "vault-raft-backup", 5, "ReadWriteMany",
-                                       "10.0.0.20", "/mnt/tank/vault/backup", "vault-backup"});
-    seed_cronjob(k, "vault", "vault-raft-backup", "0 2 * * *",
-                 "{'restartPolicy':'OnFailure','containers':[{'name':'snapshot','image':'" VAULT_IMAGE "','command':['sh',"
-                 "'-c','vault operator raft snapshot save /backup/vault-$(date +%F).snap'],'volumeMounts':[{'name':"
-                 "'backup','mountPath':'/backup'}]}],'volumes':[{'name':'backup','persistentVolumeClaim':{'claimName':"
-                 "'vault-backup-host'}}]}",
-                 190);
-    seed_age(k, 214);
-    seed_add(k, KIND_PDB,
-             object_parse("{'metadata':{'name':'vault','namespace':'vault'},'spec':{'maxUnavailable':1,'selector':{"
-                          "'matchLabels':{'app.kubernetes.io/instance':'vault','app.kubernetes.io/name':'vault',"
-                          "'component':"
-                          "'server'}}}}"),
-             "helm", NULL);
-    jd_free(set);
 }
 
 /* ---- The others -------------------------------------------------------------------------------------------------- */
