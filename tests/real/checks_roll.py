@@ -94,7 +94,77 @@ def there_and_back(w, times=TIMES):
     ok(f"the swap ended on new claims {swapped} times of {times}, the way back on the old volumes {back} times of {times}")
 
 
-CHECKS = {"there-and-back": there_and_back}
+# ---- Somebody else deletes a pod first
+
+
+def gone(w, pod, uid):
+    p = w.pod_object(pod)
+    return not p or p["metadata"]["uid"] != uid
+
+
+def scheduled(w, pod, uid):
+    p = w.pod_object(pod)
+    return p and p["metadata"]["uid"] != uid and p["spec"].get("nodeName")
+
+
+def runs(w, pod, uid):
+    p = w.pod_object(pod)
+    return (
+        scheduled(w, pod, uid)
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))
+    )
+
+
+def delete_claims(w, pod):
+    for c in w.claims(pod).values():
+        w.api.must("DELETE", f"{CLAIMS}/{c['metadata']['name']}")
+
+
+ORDERS = {
+    "s3": ("claims at once when the pod object is gone", gone, 0),
+    "s3d": ("claims 150 ms after the pod object is gone", gone, 0.15),
+    "s4": ("claims when the new pod is ready", runs, 0),
+    "s5": ("claims when the new pod is scheduled, not started", scheduled, 0),
+}
+
+
+def deleted_first(w, order):
+    """Somebody deletes the pod, and only then its claims: it comes back on claims that are being deleted. The phase
+    sees it, says so, and cures it by one more graceful deletion."""
+    title, reached_when, wait_s = ORDERS[order]
+    w.wait_calm()
+    pod = first_follower(w)
+    old, kept, uid = uids(w, pod), volumes(w, pod), w.pod_object(pod)["metadata"]["uid"]
+    for v in kept:
+        w.api.must("PATCH", f"{VOLUMES}/{v}", {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}, MERGE)
+    w.kubelet.lag_s = 8 if order == "s5" else 0
+    w.api.must("DELETE", f"{CORE}/namespaces/{NS}/pods/{pod}")
+    until(lambda: reached_when(w, pod, uid), "the pod is where the claims go", 60)
+    threading.Event().wait(wait_s)  # the order itself
+    delete_claims(w, pod)
+    reached(lambda: runs(w, pod, uid), "the pod is back", 90)
+    w.kubelet.lag_s = 0
+    w.wait_calm()
+    on_old = bool(uids(w, pod) & old)
+    if order != "s3":
+        check(on_old, f"{order} ({title}): {pod} runs on its old claims, which are being deleted")
+    else:
+        ok(f"{order} ({title}): {pod} runs on its {'old claims, which are being deleted' if on_old else 'new claims'}")
+    said = move(w, "pod-1", pod)
+    if on_old:
+        line = next((x.strip() for x in said.splitlines() if "Terminating" in x or "being deleted" in x), None)
+        check(line, f"the phase says so: {(line or said[-1500:])[:200]}")
+    check(bound(w, pod, NEW, old), f"{order}: and it runs on new claims of {NEW}")
+    check(all(w.api.get(f"{VOLUMES}/{v}") for v in kept), "its old volumes are there")
+    w.wait_calm()
+    move(w, "rollback", pod)
+    check(bound(w, pod, OLD) and volumes(w, pod) == kept, "and the way back is open")
+
+
+CHECKS = {
+    **{order: (lambda w, o=order: deleted_first(w, o)) for order in ORDERS},
+    "there-and-back": there_and_back,
+}
 
 
 def main(*wanted):

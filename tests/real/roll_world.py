@@ -52,6 +52,7 @@ POLICY = "".join(
         ("sys/storage/raft/autopilot/configuration", ["read"]),
         ("sys/storage/raft/snapshot", ["read"]),
         ("sys/step-down", ["update", "sudo"]),
+        ("sys/audit", ["read", "sudo"]),
     )
 )
 
