@@ -59,8 +59,11 @@ static void end_phase(struct mover *v, const char *state, const char *reason) {
 
 /* A phase that has not begun (the lock is another's, the journal broke): nothing was done, nothing is recorded but the reason. */
 static void not_begun(struct mover *v, const struct err *e) {
-    str_set(&v->current->reason, err_text(e));
-    run_note(v->run, "BAD", "%s did not begin: %s", phase_title(v, v->current), err_text(e));
+    struct phase_now *p = v->current;
+    bool again = p->phase->resumes && p->not_begun && str_eq(p->not_begun, err_text(e)); /* it is tried again and again by itself */
+    str_set(&p->not_begun, err_text(e));
+    str_set(&p->reason, err_text(e));
+    if (!again) run_note(v->run, "BAD", "%s did not begin: %s", phase_title(v, p), err_text(e));
     idle(v);
 }
 
@@ -144,7 +147,9 @@ static void runner_done(void *arg, const struct err *e) {
     v->runner = NULL;
     s->deadline = 0;
     if (why) {
-        stop(v, err_kind(why) == ERR_CANCELLED ? "aborted" : "failed", err_text(why));
+        /* What only watches rests on the lock for nothing but being the only one: it goes on when it has it again. */
+        bool waits = err_kind(why) == ERR_LOCKED && v->current->phase->resumes;
+        stop(v, err_kind(why) == ERR_CANCELLED ? "aborted" : waits ? "interrupted" : "failed", err_text(why));
         err_free(why);
         return;
     }
@@ -171,7 +176,11 @@ static void step_begun(void *arg, const struct err *e) {
     const struct step *step = &v->current->phase->steps[v->step];
     step->script(v->run, s);
     v->runner = op_runner_new(v->run, s, v->current->phase->id, step->id, &events, v);
-    if (v->paused) op_runner_pause(v->runner, true);
+    if (v->paused && !step->one_act) op_runner_pause(v->runner, true);
+}
+
+bool mover_in_one_act(const struct mover *v) {
+    return v->current && v->runner && v->step < v->current->nsteps && v->current->phase->steps[v->step].one_act;
 }
 
 static void run_step(struct mover *v) {
@@ -266,6 +275,7 @@ static void state_saved(void *arg, const struct err *e) {
     if (from) jd_set(d, "from", jd_string(from));
     migration_fold(v->m, d);
     p->state = PHASE_RUNNING;
+    str_set(&p->not_begun, NULL);
     v->stage = BEGIN_JOURNAL;
     migration_write(v->m, d, phase_begun, v);
 }
@@ -345,7 +355,7 @@ void mover_pause(struct mover *v, bool paused, const char *why) {
     migration_write(v->m, d, NULL, NULL);
     mover_notify(v, v->current, paused ? "paused" : "resumed", why);
     str_set(&v->current->reason, paused ? why : NULL);
-    if (v->runner) op_runner_pause(v->runner, paused);
+    if (v->runner && !(paused && mover_in_one_act(v))) op_runner_pause(v->runner, paused); /* else: before the next step */
     mover_rows(v);
 }
 

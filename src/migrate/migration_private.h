@@ -41,7 +41,7 @@ struct phase_now {
     const struct phase *phase;
     enum phase_state state;
     char *title;               /* as it was last asked for, phase_title */
-    char *reason, *by;
+    char *reason, *by, *not_begun; /* not_begun: why it was not the last time that it was tried, as was told */
     int64_t started, ended;    /* wall */
     int tries;
     bool acted;                /* it came beyond the steps that only look (phase.h) */
@@ -157,6 +157,7 @@ void mover_lock_state(void *mover, enum lock_state s, const struct err *e);
 void mover_notify(struct mover *v, struct phase_now *p, const char *state, const char *reason);
 void mover_progress(void *mover, const struct op *op, int64_t done, int64_t total, const char *unit, const char *text);
 bool mover_busy(const struct mover *v);
+bool mover_in_one_act(const struct mover *v); /* a step is at work whose operations are one act: nothing stops between them */
 
 /* ---- migration_rows.c */
 void mover_rows(struct mover *v);

@@ -19,6 +19,7 @@ struct step {
     const char *id, *title; /* "claim", "the new claim" */
     /* Appends the step's operations. Called when the step begins (and begins again), and for previews. */
     void (*script)(struct run *r, struct script *s);
+    bool one_act; /* its operations are one act in the operator's eyes (safety 23): signals and pauses wait for the step's end */
 };
 
 /* A line of the dialog. label: "will go", "will come", "meanwhile", "proof", "undo", "lost", "from", "to" … */

@@ -110,13 +110,18 @@ static const char *only_one_left(const struct run *r) {
     return found;
 }
 
-const char *raft_pod(const struct run *r) {
-    if (raft_has(r, "name") || r->preview) return raft_fact(r, "name");
-    if (str_eq(r->phase->turn, "last")) return only_one_left(r);
+/* As it would be chosen now; NULL: not known. */
+static const char *next_pod(const struct run *r) {
     char leader[256];
-    const char *now = raft_leader(r);
-    if (!now || !str_copy(leader, sizeof leader, now)) return NULL;
-    return next_follower(r, leader);
+    if (str_eq(r->phase->turn, "last")) return only_one_left(r);
+    const char *now = r->world ? raft_leader(r) : NULL;
+    return now && str_copy(leader, sizeof leader, now) ? next_follower(r, leader) : NULL;
+}
+
+const char *raft_pod(const struct run *r) {
+    if (raft_has(r, "name")) return raft_fact(r, "name");
+    const char *next = next_pod(r);
+    return next || !r->preview ? next : raft_fact(r, "name"); /* a preview says so in a placeholder */
 }
 
 static bool voter_is_well(const struct run *r, const char *pod, struct buf *reason) {
