@@ -176,11 +176,12 @@ static void step_begun(void *arg, const struct err *e) {
     const struct step *step = &v->current->phase->steps[v->step];
     step->script(v->run, s);
     v->runner = op_runner_new(v->run, s, v->current->phase->id, step->id, &events, v);
-    if (v->paused && !step->one_act) op_runner_pause(v->runner, true);
+    if (v->paused && !mover_in_one_act(v)) op_runner_pause(v->runner, true);
 }
 
 bool mover_in_one_act(const struct mover *v) {
-    return v->current && v->runner && v->step < v->current->nsteps && v->current->phase->steps[v->step].one_act;
+    const struct phase *p = v->current ? v->current->phase : NULL;
+    return p && p->one_act && v->runner && v->step < v->current->nsteps && str_eq(p->steps[v->step].id, p->one_act);
 }
 
 static void run_step(struct mover *v) {

@@ -19,7 +19,6 @@ struct step {
     const char *id, *title; /* "claim", "the new claim" */
     /* Appends the step's operations. Called when the step begins (and begins again), and for previews. */
     void (*script)(struct run *r, struct script *s);
-    bool one_act; /* its operations are one act in the operator's eyes (safety 23): signals and pauses wait for the step's end */
 };
 
 /* A line of the dialog. label: "will go", "will come", "meanwhile", "proof", "undo", "lost", "from", "to" … */
@@ -47,6 +46,7 @@ struct phase {
     /* It was under way when the engine died or a step failed: where it begins again. NULL: at the step that was under way. */
     const char *(*begin_at)(const struct run *r);
     int64_t (*estimate_ms)(const struct run *r);  /* NULL or 0: no ground for one */
+    const char *one_act;      /* id of the step whose operations are one act in the operator's eyes (safety 23): signals and pauses wait for its end */
     size_t looks;             /* of a rollback: so many steps at its beginning only look; one that ends in them leaves the way forward open */
     bool no_rollback_after;   /* "resume apps": rollback would lose writes from here on */
 };

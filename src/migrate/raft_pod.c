@@ -243,7 +243,7 @@ static const struct step steps[] = {
     {.id = "choose", .title = "who is next, and whether the others can spare it", .script = script_choose},
     {.id = "snapshot", .title = "a fresh snapshot, proved", .script = script_snapshot},
     {.id = "ready", .title = "nothing is in the way", .script = script_ready},
-    {.id = "swap", .title = "its claims go, then the pod", .script = raft_script_swap, .one_act = true},
+    {.id = "swap", .title = "its claims go, then the pod", .script = raft_script_swap},
     {.id = "stopped", .title = "it has stopped; the others have everything", .script = raft_script_stopped},
     {.id = "claims", .title = "new claims, and a pod on them", .script = raft_script_settled},
     {.id = "rejoin", .title = "its node rejoins", .script = script_rejoin},
@@ -372,5 +372,5 @@ static const char *begin_at(const struct run *r) {
 }
 
 #define TURN(n) {.id = "pod-" n, .turn = n, .title = "swap and rejoin", .name = name, .stake = STAKE_HARD, .steps = steps, .wanted = raft_turn_wanted, .object = object, \
-                 .may_begin = may_begin, .dialog = dialog, .undone = undone, .begin_at = begin_at, .estimate_ms = estimate}
+                 .may_begin = may_begin, .dialog = dialog, .undone = undone, .begin_at = begin_at, .estimate_ms = estimate, .one_act = "swap"}
 const struct phase raft_phase_pod[RAFT_TURNS + 1] = {TURN("1"), TURN("2"), TURN("3"), TURN("4"), TURN("5"), TURN("6"), TURN("last")};

@@ -498,7 +498,7 @@ static void script_end(struct run *r, struct script *s) {
 static const struct step steps[] = {
     {.id = "look", .title = "what is taken back, and whether the others can spare it", .script = script_look}, /* only looks: .looks */
     {.id = "set", .title = "the set goes, its pods stay", .script = script_orphan_set},
-    {.id = "away", .title = "the pod and its new claims go", .script = script_away, .one_act = true},
+    {.id = "away", .title = "the pod and its new claims go", .script = script_away},
     {.id = "volumes", .title = "the kept volumes are free for the old names", .script = script_volumes},
     {.id = "claims", .title = "the old claims come again", .script = script_claims},
     {.id = "again", .title = "the set comes again", .script = script_set},
@@ -600,5 +600,6 @@ const struct phase raft_phase_rollback = {
     .may_begin = may_begin,
     .dialog = dialog,
     .begin_at = begin_at,
+    .one_act = "away",
     .looks = 1,
 };
