@@ -18,6 +18,8 @@ struct cli {
     const char *program;     /* argv[0] */
     const char *plan, *kubeconfig, *context, *ns, *theme, *color, *log, *socket;
     bool json, ascii, mouse, sandbox, headless, help;
+    bool bell, plain;        /* of watch; of console, attach and watch */
+    int64_t for_ms;          /* of watch: how long; 0: without end */
     int64_t timeout_ms;
     bool timeout_given;
     const char *arm;         /* of run and rollback: */

@@ -28,6 +28,7 @@ enum option_id {
     OPT_PLAN = 256, OPT_KUBECONFIG, OPT_CONTEXT, OPT_JSON, OPT_THEME, OPT_ASCII, OPT_COLOR, OPT_LOG, OPT_VERSION, OPT_SANDBOX,
     OPT_HEADLESS, OPT_TIMEOUT, OPT_DIR, OPT_SOCKET, OPT_MOUSE,
     OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_PIN, OPT_PASSPHRASE_FILE,
+    OPT_FOR, OPT_BELL, OPT_PLAIN,
 };
 
 static const struct option options[] = {
@@ -43,6 +44,9 @@ static const struct option options[] = {
     {"log", required_argument, NULL, OPT_LOG},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"headless", no_argument, NULL, OPT_HEADLESS},
+    {"for", required_argument, NULL, OPT_FOR},
+    {"bell", no_argument, NULL, OPT_BELL},
+    {"plain", no_argument, NULL, OPT_PLAIN},
     {"sandbox", no_argument, NULL, OPT_SANDBOX},
     {"dir", required_argument, NULL, OPT_DIR},
     {"arm", required_argument, NULL, OPT_ARM},
@@ -86,6 +90,10 @@ static void print_help(FILE *out) {
           "  --pin                  plan check: write the identities of cluster and databases into the plan\n"
           "  --passphrase-file FILE dump: holds the passphrase of an enciphered dump\n"
           "  -o, --output FILE      dump decrypt: where to (standard output)\n"
+          "  --headless             watch: no terminal; a line for each change, a summary, an exit status; --json: the stream\n"
+          "  --for DURATION         watch --headless: at most so long\n"
+          "  --bell                 watch: ring when something bad happens\n"
+          "  --plain                console, attach, watch: no screen, everything that happens as lines\n"
           "  --theme NAME           colour-blind (default), dark, light, high-contrast, mono, or a file\n"
           "  --color WHEN           auto, always, never; NO_COLOR is honoured\n"
           "  --ascii                no characters beyond ASCII\n"
@@ -139,6 +147,13 @@ static struct err *set_timeout(struct cli *cli, const char *text) {
     return NULL;
 }
 
+static struct err *set_for(struct cli *cli, const char *text) {
+    int64_t ns;
+    if (!str_duration_ns(slice_of(text), &ns) || ns < CLOCK_NS_PER_MS) return err_new(ERR_USAGE, "--for: '%s' is not a duration like 25h", text);
+    cli->for_ms = ns / CLOCK_NS_PER_MS;
+    return NULL;
+}
+
 static struct err *set_color(struct cli *cli, const char *text) {
     if (!str_eq(text, "auto") && !str_eq(text, "always") && !str_eq(text, "never"))
         return err_new(ERR_USAGE, "--color: '%s' is none of auto, always, never", text);
@@ -166,6 +181,9 @@ static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
     case OPT_LOG: cli->log = optarg; break;
     case OPT_TIMEOUT: return set_timeout(cli, optarg);
     case OPT_HEADLESS: cli->headless = true; break;
+    case OPT_FOR: return set_for(cli, optarg);
+    case OPT_BELL: cli->bell = true; break;
+    case OPT_PLAIN: cli->plain = true; break;
     case OPT_SANDBOX: cli->sandbox = true; break;
     case OPT_DIR: str_set(&cli->dir, optarg); break;
     case OPT_SOCKET: cli->socket = optarg; break;

@@ -3,7 +3,7 @@
 #include "main_console.h"
 
 static int run(struct cli *cli) {
-    return main_console(cli, false);
+    return main_console(cli, CONSOLE_ATTACH);
 }
 
 const struct subcommand command_attach = {

@@ -16,6 +16,7 @@
 #include "setup.h"
 #include "ui/console.h"
 #include "ui/term.h"
+#include "watch_text.h"
 #include "world/world.h"
 
 struct process {
@@ -79,7 +80,7 @@ static void on_signal(void *arg, int signum) {
     else quit(p);
 }
 
-static struct err *run_loop(struct process *p, const struct cli *cli, const char *path, bool may_spawn) {
+static struct err *run_loop(struct process *p, const struct cli *cli, const char *path, enum console_mode mode) {
     static const int signums[] = {SIGWINCH, SIGCONT, SIGTERM, SIGHUP, SIGINT};
     const struct console_link_events events = {
         .stream = {.on_commit = on_commit, .on_tick = on_tick, .on_hello = on_hello, .on_lagged = on_lagged, .on_bye = on_bye},
@@ -88,12 +89,12 @@ static struct err *run_loop(struct process *p, const struct cli *cli, const char
     char *state_dir = file_state_dir();
     struct err *e = console_new(&(struct console_options){
         .loop = p->loop, .world = p->world, .term = p->term, .theme = cli->theme, .color = cli->color, .ascii = cli->ascii,
-        .mouse = cli->mouse, .read_only_attach = !may_spawn, .ns = cli->ns, .state_dir = state_dir, .send = send_intent, .quit = quit, .arg = p,
+        .mouse = cli->mouse, .read_only_attach = mode != CONSOLE_ACTS, .watch = mode == CONSOLE_WATCH, .bell = cli->bell, .ns = cli->ns, .state_dir = state_dir, .send = send_intent, .quit = quit, .arg = p,
     }, &p->console);
     if (!e) {
         struct signals *signals = signals_new(p->loop, signums, (int)ARRAY_LEN(signums), on_signal, p);
         term_start(p->term, p->loop);
-        p->link = console_link_new(p->loop, cli, path, p->world, may_spawn, &events, p);
+        p->link = console_link_new(p->loop, cli, path, p->world, mode != CONSOLE_ATTACH, &events, p);
         loop_run(p->loop);
         console_link_free(p->link);
         p->link = NULL;
@@ -104,21 +105,21 @@ static struct err *run_loop(struct process *p, const struct cli *cli, const char
     return e;
 }
 
-static struct err *open_console(struct cli *cli, const char *path, bool may_spawn) {
+static struct err *open_console(struct cli *cli, const char *path, enum console_mode mode) {
     struct process p = {0};
     struct err *e = term_open(&(struct term_options){.mouse = cli->mouse, .on_key = on_key, .on_lost = quit, .arg = &p}, &p.term);
     if (e) return e;
     p.loop = loop_new();
     p.world = world_new();
-    e = run_loop(&p, cli, path, may_spawn);
+    e = run_loop(&p, cli, path, mode);
     term_close(p.term);
     world_free(p.world);
     loop_free(p.loop);
     return e;
 }
 
-/* Faults of plan and kubeconfig are told here, on the plain terminal, before an engine is started that could only fail on them. */
-static struct err *prepare(struct cli *cli, const char *path, bool may_spawn) {
+/* Told here, on the plain terminal, before an engine is started that could only fail on them. */
+struct err *main_console_prepare(struct cli *cli, const char *path, bool may_spawn) {
     struct setup setup = {0};
     if (console_link_listening(path)) return NULL;
     if (!may_spawn)
@@ -128,20 +129,22 @@ static struct err *prepare(struct cli *cli, const char *path, bool may_spawn) {
     return e ? e : console_link_spawn(cli, path);
 }
 
-int main_console(struct cli *cli, bool may_spawn) {
+int main_console(struct cli *cli, enum console_mode mode) {
     char *path = NULL;
     struct err *e = cli->nargs ? err_new(ERR_USAGE, "unexpected argument '%s'; see ferryman --help", cli->args[0]) : NULL;
+    if (!e && cli->plain) return watch_text(cli, &(struct watch_text_options){.may_spawn = mode != CONSOLE_ATTACH, .timeline = true});
     if (!e && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)))
-        e = err_new(ERR_USAGE, "the console needs a terminal; without one use ferryman status or ferryman watch --headless --json");
+        e = err_new(ERR_USAGE, mode == CONSOLE_WATCH ? "watch on the whole screen needs a terminal; without one use ferryman watch --headless"
+                                                     : "the console needs a terminal; without one use ferryman status or ferryman watch --headless");
     if (!e) e = setup_socket_path(cli, &path);
-    if (!e) e = prepare(cli, path, may_spawn);
-    if (!e) e = open_console(cli, path, may_spawn);
+    if (!e) e = main_console_prepare(cli, path, mode != CONSOLE_ATTACH);
+    if (!e) e = open_console(cli, path, mode);
     mem_free(path);
     return cli_report(e);
 }
 
 static int run(struct cli *cli) {
-    return main_console(cli, true);
+    return main_console(cli, CONSOLE_ACTS);
 }
 
 const struct subcommand command_console = {

@@ -1,113 +1,33 @@
-/* ferryman watch --headless --json: the stream on stdout. A reader that stops reading delays nothing but itself: it gets the latest
- * row per key and a `lagged` record when it reads on. */
-#include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/buf.h"
+/* ferryman watch: the validation window on the wall, or as lines for cron, systemd and a pod, or as the stream. */
 #include "cli.h"
-#include "engine.h"
-#include "loop/loop.h"
-#include "loop/signals.h"
-#include "loop/stream_sock.h"
+#include "main_console.h"
 #include "setup.h"
-#include "world/stream.h"
+#include "watch_stream.h"
+#include "watch_text.h"
 
-#define CHUNK ((size_t)64 * 1024)
-
-struct watch {
-    struct loop *loop;
-    struct stream_writer *writer;
-    struct sock *out;
-    bool again; /* pump_again is deferred */
-    struct err *failure; /* of writing */
-};
-
-static void pump_again(void *arg);
-
-/* A chunk in each turn. When the kernel has taken all of it, nothing else would call us. */
-static void pump(void *arg) {
-    struct watch *w = arg;
-    struct buf text = {0};
-    if (!w->out || sock_queued(w->out) >= CHUNK) return;
-    bool more = stream_writer_fill(w->writer, &text, CHUNK);
-    size_t queued = sock_write(w->out, text.p, text.len);
-    buf_free(&text);
-    if (!more || queued || w->again) return;
-    w->again = true;
-    loop_defer(w->loop, pump_again, w);
-}
-
-static void pump_again(void *arg) {
-    struct watch *w = arg;
-    w->again = false;
-    pump(w);
-}
-
-static void on_tick(void *arg) {
-    struct watch *w = arg;
-    struct buf text = {0};
-    stream_writer_tick(w->writer, &text);
-    if (text.len && w->out && sock_queued(w->out) < CHUNK) sock_write(w->out, text.p, text.len);
-    buf_free(&text);
-}
-
-static void on_end(void *arg, const struct err *e) {
-    struct watch *w = arg;
-    struct stat st;
-    /* A reader that has had enough is a good end, as for any filter; a disk that is full is not. */
-    if (e && fstat(STDOUT_FILENO, &st) == 0 && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
-        w->failure = err_wrap(err_copy(e), "standard output");
-    }
-    sock_free(w->out);
-    w->out = NULL;
-    loop_stop(w->loop);
-}
-
-static void on_signal(void *arg, int signum) {
-    struct watch *w = arg;
-    (void)signum;
-    loop_stop(w->loop);
-}
-
-static struct err *watch(const struct setup *setup) {
-    static const struct sock_events events = {.on_drained = pump, .on_end = on_end};
-    static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
-    struct watch w = {.loop = loop_new()};
-    struct engine *engine = engine_new(w.loop, setup, false);
-    struct stream_hello hello = engine_hello(engine, 0);
-    struct signals *signals = signals_new(w.loop, signums, 3, on_signal, &w);
-    w.writer = stream_writer_new(engine_world(engine), &hello);
-    struct err *e = sock_from_fd(w.loop, dup(STDOUT_FILENO), &events, &w, &w.out);
-    if (!e) {
-        engine_on_turn(engine, pump, &w);
-        engine_on_tick(engine, on_tick, &w);
-        loop_run(w.loop);
-    }
-    loop_undefer(w.loop, &w);
-    sock_free(w.out);
-    signals_free(signals);
-    stream_writer_free(w.writer);
-    engine_free(engine);
-    loop_free(w.loop);
-    return e ? e : w.failure;
-}
-
-static int run(struct cli *cli) {
+static int stream(struct cli *cli) {
     struct setup setup = {0};
-    struct err *e = NULL;
-    if (cli->nargs) e = err_new(ERR_USAGE, "watch takes no argument '%s'", cli->args[0]);
-    else if (!cli->headless || !cli->json)
-        e = err_new(ERR_USAGE, "watch: the only form so far is: ferryman watch --headless --json");
-    if (!e) e = setup_load(cli, &setup);
-    if (!e) e = watch(&setup);
+    struct err *e = setup_load(cli, &setup);
+    if (!e) e = watch_stream(&setup, cli->for_ms);
     setup_free(&setup);
     return cli_report(e);
 }
 
+static int run(struct cli *cli) {
+    struct err *e = NULL;
+    if (cli->nargs) e = err_new(ERR_USAGE, "watch takes no argument '%s'", cli->args[0]);
+    else if (cli->json && !cli->headless) e = err_new(ERR_USAGE, "watch --json needs --headless");
+    else if (cli->bell && (cli->headless || cli->plain)) e = err_new(ERR_USAGE, "watch --bell is for the full screen, not for --headless or --plain");
+    else if (cli->for_ms && !cli->headless && !cli->plain) e = err_new(ERR_USAGE, "watch --for needs --headless: on the full screen q ends it");
+    if (e) return cli_report(e);
+    if (cli->json) return stream(cli);
+    if (cli->headless || cli->plain) return watch_text(cli, &(struct watch_text_options){.may_spawn = true, .judges = true, .timeline = cli->plain});
+    return main_console(cli, CONSOLE_WATCH);
+}
+
 const struct subcommand command_watch = {
     .name = "watch",
-    .usage = "watch --headless --json",
-    .summary = "the stream of changes, one JSON record a line, until it is ended",
+    .usage = "watch",
+    .summary = "the validation window on the whole screen; --headless: a line for each change, --json: the stream",
     .run = run,
 };
