@@ -191,7 +191,7 @@ static void look(struct op_stage *w, const struct tiny_request *rq, struct tiny_
     w->get_delay_ms = 0;
 }
 
-static bool answer(void *arg, const struct tiny_request *rq, struct tiny_answer *ret) {
+bool op_stage_answer(void *arg, const struct tiny_request *rq, struct tiny_answer *ret) {
     struct op_stage *w = arg;
     if (strstr(rq->path, "reviews")) {
         say(w, ret, 201, NULL);
@@ -283,7 +283,7 @@ struct op_stage *op_stage_new(const char *conninfo, bool with_lock) {
     w->dir = mem_strdup("/tmp/ferryman-test-op-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     w->server = tiny_http_new(w->loop);
-    tiny_http_handler(w->server, answer, w);
+    tiny_http_handler(w->server, op_stage_answer, w);
     w->config.context = mem_strdup("home");
     w->config.server = mem_strdup(tiny_http_url(w->server));
     w->client = kube_client_new(w->loop, &w->config, NULL, NULL);

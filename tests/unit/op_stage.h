@@ -63,6 +63,8 @@ struct op_stage {
 /* with_lock: it is acquired before this returns. conninfo NULL: none that leads anywhere. */
 struct op_stage *op_stage_new(const char *conninfo, bool with_lock);
 void op_stage_free(struct op_stage *w);
+/* How it answers, for a stage that answers some paths itself; arg: the stage. */
+bool op_stage_answer(void *arg, const struct tiny_request *rq, struct tiny_answer *ret);
 /* Puts an object (JSON; it gets a uid if it has none) at the path. */
 void op_stage_put(struct op_stage *w, const char *path, const char *json);
 struct json_t *op_stage_get(struct op_stage *w, const char *path); /* borrowed; NULL */
