@@ -58,6 +58,11 @@ void clock_plan_scale(double scale, int64_t origin_ms)
     plan_origin_ms = origin_ms;
 }
 
+double clock_plan_rate(void)
+{
+    return plan_scale;
+}
+
 /* Days from 1970-01-01 to a date of the proleptic Gregorian calendar, counting years from March so that the leap day
  * comes last. Valid for years 1 to 9999. */
 static int64_t days_from_civil(int year, int month, int day)

@@ -22,6 +22,7 @@ int64_t clock_wall_ms(void); /* Unix time in milliseconds, UTC */
 int64_t clock_plan_ms(void);
 /* Only for a sandbox that ferryman started; scale >= 1. */
 void clock_plan_scale(double scale, int64_t origin_ms);
+double clock_plan_rate(void); /* how many times as fast as the wall's the plan's clock runs; 1 but in a sandbox */
 /* And further by so much (a sandbox's `advance`). */
 void clock_plan_advance(int64_t ms);
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "client/kube_config.h"
 #include "migrate/migration_private.h"
+#include "migrate/window_job.h"
 #include "world/freshness.h"
 #include "world/world.h"
 
@@ -297,6 +298,7 @@ void mover_rows(struct mover *v) {
     }
     lock_row(v);
     criteria_rows(v);
+    if (v->w->kind == &plan_kind_raft) window_show(v->run, v->m->elsewhere);
 }
 
 void arming_row(struct migration *m) {

@@ -3,6 +3,8 @@
 #ifndef FERRYMAN_MIGRATE_WINDOW_JOB_H
 #define FERRYMAN_MIGRATE_WINDOW_JOB_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct run;
@@ -13,5 +15,8 @@ struct script;
 void window_script(struct run *r, struct script *s);
 struct err *window_end_early(struct run *r, const char *reason) MUST_CHECK;
 struct err *window_credit_gap(struct run *r, const char *reason) MUST_CHECK;
+/* The rows of the last window as its fact has it, while none is at work here (an engine that has just started, a reader of another's journal).
+ * elsewhere: it is at work in another process. */
+void window_show(struct run *r, bool elsewhere);
 
 #endif

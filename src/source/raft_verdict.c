@@ -204,9 +204,52 @@ static const char *first_error(const struct raft_view *v, pick_fn is)
     return NULL;
 }
 
+/* Whether writes to the node that leads have failed for long enough, while it and our way to it are well. */
+static bool writes_fail(const struct raft_view *v, const struct raft_node *leader)
+{
+    const struct raft_probe *p = &v->probe;
+    if (!p->node || !str_eq(p->node, leader->name) || p->failures < RAFT_WRITE_FAILURES)
+        return false;
+    bool fast = leader->latency_ms >= 0 && leader->latency_ms < RAFT_FAST_MS;
+    return fast && p->failed_at - p->failing_since >= RAFT_WRITE_MS && v->now - p->failed_at < RAFT_PROBE_OLD_MS;
+}
+
+/* Classes B and B': every answer that needs no write is as it should be. */
+static void tell_no_writes(const struct raft_view *v, const struct raft_node *leader, struct raft_verdict *ret)
+{
+    const struct raft_probe *p = &v->probe;
+    struct buf *text = &ret->text;
+    bool known = p->index_then >= 0 && leader->applied >= 0, moved = known && leader->applied > p->index_then;
+    ret->state = "STUCK";
+    buf_adds(text, "LEADER STUCK ");
+    add_since(text, v->now, p->failing_since);
+    buf_printf(text, ": %s says that it is active and answers at once, but %u writes to it in a row failed", leader->name,
+               p->failures);
+    if (p->error && *p->error)
+        buf_printf(text, " (%s)", p->error);
+    if (moved) {
+        buf_adds(text, "; its index still moves, now ");
+        raft_add_number(text, leader->applied);
+        buf_adds(text, ": raft writes, so its audit device hangs or is full. Suggested: look at its audit volume; graceful "
+                       "delete of pod ");
+    } else {
+        if (known) {
+            buf_adds(text, "; its index is frozen at ");
+            raft_add_number(text, leader->applied);
+        }
+        buf_adds(text, ": its storage does not end writes, and heartbeats, which need no disk, keep the others from "
+                       "electing. Suggested: graceful delete of pod ");
+    }
+    buf_printf(text, "%s. Not: step-down, which would have to write%s", leader->name, leader->on_nfs ? "; --force (it mounts NFS)" : "; --force");
+}
+
 static void judge_led(const struct raft_view *v, size_t actives, struct raft_verdict *ret)
 {
     struct buf *text = &ret->text;
+    if (writes_fail(v, &v->nodes[ret->leader])) {
+        tell_no_writes(v, &v->nodes[ret->leader], ret);
+        return;
+    }
     ret->state = "OK";
     if (actives > 1) {
         add_names(text, v, is_active, NULL);
@@ -276,7 +319,7 @@ static void add_index(struct buf *out, const struct raft_memory *m, int64_t sinc
 {
     if (m->index < 0)
         return;
-    bool frozen = m->index_changed <= since + RAFT_FAST_MS;
+    bool frozen = m->index_moved <= since + RAFT_FAST_MS;
     buf_adds(out, frozen ? "; index frozen at " : "; index still moved after that, now ");
     raft_add_number(out, m->index);
 }
@@ -374,10 +417,14 @@ static void tell_no_active(const struct raft_view *v, const struct raft_memory *
         buf_adds(text, "; they name no common leader");
     add_troubles(text, v);
     add_index(text, m, m->no_active_since);
-    buf_adds(
-        text,
-        ". Either raft elects nobody, or its leader never became active. Suggested: look for elections in the nodes' "
-        "logs; graceful delete of the pod that holds the raft lead. Not: --force, remove-peer");
+    /* Entries are applied only by a raft leader: one that wrote and is not active hangs on its way there. */
+    if (m->index >= 0 && m->index_moved > m->no_active_since + RAFT_NO_QUORUM_MS)
+        buf_adds(text, ". So raft has a leader that never became active. Suggested: graceful delete of the pod that holds "
+                       "the raft lead (its log says \"acquired lock\"). Not: --force, remove-peer");
+    else
+        buf_adds(text, ". Either raft elects nobody, or its leader never became active: without a token the two cannot be told "
+                       "apart. Suggested: look for elections in the nodes' logs; graceful delete of the pod that holds the raft "
+                       "lead. Not: --force, remove-peer");
     buf_free(&names);
 }
 
@@ -389,7 +436,7 @@ static void tell_waiting(const struct raft_view *v, const struct raft_memory *m,
     ret->state = "DEGRADED";
     buf_adds(&ret->text, "no node is active ");
     add_since(&ret->text, v->now, m->no_active_since);
-    buf_adds(&ret->text, ": an election takes seconds");
+    buf_adds(&ret->text, v->now < v->change_until ? ": the leader is stepping down" : ": an election takes seconds");
     if (named && is_silent(named))
         buf_printf(&ret->text, "; %s is still named as the leader", named->name);
     if (add_troubles(&troubles, v) > 0)
@@ -405,6 +452,10 @@ static void judge_leaderless(const struct raft_view *v, struct raft_memory *m, s
     if (m->no_active_since < 0)
         m->no_active_since = v->now;
     waited = v->now - m->no_active_since;
+    if (v->now < v->change_until) {
+        tell_waiting(v, m, named, ret);
+        return;
+    }
     if (stuck && is_stuck(v, m, stuck)) {
         tell_stuck(v, m, stuck, ret);
         return;
@@ -469,10 +520,17 @@ static bool judge_unasked(const struct raft_view *v, struct raft_verdict *ret)
 static void note_index(const struct raft_view *v, struct raft_memory *m)
 {
     for (size_t i = 0; i < v->count; i++) {
-        if (!answers(&v->nodes[i]) || v->nodes[i].applied <= m->index)
+        if (!answers(&v->nodes[i]) || v->nodes[i].applied < 0)
             continue;
-        m->index = v->nodes[i].applied;
-        m->index_changed = v->now;
+        int64_t applied = v->nodes[i].applied, others = applied - v->probe.writes;
+        if (others > m->others) {
+            m->others = others;
+            m->index_changed = v->now;
+        }
+        if (applied > m->index) {
+            m->index = applied;
+            m->index_moved = v->now;
+        }
     }
 }
 

@@ -7,8 +7,15 @@
  * - A: the node that everybody names accepts TCP and answers nothing, while the others answer at once: STUCK.
  * - C and D: nobody is active for long, a raft leader never became active or there is no quorum: NO LEADER.
  *
- * A storage stall (B) shows only in a write probe, which is not run here. If nobody answers, the cause may be on our
- * side: UNKNOWN. A node that says it is active, or two answers in a row of the node that hung, clear the alarm. */
+ * Two show only in a write probe, which a phase or window runs and whose results come with the view:
+ *
+ * - B: the node that says it is active answers at once, but writes to it fail, and its index stands: its storage hangs.
+ * - B': the same, but its index moves: raft writes, so it is the audit device that every request waits for.
+ *
+ * An index that stands without a write probe means nothing: idle clusters write nothing. C and D look alike to who asks
+ * without a token; only an index that moved while nobody was active says that raft has a leader (C). If nobody answers,
+ * the cause may be on our side: UNKNOWN. A node that says it is active, or two answers in a row of the node that hung,
+ * clear the alarm; so does a write that succeeds. While a change of the leader is expected, its absence is no alarm. */
 #ifndef FERRYMAN_SOURCE_RAFT_VERDICT_H
 #define FERRYMAN_SOURCE_RAFT_VERDICT_H
 
@@ -24,6 +31,9 @@
 #define RAFT_NO_ACTIVE_MS 90000 /* elections take seconds; a step-down up to about 90 s */
 #define RAFT_NO_QUORUM_MS 15000
 #define RAFT_YOUNG_MS 60000 /* a pod this young may be silent */
+#define RAFT_WRITE_FAILURES 3 /* failed write probes in a row */
+#define RAFT_WRITE_MS 60000   /* over at least this time */
+#define RAFT_PROBE_OLD_MS 180000 /* a write probe that failed so long ago, and none since, says nothing */
 
 enum raft_reach {
     RAFT_UNASKED, /* no poll has ended yet */
@@ -55,10 +65,23 @@ struct raft_node {
     bool sick;        /* autopilot's word */
 };
 
+/* The write probe of a phase or window; zero: none is run. */
+struct raft_probe {
+    const char *node;      /* that was written to; NULL: none is run */
+    unsigned failures;     /* in a row; 0: the last one succeeded */
+    int64_t failing_since; /* wall ms: when the first of them was sent */
+    int64_t failed_at;     /* wall ms: end of the last of them */
+    int64_t index_then;    /* its applied index before the first of them; -1: not known */
+    const char *error;     /* of the last of them */
+    int64_t writes;        /* that succeeded, or may have, ever: the index moved by them, not by anybody else */
+};
+
 struct raft_view {
     int64_t now; /* wall ms */
     const struct raft_node *nodes;
     size_t count;
+    struct raft_probe probe;
+    int64_t change_until; /* wall ms: until then a change of the leader is expected (a step-down of ours); 0: none is */
 };
 
 /* What has to be remembered between two judgements. Start with RAFT_MEMORY_NEW. */
@@ -66,9 +89,11 @@ struct raft_memory {
     int64_t no_active_since; /* -1 */
     char stuck_on[128];      /* node; "" */
     int64_t stuck_since;
-    int64_t index, index_changed; /* highest applied index seen and when it last moved; -1 */
+    int64_t index, index_changed; /* highest applied index seen, and when it last moved by anybody but us; -1 */
+    int64_t index_moved;          /* by anybody at all */
+    int64_t others;               /* the same index less our own write probes */
 };
-#define RAFT_MEMORY_NEW {.no_active_since = -1, .index = -1, .index_changed = -1}
+#define RAFT_MEMORY_NEW {.no_active_since = -1, .index = -1, .index_changed = -1, .others = -1}
 
 struct raft_verdict {
     const char *state; /* OK, DEGRADED, STUCK, NO LEADER, UNKNOWN */

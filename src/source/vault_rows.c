@@ -449,7 +449,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
         [RAFT_CLUSTERS_INDEX_CHANGED] = optional_int(s->memory.index_changed),
         [RAFT_CLUSTERS_INDEX_HISTORY] = cell_text(history),
         [RAFT_CLUSTERS_CLEANUP] = cell_text(cleanup),
-        [RAFT_CLUSTERS_WRITE_PROBE] = cell_text("NOT RUN"),
+        [RAFT_CLUSTERS_WRITE_PROBE] = cell_text(vault_probe_word(s)),
         [RAFT_CLUSTERS_CLUSTER_ID] = h ? optional_text(h->cluster_id) : CELL_NONE,
         [RAFT_CLUSTERS_VIEWS] = cell_text(views),
     };

@@ -14,6 +14,8 @@
 
 enum { POLL_MS = 5000, SOON_MS = 50, SETTLE_MS = 250 };
 
+static struct vault_source *sources; /* all that there are: whoever runs a write probe knows the world and the workload only */
+
 /* ---- Judgement --------------------------------------------------------------------------------------------------- */
 
 /* A poll that has not come to its end for so long is no answer: the request itself may wait, e.g. for credentials. */
@@ -58,6 +60,19 @@ static struct raft_node seen_node(struct vault_source *s, struct vault_node *n, 
         .on_nfs = vault_pod_on_nfs(s, pod),
         .not_a_voter = server ? !server->voter : facts->servers != NULL,
         .sick = pilot && pilot->healthy == VAULT_NO,
+    };
+}
+
+static struct raft_probe seen_probe(const struct vault_source *s)
+{
+    return (struct raft_probe){
+        .node = s->probe.node,
+        .failures = s->probe.failures,
+        .failing_since = s->probe.failing_since,
+        .failed_at = s->probe.failed_at,
+        .index_then = s->probe.index_then,
+        .error = s->probe.error,
+        .writes = s->probe.writes,
     };
 }
 
@@ -127,7 +142,8 @@ static void judge(void *arg)
         note_lag(s->nodes[i], active_node(s));
     for (size_t i = 0; i < s->count; i++)
         seen[i] = seen_node(s, s->nodes[i], &facts, &names[i]);
-    raft_judge(&(struct raft_view){.now = clock_wall_ms(), .nodes = seen, .count = s->count}, &s->memory, &v);
+    struct raft_view view = {.now = clock_wall_ms(), .nodes = seen, .count = s->count, .probe = seen_probe(s), .change_until = s->change_until};
+    raft_judge(&view, &s->memory, &v);
     tell_changes(s, &v, v.leader >= 0 ? seen[v.leader].name : NULL);
     vault_rows_write(s, seen, &v);
     if (!s->auth_begun && (active_node(s) || all_asked(s))) {
@@ -260,6 +276,8 @@ struct vault_source *vault_source_new(const struct vault_source_options *o)
         .poll_ms = o->poll_ms ? o->poll_ms : POLL_MS,
         .memory = RAFT_MEMORY_NEW,
     };
+    s->next = sources;
+    sources = s;
     s->owner = str_printf("StatefulSet/%s", o->statefulset ? o->statefulset : "");
     s->o.token = o->token ? secret_ref(o->token) : NULL;
     if (o->direct)
@@ -279,6 +297,12 @@ void vault_source_free(struct vault_source *s)
 {
     if (!s)
         return;
+    struct vault_source **at = &sources;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    mem_free(s->probe.node);
+    mem_free(s->probe.error);
     world_unwatch(s->world, on_pod, s);
     timer_free(s->tick);
     timer_free(s->soon);
@@ -299,4 +323,84 @@ void vault_source_free(struct vault_source *s)
 void vault_source_poke(struct vault_source *s)
 {
     timer_start(s->tick, 0, s->poll_ms);
+}
+
+/* ---- The write probe of others ----------------------------------------------------------------------------------- */
+
+static struct vault_source *source_of(const struct world *w, const char *workload)
+{
+    struct vault_source *s = sources;
+    while (s && (s->world != w || !str_eq(s->workload, workload)))
+        s = s->next;
+    return s;
+}
+
+const char *vault_probe_word(const struct vault_source *s)
+{
+    static const char *const words[] = {
+        [VAULT_PROBE_SENT] = "NOT RUN",
+        [VAULT_PROBE_OK] = "OK",
+        [VAULT_PROBE_FAILED] = "FAIL",
+        [VAULT_PROBE_UNKNOWN] = "UNKNOWN",
+    };
+    return s->probe.node ? words[s->probe.last] : words[VAULT_PROBE_SENT];
+}
+
+static void probe_over(struct vault_source *s)
+{
+    mem_free(s->probe.node);
+    s->probe.node = NULL;
+    str_set(&s->probe.error, NULL);
+    s->probe.last = VAULT_PROBE_SENT;
+    s->probe.failures = 0;
+}
+
+/* It counts as ours from now on: it may be in the index before its answer is here. */
+static void probe_sent(struct vault_source *s, const char *node)
+{
+    struct vault_node *n = node_named(s, slice_of(node));
+    if (!str_eq(s->probe.node, node))
+        probe_over(s);
+    str_set(&s->probe.node, node);
+    s->probe.writes++;
+    s->probe.sent_at = clock_wall_ms();
+    if (s->probe.failures > 0)
+        return;
+    s->probe.failing_since = s->probe.sent_at;
+    s->probe.index_then = n && n->has_leader ? n->leader.applied : -1;
+}
+
+static void probe_ended(struct vault_source *s, const struct vault_probe *p)
+{
+    s->probe.last = p->state;
+    if (p->state != VAULT_PROBE_OK && s->probe.writes > 0)
+        s->probe.writes--; /* it has not been written, as far as anybody knows */
+    str_set(&s->probe.error, p->state == VAULT_PROBE_OK ? NULL : p->error);
+    if (p->state == VAULT_PROBE_FAILED) {
+        s->probe.failures++;
+        s->probe.failed_at = clock_wall_ms();
+    } else if (p->state == VAULT_PROBE_OK) {
+        s->probe.failures = 0;
+    }
+}
+
+void vault_source_probe(const struct world *w, const char *workload, const struct vault_probe *p)
+{
+    struct vault_source *s = source_of(w, workload);
+    if (!s)
+        return;
+    if (!p)
+        probe_over(s);
+    else if (p->state == VAULT_PROBE_SENT)
+        probe_sent(s, p->node);
+    else if (str_eq(p->node, s->probe.node))
+        probe_ended(s, p);
+    vault_source_changed(s);
+}
+
+void vault_source_expect_change(const struct world *w, const char *workload, int64_t for_ms)
+{
+    struct vault_source *s = source_of(w, workload);
+    if (s)
+        s->change_until = clock_wall_ms() + for_ms;
 }

@@ -36,4 +36,20 @@ struct vault_source *vault_source_new(const struct vault_source_options *o);
 void vault_source_free(struct vault_source *s);
 void vault_source_poke(struct vault_source *s);
 
+/* ---- From a phase or window at work, which does not know the source: of this workload, in this world (none: nothing happens) */
+
+enum vault_probe_state { VAULT_PROBE_SENT, VAULT_PROBE_OK, VAULT_PROBE_FAILED, VAULT_PROBE_UNKNOWN /* it could not be made */ };
+
+struct vault_probe {
+    const char *node; /* that is written to */
+    enum vault_probe_state state;
+    const char *error; /* clean; NULL */
+};
+
+/* Each write probe when it is sent, and when it has ended; NULL: none is run any more. RAFT_CLUSTERS.WRITE_PROBE, the classes that only a
+ * write shows, and what is left of the index when our own writes are taken off. */
+void vault_source_probe(const struct world *w, const char *workload, const struct vault_probe *p);
+/* For so long a change of the leader is expected: that none is active is no alarm. */
+void vault_source_expect_change(const struct world *w, const char *workload, int64_t for_ms);
+
 #endif

@@ -107,7 +107,18 @@ struct vault_source {
     struct map *written;  /* keys of our rows in T_RAFT_PEERS */
     int64_t sampled_mono; /* of the last sample in history */
     bool auth_begun;
+    struct {
+        char *node, *error;         /* node NULL: none is run */
+        enum vault_probe_state last; /* how the last one ended; VAULT_PROBE_SENT: none has ended yet */
+        unsigned failures;
+        int64_t sent_at, failing_since, failed_at, index_then, writes;
+    } probe;
+    int64_t change_until;      /* wall ms */
+    struct vault_source *next; /* of all that there are */
 };
+
+/* "NOT RUN", "OK", "FAIL", "UNKNOWN". */
+const char *vault_probe_word(const struct vault_source *s);
 
 /* A poll has ended: rows and judgement follow when those that began with it have ended too, or have had their time. Two
  * nodes seen at different times would both be active while the leader changes. */
