@@ -25,6 +25,7 @@
 #define READY_MS 1200
 #define END_MS 2000
 #define JOB_MS 3000
+#define SCRIPT_MS 400
 #define RESUME_MS 1500
 #define CRASH_FIRST_MS 500
 #define CRASH_SECOND_MS 10000
@@ -179,7 +180,7 @@ static void start_containers(struct run *r)
     }
     if (runs_to_an_end(r)) {
         run_show_running(r, true);
-        timer_start(r->timer, JOB_MS, 0);
+        timer_start(r->timer, run_script(r, &r->code) ? SCRIPT_MS : JOB_MS, 0);
         return;
     }
     timer_start(r->timer, READY_MS, 0);
@@ -333,7 +334,7 @@ static void on_timer(void *arg)
     case STARTED:
         if (runs_to_an_end(r)) {
             r->stage = OVER;
-            run_show_finished(r, 0);
+            run_show_finished(r, r->code);
         } else {
             r->stage = RUNNING;
             run_show_running(r, true);

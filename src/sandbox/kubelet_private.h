@@ -23,6 +23,7 @@ struct run {
     int64_t since_ms;
     struct timer *timer;
     struct pod_log *log;
+    int code;       /* with which a script that runs will end */
     bool adopted;   /* it ran when it was first seen, and has not been started since */
     int address_fd; /* keeps the pod's loopback address; -1: it has none */
 };
@@ -41,6 +42,8 @@ void run_show_running(struct run *r, bool ready);
 /* The containers have ended for good. */
 void run_show_finished(struct run *r, int code);
 void run_show_crashed(struct run *r, int code, bool backing_off);
+/* The script of a pod that nobody owns has run: its log is there. False: the pod has none. */
+bool run_script(struct run *r, int *ret_code);
 /* What a saved pod had written. */
 void run_load_log(struct run *r);
 

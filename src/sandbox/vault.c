@@ -356,6 +356,11 @@ void vault_node_handle(struct sandbox *s, int node, const char *path, struct htt
     vault_answer(vault_of(s), node, path, r);
 }
 
+bool vault_audit_is_full(struct sandbox *s)
+{
+    return s->rest && s->rest->vault && s->rest->vault->audit_full;
+}
+
 int vault_active_node(struct sandbox *s)
 {
     const struct vault *v = vault_of(s);
