@@ -1,5 +1,5 @@
 /* Vault for a run. A node is asked only after it has proved, lately, that it belongs to the cluster that is meant: sys/health, which needs no
- * token, goes first and is not repeated for a while. Whatever is not an answer of that node takes the proof back, so a pod that was
+ * token, goes first and is not repeated for a while, before an act for 2 s. Whatever is not an answer of that node takes the proof back, so a pod that was
  * replaced proves itself again. The token is read anew for each request that needs it, and kept nowhere. */
 #include "migrate/run_vault.h"
 
@@ -16,7 +16,8 @@
 #include "loop/loop.h"
 #include "migrate/run_private.h"
 
-#define PROOF_MS 30000 /* for so long a node that goes on answering is believed to be the same */
+#define PROOF_MS 30000    /* for so long a node that goes on answering is believed to be the same */
+#define ACT_PROOF_MS 2000 /* and before an act (safety 2) */
 #define CA_MAX_BYTES ((size_t)1024 * 1024)
 #define HEALTH "/v1/sys/health"
 
@@ -181,8 +182,8 @@ static struct err *judge_identity(struct run_vault *v, struct node *n, struct sl
     return NULL;
 }
 
-static bool is_proved(const struct node *n) {
-    return n->proved_ms > 0 && clock_mono_ms() - n->proved_ms < PROOF_MS;
+static bool is_proved(const struct node *n, bool for_act) {
+    return n->proved_ms > 0 && clock_mono_ms() - n->proved_ms < (for_act ? ACT_PROOF_MS : PROOF_MS);
 }
 
 /* ---- Asking ---- */
@@ -243,7 +244,7 @@ static void send(struct run_vault_asked *a) {
     struct secret *token = NULL;
     struct err *e = NULL;
     bool act = a->method && !str_eq(a->method, "GET");
-    a->proving = !is_proved(a->node) && !is_health(a->path);
+    a->proving = !is_proved(a->node, act) && !is_health(a->path);
     if (!a->proving && a->token) e = read_token(a->vault->run, &token);
     if (!e && a->begin_by_ms && clock_mono_ms() > a->begin_by_ms)
         e = err_new(ERR_UNAVAILABLE, "%s %s was not sent to %s: it came too late for what it rests on", a->method ? a->method : "GET", a->path, a->name);

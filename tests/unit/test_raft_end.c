@@ -456,6 +456,24 @@ static void test_cleanup_refuses_when_the_move_was_undone(void **state) {
     cleanup_refuses(s, "claim data-vault-2 is another one now");
 }
 
+static struct end_stage *shared_stage;
+static int lists;
+
+/* The second time that the volumes are listed, somebody has put one on the same path: between the judgement and the request. */
+static bool answer_shared(void *arg, const struct tiny_request *rq, struct tiny_answer *ret) {
+    if (str_eq(rq->path, VOLUMES) && ++lists == 2)
+        put_volumes(shared_stage, "{\"metadata\":{\"name\":\"late\",\"uid\":\"l\"},\"spec\":{\"nfs\":{\"server\":\"nas\",\"path\":\"/k/data-0/sub\"}}}", "old");
+    return answer(arg, rq, ret);
+}
+
+static void test_a_path_that_is_shared_meanwhile(void **state) {
+    struct end_stage *s = shared_stage = *state;
+    lists = 0;
+    tiny_http_handler(s->w->server, answer_shared, s);
+    cleanup_refuses(s, "volume late lies on nas:/k/data-0/sub, too");
+    assert_int_equal(lists, 2);
+}
+
 static void test_what_is_gone_is_passed_over(void **state) {
     struct end_stage *s = *state;
     due(s);
@@ -477,7 +495,7 @@ int main(void) {
         STAGED(test_verify_refuses_an_old_volume_that_would_go), STAGED(test_verify_waits_for_its_turn),
         STAGED(test_cleanup_never_before_its_time), STAGED(test_cleanup), STAGED(test_plaintext_is_named_until_it_is_typed),
         STAGED(test_cleanup_refuses_a_volume_of_another_claim), STAGED(test_cleanup_refuses_a_path_that_others_use),
-        STAGED(test_cleanup_refuses_while_a_node_is_sealed), STAGED(test_cleanup_refuses_when_the_move_was_undone),
+        STAGED(test_cleanup_refuses_while_a_node_is_sealed), STAGED(test_cleanup_refuses_when_the_move_was_undone), STAGED(test_a_path_that_is_shared_meanwhile),
         STAGED(test_what_is_gone_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
