@@ -25,7 +25,7 @@ struct cli {
     const char *arm;         /* of run and rollback: */
     struct cli_words confirm, skip, override;
     bool pin;                /* of plan check */
-    const char *passphrase_file, *output; /* of dump */
+    const char *passphrase_file, *output; /* of dump and snapshot */
     char *dir;               /* --dir; of the sandbox that --sandbox started, too */
     char **args;             /* what follows the subcommand, NULL-terminated */
     int nargs;
@@ -38,7 +38,7 @@ struct subcommand {
 };
 
 extern const struct subcommand command_console, command_status, command_watch, command_attach, command_plan, command_sandbox,
-    command_engine, command_commands, command_journal, command_run, command_rollback, command_dump;
+    command_engine, command_commands, command_journal, command_run, command_rollback, command_dump, command_snapshot;
 
 struct option;
 /* The tables that shell completion is made of: NULL-terminated, and ended by an option without a name. */

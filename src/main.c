@@ -20,7 +20,7 @@
 
 static const struct subcommand *const subcommands[] = {
     &command_console, &command_status,   &command_watch,   &command_attach, &command_plan,
-    &command_run,     &command_rollback, &command_journal, &command_dump, &command_sandbox, &command_engine,
+    &command_run,     &command_rollback, &command_journal, &command_dump, &command_snapshot, &command_sandbox, &command_engine,
     &command_commands, NULL,
 };
 
@@ -88,7 +88,7 @@ static void print_help(FILE *out) {
           "  --skip PHASE=REASON    run: leave out a phase that may be left out\n"
           "  --override GATE=REASON run, rollback: go on although the gate on alerts or backups does not pass\n"
           "  --pin                  plan check: write the identities of cluster and databases into the plan\n"
-          "  --passphrase-file FILE dump: holds the passphrase of an enciphered dump\n"
+          "  --passphrase-file FILE dump, snapshot: holds the passphrase of an enciphered one\n"
           "  -o, --output FILE      dump decrypt: where to (standard output)\n"
           "  --headless             watch: no terminal; a line for each change, a summary, an exit status; --json: the stream\n"
           "  --for DURATION         watch --headless: at most so long\n"
