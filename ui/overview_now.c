@@ -40,10 +40,10 @@ static void now_at_work(struct ui *ui, struct board *b, const struct row *worklo
 /* "> vault-0 · validation window  PASSING  0:12:20 of 24:00:00", how much of it, and what comes then. */
 static void now_window(struct ui *ui, struct board *b, const struct row *window, bool wide) {
     struct slice state = row_text(window, WINDOWS_STATE), pod = row_text(window, WINDOWS_POD), reason = row_text(window, WINDOWS_REASON);
-    struct window_look look = window_look(ui, state);
+    struct window_look look = window_view_look(ui, state);
     struct buf label = {0}, text = {0};
     buf_printf(&label, "%s %.*s · validation window", look.mark, SLICE_FMT(pod.n ? pod : row_key(window)));
-    buf_printf(&text, "%s%.*s  ", ui->stale && !window_is_over(state) ? "was " : "", SLICE_FMT(state));
+    buf_printf(&text, "%s%.*s  ", ui->stale && !window_view_over(state) ? "was " : "", SLICE_FMT(state));
     window_progress(window, &text);
     board_line(b, &(struct board_line){.label = buf_slice(&label), .text = buf_slice(&text), .style = look.style, .screen = &screen_window});
     buf_clear(&text);

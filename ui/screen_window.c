@@ -107,7 +107,7 @@ static void draw_title(struct window_screen *s, struct rect r, const struct row 
 /* How old the last sample is, when that is more than it should be. */
 static bool is_late(const struct world *w, const struct row *window) {
     int64_t sampled = row_int(window, WINDOWS_SAMPLED, 0), sample = row_int(window, WINDOWS_SAMPLE, 0);
-    return sampled && sample && !window_is_over(row_text(window, WINDOWS_STATE)) && world_now(w) - sampled > LATE_SAMPLES * sample;
+    return sampled && sample && !window_view_over(row_text(window, WINDOWS_STATE)) && world_now(w) - sampled > LATE_SAMPLES * sample;
 }
 
 /* Bar between the words and the right edge, where there is room. */
@@ -126,12 +126,12 @@ static void draw_bar(struct window_screen *s, int y, int x, int end, int percent
 static int draw_state(struct window_screen *s, struct rect r, const struct row *window) {
     struct draw *d = s->ui->draw;
     struct slice state = row_text(window, WINDOWS_STATE);
-    struct window_look look = window_look(s->ui, state);
+    struct window_look look = window_view_look(s->ui, state);
     struct buf text = {0};
     int rows = r.rows >= ROOMY ? 3 : 1, y = r.y + rows / 2, x = r.x + 1, end = r.x + r.cols - 1, percent = window_percent(window);
     bool band = look.band != STYLE_NORMAL;
     for (int i = 0; band && i < rows; i++) draw_fill(d, r.y + i, r.x, r.cols, look.band);
-    buf_printf(&text, "%s %s%.*s", look.mark, s->ui->stale && !window_is_over(state) ? "was " : "", SLICE_FMT(state));
+    buf_printf(&text, "%s %s%.*s", look.mark, s->ui->stale && !window_view_over(state) ? "was " : "", SLICE_FMT(state));
     x += draw_text(d, y, x, end - x, band ? look.band : look.style, buf_slice(&text)) + 3;
     buf_clear(&text);
     window_progress(window, &text);
@@ -157,9 +157,9 @@ static void more_numbers(const struct world *w, const struct row *window, struct
     char text[32];
     buf_printf(out, "restarts %d   leader changes %d", (int)row_int(window, WINDOWS_RESTARTS, 0), (int)row_int(window, WINDOWS_LEADER_CHANGES, 0));
     if (!sampled) buf_adds(out, "   no sample yet");
-    else if (!window_is_over(row_text(window, WINDOWS_STATE)))
+    else if (!window_view_over(row_text(window, WINDOWS_STATE)))
         buf_printf(out, "   last sample %s ago", age < 1000 ? "0s" : clock_format_age(age, text, sizeof text));
-    if (sampled && sample && !window_is_over(row_text(window, WINDOWS_STATE)))
+    if (sampled && sample && !window_view_over(row_text(window, WINDOWS_STATE)))
         buf_printf(out, ", one each %s", sample < 1000 ? "second" : clock_format_age(sample, text, sizeof text));
 }
 
@@ -182,14 +182,14 @@ static int draw_numbers(struct window_screen *s, int y, struct rect r, const str
 
 /* Why the key of a command does nothing now; NULL: it does. */
 static const char *cannot_end(struct slice state) {
-    if (window_is_over(state)) return "the window is over";
+    if (window_view_over(state)) return "the window is over";
     if (slice_is(state, "ENDING EARLY")) return "it is ending already: three checks over 90 s, with a write probe";
     if (slice_is(state, "INTERRUPTED")) return "no engine is at work on it";
     return NULL;
 }
 
 static const char *cannot_credit(const struct row *window) {
-    if (window_is_over(row_text(window, WINDOWS_STATE))) return "the window is over";
+    if (window_view_over(row_text(window, WINDOWS_STATE))) return "the window is over";
     return row_int(window, WINDOWS_CAN_CREDIT, 0) ? NULL : "no gap was too long: nothing was taken that could be given back";
 }
 

@@ -66,10 +66,10 @@ static struct scale scale_of(const struct world *w, const struct row *window, in
     bool began_once = row_int(window, WINDOWS_RESTARTS, 0) == 0 && started && started <= sampled;
     s.start = began_once ? started : sampled - s.seen * s.bucket + s.bucket / 2;
     s.gone = s.seen;
-    if (!window_is_over(state) && now - sampled > LATE_SAMPLES * sample) s.gone = (now - s.start) / s.bucket + 1;
+    if (!window_view_over(state) && now - sampled > LATE_SAMPLES * sample) s.gone = (now - s.start) / s.bucket + 1;
     if (s.gone < s.seen) s.gone = s.seen;
     s.end = s.start + (s.gone > 0 ? s.gone : 1) * s.bucket;
-    if (window_is_over(state)) return s;
+    if (window_view_over(state)) return s;
     int64_t earliest = row_int(window, WINDOWS_EARLIEST, s.start + duration);
     if (earliest > s.end) s.end = earliest;
     return s;

@@ -6,7 +6,7 @@
 #include "ui/rows.h"
 #include "ui/screen.h"
 
-struct window_look window_look(const struct ui *ui, struct slice state) {
+struct window_look window_view_look(const struct ui *ui, struct slice state) {
     static const struct {
         const char *word;
         struct window_look look;
@@ -17,13 +17,13 @@ struct window_look window_look(const struct ui *ui, struct slice state) {
         {"PASSED", {"✓", STYLE_OK, STYLE_NORMAL}},           {"ENDED EARLY", {"!", STYLE_WARN, STYLE_NORMAL}},
         {"INTERRUPTED", {"!", STYLE_WARN, STYLE_BANNER_WARN}},
     };
-    if (ui->stale && !window_is_over(state)) return (struct window_look){"~", STYLE_STALE, STYLE_NORMAL};
+    if (ui->stale && !window_view_over(state)) return (struct window_look){"~", STYLE_STALE, STYLE_NORMAL};
     for (size_t i = 0; i < ARRAY_LEN(looks); i++)
         if (slice_is(state, looks[i].word)) return looks[i].look;
     return (struct window_look){"?", STYLE_UNKNOWN, STYLE_NORMAL};
 }
 
-bool window_is_over(struct slice state) {
+bool window_view_over(struct slice state) {
     return slice_is(state, "PASSED") || slice_is(state, "ENDED EARLY");
 }
 
@@ -34,7 +34,7 @@ bool window_in_trouble(struct slice state) {
 /* Greater: wants to be looked at more. */
 static int rank(const struct row *r) {
     struct slice state = row_text(r, WINDOWS_STATE);
-    return window_in_trouble(state) ? 2 : window_is_over(state) ? 0 : 1;
+    return window_in_trouble(state) ? 2 : window_view_over(state) ? 0 : 1;
 }
 
 const struct row *window_row(const struct world *w, const char *workload) {
@@ -82,7 +82,7 @@ static void add_age(struct buf *out, int64_t ms) {
 void window_end(const struct world *w, const struct row *window, struct buf *out) {
     struct slice state = row_text(window, WINDOWS_STATE), next = row_text(window, WINDOWS_NEXT);
     int64_t earliest = row_int(window, WINDOWS_EARLIEST, 0), left = earliest - world_now(w), sampled = row_int(window, WINDOWS_SAMPLED, 0);
-    if (window_is_over(state)) {
+    if (window_view_over(state)) {
         buf_adds(out, slice_is(state, "PASSED") ? "passed" : "ended early");
         if (sampled) {
             buf_adds(out, " at ");
@@ -95,7 +95,7 @@ void window_end(const struct world *w, const struct row *window, struct buf *out
         buf_adds(out, "when it can end is not known yet");
     }
     if (next.n) buf_printf(out, " · then %.*s", SLICE_FMT(next));
-    if (window_is_over(state) || !earliest || left < 1000) return;
+    if (window_view_over(state) || !earliest || left < 1000) return;
     buf_adds(out, " · in ");
     add_age(out, left);
 }

@@ -17,9 +17,9 @@ struct window_look {
     const char *mark; /* one column */
     enum style style, band; /* band STYLE_NORMAL: none */
 };
-struct window_look window_look(const struct ui *ui, struct slice state);
+struct window_look window_view_look(const struct ui *ui, struct slice state);
 
-bool window_is_over(struct slice state);     /* passed, or ended early */
+bool window_view_over(struct slice state);     /* passed, or ended early */
 bool window_in_trouble(struct slice state);  /* somebody should look: failing, inconclusive, stopped, interrupted */
 /* The window of that workload, else the one that wants to be looked at most; NULL: there is none yet. */
 const struct row *window_row(const struct world *w, const char *workload);
