@@ -162,12 +162,6 @@ static bool any_begun(const struct mover *v) {
     return false;
 }
 
-static bool done_by_id(const struct mover *v, const char *id) {
-    for (size_t i = 0; i < v->nphases; i++)
-        if (str_eq(v->phases[i].phase->id, id)) return v->phases[i].state == PHASE_DONE;
-    return false;
-}
-
 static const char *workload_word(const struct mover *v, const struct phase_now *next) {
     if (v->read_only) return "READ ONLY";
     if (v->current) {
@@ -179,7 +173,7 @@ static const char *workload_word(const struct mover *v, const struct phase_now *
     if (!next) return "DONE";
     if (next->state == PHASE_FAILED) return "FAILED";
     if (next->state == PHASE_INTERRUPTED) return v->m->elsewhere ? "RUNNING" : "INTERRUPTED";
-    return run_has(v->run, "retain.until") && done_by_id(v, "resume") ? "RETAINING" : "BETWEEN PHASES";
+    return run_has(v->run, "retain.until") && next->phase->stake == STAKE_PURGE ? "RETAINING" : "BETWEEN PHASES";
 }
 
 /* The raft snapshot that would be gone back to, as far as its facts are noted. */
