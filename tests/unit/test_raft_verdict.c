@@ -19,7 +19,8 @@ static const int64_t start = INT64_C(1776854892000);
 struct scene {
     struct raft_node nodes[3];
     struct raft_memory memory;
-    int64_t now;
+    int64_t now, change_until;
+    struct raft_probe probe;
     struct raft_verdict v;
 };
 
@@ -48,7 +49,8 @@ static const char *judge_at(struct scene *s, int64_t seconds)
 {
     buf_free(&s->v.text);
     s->now = start + S(seconds);
-    raft_judge(&(struct raft_view){.now = s->now, .nodes = s->nodes, .count = 3}, &s->memory, &s->v);
+    raft_judge(&(struct raft_view){.now = s->now, .nodes = s->nodes, .count = 3, .probe = s->probe, .change_until = s->change_until}, &s->memory,
+               &s->v);
     return buf_str(&s->v.text);
 }
 
@@ -492,6 +494,162 @@ static void test_durations(void **state)
     }
 }
 
+/* ---- The write probe: classes B and B' --------------------------------------------------------------------------- */
+
+/* Writes to vault-2 fail since `since`, so many in a row, the last of them at `last`. */
+static void writes_fail(struct scene *s, unsigned failures, int64_t since, int64_t last)
+{
+    s->probe = (struct raft_probe){.node = "vault-2",
+                                   .failures = failures,
+                                   .failing_since = start + S(since),
+                                   .failed_at = start + S(last),
+                                   .index_then = s->nodes[2].applied,
+                                   .error = "vault-2: POST cubbyhole/ferryman-probe: no answer within 10 s"};
+}
+
+static void test_storage_stall(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    expect(&s, 0, "OK", NULL);
+    writes_fail(&s, 3, 10, 80);
+    expect(&s, 80, "STUCK", "LEADER STUCK since 10:48:22Z (1m 10s): vault-2 says that it is active and answers at once, but 3 writes");
+    expect(&s, 80, "STUCK", "its index is frozen at 2,477,632: its storage does not end writes");
+    expect(&s, 80, "STUCK", "graceful delete of pod vault-2. Not: step-down");
+    expect(&s, 80, "STUCK", "--force (it mounts NFS)");
+    assert_int_equal(s.v.leader, 2);
+    done(&s);
+}
+
+static void test_audit_stall(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    writes_fail(&s, 3, 10, 80);
+    s.nodes[2].applied += 7;
+    expect(&s, 80, "STUCK", "its index still moves, now 2,477,639: raft writes, so its audit device hangs or is full");
+    expect(&s, 80, "STUCK", "look at its audit volume");
+    done(&s);
+}
+
+/* Each thing that keeps the alarm quiet, or ends it. */
+static void test_no_write_alarm(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    expect(&s, 0, "OK", NULL);
+    expect(&s, 86400, "OK", NULL); /* an idle cluster: its index stands for a day, and no probe is run */
+    s.probe = (struct raft_probe){.node = "vault-2", .index_then = s.nodes[2].applied};
+    expect(&s, 90000, "OK", NULL); /* one is run, and succeeds */
+    writes_fail(&s, 2, 90000, 90080);
+    expect(&s, 90080, "OK", NULL); /* not three in a row */
+    writes_fail(&s, 5, 90000, 90050);
+    expect(&s, 90050, "OK", NULL); /* not over 60 s */
+    writes_fail(&s, 4, 90000, 90090);
+    expect(&s, 90090, "STUCK", "4 writes");
+    s.nodes[2].latency_ms = 1500;
+    expect(&s, 90095, "OK", NULL); /* our own way is slow */
+    s.nodes[2].latency_ms = 4;
+    expect(&s, 90100, "STUCK", NULL);
+    expect(&s, 90090 + 180, "OK", NULL); /* nobody has written for three minutes: nobody knows */
+    writes_fail(&s, 4, 90000, 90300);
+    expect(&s, 90300, "STUCK", NULL);
+    s.probe.failures = 0;
+    expect(&s, 90330, "OK", NULL); /* a write succeeded */
+    writes_fail(&s, 4, 90000, 90400);
+    s.probe.node = "vault-1";
+    expect(&s, 90400, "OK", NULL); /* of another node, which leads no more */
+    done(&s);
+}
+
+static void test_write_alarm_and_another_leader(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    writes_fail(&s, 3, 10, 80);
+    expect(&s, 80, "STUCK", NULL);
+    s.nodes[2].is_self = false;
+    s.nodes[0].is_self = true;
+    for (int i = 0; i < 3; i++)
+        s.nodes[i].names = "vault-0";
+    expect(&s, 85, "OK", NULL);
+    done(&s);
+}
+
+static void test_our_own_writes_are_not_progress(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    judge_at(&s, 0);
+    assert_int_equal(s.memory.index_changed, start);
+    for (int i = 1; i <= 5; i++) {
+        s.probe = (struct raft_probe){.node = "vault-2", .index_then = -1, .writes = i};
+        judge_at(&s, i * 30);
+        s.nodes[2].applied++;
+        judge_at(&s, i * 30 + 5);
+    }
+    assert_int_equal(s.memory.index, 2477637);
+    assert_int_equal(s.memory.index_changed, start);
+    s.nodes[2].applied++;
+    judge_at(&s, 200);
+    assert_int_equal(s.memory.index_changed, start + S(200));
+    done(&s);
+}
+
+/* ---- C and D, and a change that is expected ---------------------------------------------------------------------- */
+
+static void nobody_leads(struct scene *s)
+{
+    for (int i = 0; i < 3; i++) {
+        s->nodes[i].is_self = false;
+        s->nodes[i].names = "";
+    }
+}
+
+static void test_no_leader_with_and_without_an_index_that_moves(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    expect(&s, 0, "OK", NULL);
+    nobody_leads(&s);
+    expect(&s, 5, "DEGRADED", "an election takes seconds");
+    expect(&s, 100, "NO LEADER", "without a token the two cannot be told apart");
+    s.nodes[1].applied += 2; /* raft has somebody who writes, and he is not active */
+    expect(&s, 105, "NO LEADER", "So raft has a leader that never became active");
+    done(&s);
+}
+
+static void test_expected_change_is_no_alarm(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    expect(&s, 0, "OK", NULL);
+    s.change_until = start + S(90);
+    nobody_leads(&s);
+    lose(&s.nodes[2], RAFT_SILENT, 5, 12);
+    s.nodes[0].names = s.nodes[1].names = "vault-2";
+    expect(&s, 5, "DEGRADED", "the leader is stepping down");
+    expect(&s, 70, "DEGRADED", "the leader is stepping down");
+    expect(&s, 91, "STUCK", "vault-2 accepts TCP"); /* it took too long */
+    done(&s);
+}
+
+/* Class A is told within a minute of the first question without an answer. */
+static void test_stuck_within_a_minute(void **state)
+{
+    (void)state;
+    struct scene s = healthy();
+    expect(&s, 0, "OK", NULL);
+    int64_t at = 5;
+    for (; at <= 60 && !str_eq(s.v.state, "STUCK"); at += 5) {
+        lose(&s.nodes[2], RAFT_SILENT, 5, (unsigned)(at / 5));
+        judge_at(&s, at);
+    }
+    assert_string_equal(s.v.state, "STUCK");
+    assert_true(at <= 60);
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +680,14 @@ int main(void)
         cmocka_unit_test(test_no_nodes),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_storage_stall),
+        cmocka_unit_test(test_audit_stall),
+        cmocka_unit_test(test_no_write_alarm),
+        cmocka_unit_test(test_write_alarm_and_another_leader),
+        cmocka_unit_test(test_our_own_writes_are_not_progress),
+        cmocka_unit_test(test_no_leader_with_and_without_an_index_that_moves),
+        cmocka_unit_test(test_expected_change_is_no_alarm),
+        cmocka_unit_test(test_stuck_within_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
