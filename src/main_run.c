@@ -327,7 +327,7 @@ static void judge_end(struct drive *d) {
     if (w && slice_is(row_text(w, PLAN_WORKLOADS_STATE), "READ ONLY")) {
         struct slice why = row_text(w, PLAN_WORKLOADS_REASON);
         finish(d, 75, "%s: %.*s", d->doing, SLICE_FMT(why));
-    } else if (phase_is(row, "DONE")) {
+    } else if (phase_is(row, "DONE") || (str_eq(d->doing, "rollback") && phase_is(row, "NOT YET") && !reason.n)) { /* it can be asked for again */
         if (pair) pair->used = true;
         if (d->words.phase) finish_well(d);
         else d->stage = CHOOSING;

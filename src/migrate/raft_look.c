@@ -83,7 +83,7 @@ const char *raft_short(const char *uid) {
     static unsigned at;
     char *out = texts[at++ % 8];
     bool known = uid && *uid && !strstr(uid, "‹");
-    snprintf(out, sizeof texts[0], "%.8s", known ? uid : "not known");
+    snprintf(out, sizeof texts[0], known ? "%.8s" : "%s", known ? uid : "not known");
     return out;
 }
 
@@ -301,7 +301,7 @@ static enum op_answer see_gone(struct run *r, struct op *op, const struct seen *
         buf_printf(reason, "gone; another one has its name (uid %s)", raft_short(jd_str(seen->doc, "metadata.uid")));
         return OP_DONE;
     }
-    if (since) buf_printf(reason, "on its way out since %s", since);
+    if (since) buf_printf(reason, "on its way out; it is given until %s", since); /* deletionTimestamp is the end of its grace */
     else buf_adds(reason, "still there, and nobody has deleted it");
     return OP_TODO;
 }

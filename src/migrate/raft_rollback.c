@@ -205,7 +205,7 @@ static enum op_answer see_orphaning(struct run *r, struct op *op, const struct s
 
 /* The node that goes must not be the active one. */
 static void script_orphan_set(struct run *r, struct script *s) {
-    const char *pod = pod_of(r, s), *uid = raft_said(s, r, "rollback.set");
+    const char *pod = pod_of(r, s), *uid = raft_said(s, r, r->preview && run_has(r, "set.new.uid") ? "set.new.uid" : "rollback.set");
     struct op *op = script_orphan(s, "orphan set", script_fmt(s, "delete statefulset %s (uid %s), its pods stay", raft_spec(r)->statefulset, raft_short(uid)),
                                   set_path(r, s), uid, see_orphaning);
     op->irreversible = true;
@@ -217,10 +217,14 @@ static void script_orphan_set(struct run *r, struct script *s) {
 /* ---- The pod and its new claims go ---- */
 
 static void script_away(struct run *r, struct script *s) {
-    const char *pod = pod_of(r, s), *uid = raft_said(s, r, "rollback.pod");
+    const char *pod = pod_of(r, s), *noted = pod && r->preview ? raft_pod_noted(r, pod, "uid") : NULL;
+    const char *uid = noted ? script_fmt(s, "%s", noted) : raft_said(s, r, "rollback.pod");
     if (!pod) return;
     struct json_t *go = run_fact_json(r, "rollback.claims");
-    if (!go && r->preview) go = raft_turn_json(r, turn_of(r), "claims.new");
+    if (r->preview && turn_of(r)) {
+        jd_free(go);
+        go = raft_turn_json(r, turn_of(r), "claims.new");
+    }
     int64_t grace = raft_pod_grace(r, pod);
     for (size_t i = 0; i < jd_len(go); i++) {
         const char *name = jd_str(jd_at(go, i), "name"), *claim_uid = jd_str(jd_at(go, i), "uid");
@@ -357,6 +361,11 @@ static void script_claims(struct run *r, struct script *s) {
 /* A pod's rollback leaves the templates on the new class (the other pods' turns go on); the template's has the old classes again. */
 static struct json_t *manifest(struct run *r) {
     struct json_t *clean = run_fact_json(r, turn_of(r) ? "rollback.manifest" : "set.manifest"), *d = jd_object();
+    if (!clean && r->preview) { /* it is read again before the set goes: this is what was put there */
+        struct json_t *put = run_fact_json(r, "set.manifest");
+        clean = put ? raft_manifest_on(put, r->plan->target_class, NULL) : NULL;
+        jd_free(put);
+    }
     if (!clean) {
         jd_put(d, "metadata.name", jd_string(raft_spec(r)->statefulset));
         jd_put(d, "spec", jd_string("‹the manifest as it was saved›"));

@@ -297,7 +297,7 @@ static void swap_rest(struct run *r, struct script *s, struct op *op) {
                                       set_path(r, s), uid, see_orphaning);
     orphan->irreversible = true;
     raft_guard_well(r, s, orphan, NULL);
-    raft_script_gone(r, s, "set gone", "wait until the set is gone", set_path(r, s), uid, ORPHAN_MS);
+    raft_script_gone(r, s, "set gone", "wait until the set is gone", set_path(r, s), uid, ORPHAN_MS)->poll_ms = 50; /* the clock is red */
     script_get(s, "absent", "nobody has made it again", set_path(r, s), see_absent);
     script_call(s, "make it again", make_set, NULL, NULL);
 }
