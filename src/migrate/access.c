@@ -7,8 +7,10 @@
 #include "base/str.h"
 #include "base/utf8.h"
 #include "loop/loop.h"
+#include "client/vault_client.h"
 #include "migrate/kube_ask.h"
 #include "migrate/run.h"
+#include "migrate/run_vault.h"
 
 enum { ACCESS_AT_ONCE = 6 };
 
@@ -28,6 +30,8 @@ struct access_job {
     struct access_question *questions;
     bool *missing;
     size_t n, next, running;
+    struct run_vault_asked *vault;
+    bool vault_done;
     struct err *e; /* the first that could not be asked */
 };
 
@@ -41,8 +45,17 @@ static bool same_place(const struct access_need *a, const struct access_need *b)
            str_eq(a->ns, b->ns) && str_eq(a->name, b->name);
 }
 
+static bool is_of_vault(const struct access_need *need)
+{
+    return str_eq(need->group, ACCESS_VAULT);
+}
+
 static void place_text(const struct access_need *need, struct buf *out)
 {
+    if (is_of_vault(need)) {
+        buf_printf(out, " on %s in Vault", need->resource);
+        return;
+    }
     buf_printf(out, " %s", need->resource);
     if (*need->group)
         buf_printf(out, ".%s", need->group);
@@ -80,8 +93,8 @@ static struct err *access_refusal(const struct access_job *j, size_t missing)
     for (size_t i = 0; i < j->n; i++)
         needs[i] = j->questions[i].need;
     access_text(needs, j->missing, j->n, &raw);
-    struct err *e = err_new(ERR_FAILED, "%zu of %zu permissions are missing: %s. Ask for a Role that grants them", missing, j->n,
-                            buf_str(&raw));
+    struct err *e = err_new(ERR_FAILED, "%zu of %zu permissions are missing: %s. Ask for a Role%s that grants them", missing, j->n,
+                            buf_str(&raw), strstr(buf_str(&raw), " in Vault") ? " (in Vault: for a policy)" : "");
     buf_free(&raw);
     mem_free(needs);
     return e;
@@ -95,6 +108,9 @@ static void access_stop(struct access_job *j)
         kube_ask_free(j->questions[i].ask);
         j->questions[i].ask = NULL;
     }
+    run_vault_ask_free(j->vault);
+    j->vault = NULL;
+    j->vault_done = false;
     err_free(j->e);
     j->e = NULL;
     j->next = j->running = 0;
@@ -116,6 +132,70 @@ static void access_end(struct access_job *j)
     mem_free(detail);
 }
 
+/* ---- Vault: all paths in one question ---- */
+
+bool access_granted(const struct json_t *answer, const char *path, const char *capability)
+{
+    const struct json_t *list = jd_member(jd_get(answer, "data"), path);
+    list = list ? list : jd_member(answer, path);
+    for (size_t i = 0; i < jd_len(list); i++) {
+        const char *granted = jd_string_value(jd_at(list, i));
+        if (str_eq(granted, capability) || str_eq(granted, "root"))
+            return true;
+    }
+    return false;
+}
+
+static void access_on_vault(void *arg, const struct vault_reply *reply)
+{
+    struct access_job *j = arg;
+    struct json_t *doc = NULL;
+    struct err *e = reply->error ? err_copy(reply->error) : jd_parse(reply->body.p, reply->body.n, "sys/capabilities-self", &doc);
+    struct run_vault_asked *done = j->vault;
+    for (size_t i = 0; i < j->n; i++)
+        if (is_of_vault(&j->questions[i].need))
+            j->missing[i] = !access_granted(doc, j->questions[i].need.resource, j->questions[i].need.verb);
+    if (e && !j->e)
+        j->e = err_wrap(e, "sys/capabilities-self of Vault");
+    else
+        err_free(e);
+    jd_free(doc);
+    j->vault = NULL;
+    j->vault_done = true;
+    run_vault_ask_free(done);
+    access_end(j);
+}
+
+/* False: nothing of Vault is to be asked. */
+static bool access_ask_vault(struct access_job *j)
+{
+    const struct access_need *first = NULL;
+    struct json_t *body = jd_object(), *paths = jd_array();
+    struct buf text = {0};
+    for (size_t i = 0; i < j->n; i++) {
+        if (!is_of_vault(&j->questions[i].need))
+            continue;
+        first = first ? first : &j->questions[i].need;
+        jd_append(paths, jd_string(j->questions[i].need.resource));
+    }
+    jd_set(body, "paths", paths);
+    jd_dump(body, &text);
+    if (first)
+        j->vault = run_vault_ask(j->run, &(struct run_vault_call){.node = first->ns, .method = "POST", .path = "/v1/sys/capabilities-self",
+                                                                  .body = buf_str(&text), .token = true}, access_on_vault, j);
+    buf_free(&text);
+    jd_free(body);
+    return first != NULL;
+}
+
+static void access_finish(struct access_job *j)
+{
+    if (j->e || j->vault_done || !access_ask_vault(j))
+        access_end(j);
+}
+
+/* ---- Kubernetes ---- */
+
 static void access_on_answer(void *arg, int status, const struct json_t *doc, const struct err *e)
 {
     struct access_question *q = arg;
@@ -131,7 +211,7 @@ static void access_on_answer(void *arg, int status, const struct json_t *doc, co
     if (!j->e)
         access_more(j);
     if (j->running == 0 && (j->e || j->next == j->n))
-        access_end(j);
+        access_finish(j);
 }
 
 static void put(struct json_t *at, const char *key, const char *value)
@@ -159,6 +239,8 @@ static void access_more(struct access_job *j)
 {
     while (j->running < ACCESS_AT_ONCE && j->next < j->n) {
         struct access_question *q = &j->questions[j->next++];
+        if (is_of_vault(&q->need))
+            continue;
         struct json_t *body = review_of(&q->need);
         j->running++;
         q->ask = kube_ask_new(j->run->kube, "POST", REVIEWS, body, 0, access_on_answer, q);
@@ -168,7 +250,7 @@ static void access_more(struct access_job *j)
 
 static void access_nothing(void *arg)
 {
-    access_end(arg);
+    access_finish(arg);
 }
 
 static void access_start(struct run *r, struct op *op)
@@ -178,7 +260,7 @@ static void access_start(struct run *r, struct op *op)
     j->op = op;
     j->next = j->running = 0;
     access_more(j);
-    if (j->n == 0)
+    if (j->running == 0)
         loop_defer(r->loop, access_nothing, j);
 }
 
@@ -205,6 +287,14 @@ static void access_drop(void *data)
     mem_free(j);
 }
 
+static bool any_of_vault(const struct access_need *needs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_of_vault(&needs[i]))
+            return true;
+    return false;
+}
+
 struct op *script_access(struct script *s, const struct access_need *needs, size_t n)
 {
     struct access_job *j = MEM_NEW(struct access_job);
@@ -222,6 +312,6 @@ struct op *script_access(struct script *s, const struct access_need *needs, size
             .name = mem_strdup(needs[i].name),
         };
     }
-    return script_job(s, "permissions", script_fmt(s, "ask for %zu permissions (SelfSubjectAccessReview)", n), &access_op_job, j,
+    return script_job(s, "permissions", script_fmt(s, "ask for %zu permissions (SelfSubjectAccessReview%s)", n, any_of_vault(needs, n) ? ", and sys/capabilities-self of Vault" : ""), &access_op_job, j,
                       access_drop);
 }

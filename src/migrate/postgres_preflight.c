@@ -22,28 +22,6 @@
 
 /* ---- Who and what ---- */
 
-static enum op_answer see_cluster(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
-{
-    const char *uid = jd_str(seen->doc, "metadata.uid"), *pinned = r->plan->cluster;
-    (void)op;
-    if (!uid) {
-        buf_adds(reason, "the API server did not say which cluster it is (namespace kube-system)");
-        return OP_REFUSE;
-    }
-    if (!pinned) {
-        buf_printf(reason, "the plan pins no cluster, and a context's name is no identity: 'ferryman plan check --pin' writes it (this one is %s)",
-                   uid);
-        return OP_REFUSE;
-    }
-    if (!str_eq(uid, pinned)) {
-        buf_printf(reason, "this cluster is %s, the plan is for %s: another kubeconfig with the same context name?", uid, pinned);
-        return OP_REFUSE;
-    }
-    run_set(r, "cluster.uid", uid);
-    buf_printf(reason, "cluster %.8s, as pinned", uid);
-    return OP_DONE;
-}
-
 static bool in_source(const struct run *r, const char *class)
 {
     for (size_t i = 0; i < r->plan->source_classes.n; i++)
@@ -153,12 +131,6 @@ static enum op_answer see_new_claim(struct run *r, struct op *op, const struct s
     }
     buf_printf(reason, "a claim %s exists already, and not by this run: choose another name in the plan, or delete it if it is nobody's", c->name);
     return OP_REFUSE;
-}
-
-static void script_cluster(struct run *r, struct script *s)
-{
-    (void)r;
-    script_get(s, "cluster", "this is the cluster of the plan", "/api/v1/namespaces/kube-system", see_cluster);
 }
 
 static void script_permissions(struct run *r, struct script *s)
@@ -334,23 +306,6 @@ static enum op_answer see_mounters(struct run *r, struct op *op, const struct se
     return OP_DONE;
 }
 
-static enum op_answer see_managers(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
-{
-    struct manager found[MANAGERS_MAX];
-    size_t n = managers_of(seen->doc, found);
-    (void)op;
-    n = managers_running(r->world, found, n);
-    for (size_t i = 0; i < n; i++) {
-        struct buf text = {0};
-        manager_text(&found[i], &text);
-        run_note(r, found[i].deeds & MANAGER_REVERTS ? "WARN" : "INFO", "deployment %s: %s", postgres_spec(r)->deployment, buf_str(&text));
-        buf_printf(reason, "%s%s", i ? ", " : "", found[i].name);
-        buf_free(&text);
-    }
-    buf_adds(reason, n ? " have a hand in it: stop those that restart or revert it" : "nobody who restarts or reverts it was found");
-    return OP_DONE;
-}
-
 static enum op_answer see_scalers(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
     struct manager found[MANAGERS_MAX];
@@ -391,7 +346,7 @@ static void script_mounts(struct run *r, struct script *s)
 
 static void script_managers(struct run *r, struct script *s)
 {
-    script_get(s, "managers", "who restarts or reverts it", postgres_path_deployment(r).p, see_managers);
+    preflight_script_managers(r, s, postgres_path_deployment(r).p, script_fmt(s, "deployment %s", postgres_spec(r)->deployment));
     script_get(s, "autoscalers", "autoscalers",
                script_fmt(s, "/apis/autoscaling/v2/namespaces/%s/horizontalpodautoscalers", r->workload->ns), see_scalers);
 }
@@ -433,52 +388,6 @@ static enum op_answer see_nothing(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
-/* Whatever says who we are, or deploys, and needs this database: while it stands still, nobody new logs in, and nothing is deployed. */
-static bool find_circle(const struct run *r, const struct pg_rows *rows, struct buf *out)
-{
-    const struct plan_strings *quiesce = &postgres_spec(r)->quiesce;
-    for (const struct row *w = world_first(r->world, T_WORKLOADS); w; w = world_next(r->world, w)) {
-        const char *product = judge_circle(row_text(w, WORKLOADS_NAME), row_text(w, WORKLOADS_IMAGE));
-        if (!product || !slice_is(row_text(w, WORKLOADS_NAMESPACE), r->workload->ns))
-            continue;
-        for (size_t i = 0; i < quiesce->n; i++) {
-            const char *name = strchr(quiesce->v[i], '/') + 1;
-            if (slice_is(row_text(w, WORKLOADS_NAME), name)) {
-                buf_printf(out, "%s is %s and will stand still", quiesce->v[i], product);
-                return true;
-            }
-        }
-    }
-    if (pg_rows_count(rows) > 0) {
-        buf_adds(out, "Terraform keeps its state in this database (schema terraform_remote_state), and cannot be applied meanwhile");
-        return true;
-    }
-    return false;
-}
-
-static enum op_answer see_circle(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
-{
-    const char *typed = run_override(r, "circle");
-    (void)op;
-    if (!find_circle(r, seen->rows, reason)) {
-        buf_adds(reason, "nothing that the plan stops is known to log people in, to give out secrets or to deploy");
-        return OP_DONE;
-    }
-    if (typed) {
-        buf_printf(reason, "; the offline copy of what we need: %s", typed);
-        return OP_DONE;
-    }
-    buf_adds(reason, ": where do our login, the passphrases and the manifests lie offline? Type that place as the reason (gate circle)");
-    return OP_REFUSE;
-}
-
-static void script_circles(struct run *r, struct script *s)
-{
-    (void)r;
-    script_query(s, "circles", "what we need does not come from what is stopped", DB_SERVER, NULL,
-                 "SELECT nspname FROM pg_namespace WHERE nspname = 'terraform_remote_state'", see_circle);
-}
-
 static void script_secret(struct run *r, struct script *s)
 {
     const struct plan_login *l = &postgres_spec(r)->verify.login;
@@ -489,7 +398,7 @@ static void script_secret(struct run *r, struct script *s)
 }
 
 static const struct step steps[] = {
-    {"cluster", "the cluster is the plan's", script_cluster},
+    {"cluster", "the cluster is the plan's", preflight_script_cluster},
     {"permissions", "what we may do in it", script_permissions},
     {"deployment", "the deployment", script_deployment},
     {"claim", "the claim and the volume that are left", script_claim},
@@ -507,7 +416,7 @@ static const struct step steps[] = {
     {"programs", "pg_dumpall and psql", preflight_script_programs},
     {"room", "room for the dump", preflight_script_room},
     {"login", "the application's login", script_secret},
-    {"circles", "circles", script_circles},
+    {"circles", "circles", preflight_script_circles},
     {"alerts", "alerts", preflight_script_alerts},
     {"backups", "backups", preflight_script_backups},
     {"credentials", "our credentials", preflight_script_credentials},

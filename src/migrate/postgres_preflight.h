@@ -2,8 +2,7 @@
 #ifndef FERRYMAN_MIGRATE_POSTGRES_PREFLIGHT_H
 #define FERRYMAN_MIGRATE_POSTGRES_PREFLIGHT_H
 
-#include "migrate/op.h"
-#include "migrate/run.h"
+#include "migrate/preflight.h"
 
 /* Columns of postgres_sql_server. */
 enum { SERVER_NUMBER, SERVER_VERSION, SERVER_IDENTIFIER, SERVER_SUPER, SERVER_USER, SERVER_DIR, SERVER_PRELOAD, SERVER_RECOVERY,
@@ -13,13 +12,8 @@ enum { SERVER_NUMBER, SERVER_VERSION, SERVER_IDENTIFIER, SERVER_SUPER, SERVER_US
 void preflight_script_pod(struct run *r, struct script *s);
 /* The claim as the API server would take it: quotas, limit ranges, webhooks. */
 void preflight_script_claim(struct run *r, struct script *s);
-/* Nodes, drivers, attach slots, thin pool, alerts, backups, credentials (postgres_place.c): facts of the world. */
-void preflight_script_class(struct run *r, struct script *s);
-void preflight_script_nodes(struct run *r, struct script *s);
-void preflight_script_pool(struct run *r, struct script *s);
-void preflight_script_alerts(struct run *r, struct script *s);
-void preflight_script_backups(struct run *r, struct script *s);
-void preflight_script_credentials(struct run *r, struct script *s);
+/* What we need ourselves does not come from what is stopped (postgres_circle.c; safety 22). */
+void preflight_script_circles(struct run *r, struct script *s);
 /* pg_dumpall and psql for this server; room for the dump (postgres_programs.c). */
 void preflight_script_programs(struct run *r, struct script *s);
 void preflight_script_room(struct run *r, struct script *s);

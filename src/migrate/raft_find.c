@@ -4,9 +4,11 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "client/vault_parse.h"
 #include "migrate/pod_judge.h"
 #include "migrate/postgres.h"
 #include "migrate/raft_judge.h"
+#include "migrate/secret_trace.h"
 
 static const char *text_or(const char *text, const char *other) {
     return text && *text ? text : other;
@@ -119,6 +121,56 @@ void raft_find_automation(const struct json_t *list, const char *kind, struct bu
         search_containers(jd_get(spec, "containers"), kind, name, inits, unseals);
         search_containers(jd_get(spec, "initContainers"), kind, name, inits, unseals);
     }
+}
+
+/* ---- Addresses ---- */
+
+/* vault-active, openbao-standby, …: labels that a node gives its own pod. */
+static bool is_role_label(const char *key) {
+    static const char *const ends[] = {"-active", "-standby", "-sealed", "-initialized", "-perf-standby", NULL};
+    for (size_t i = 0; ends[i]; i++)
+        if (str_ends(key, ends[i])) return true;
+    return false;
+}
+
+static bool selects(struct json_t *selector, const struct json_t *labels) {
+    if (jd_len(selector) == 0) return false;
+    for (void *it = jd_iter(selector); it; it = jd_iter_next(selector, it)) {
+        const char *key = jd_iter_key(it);
+        if (!is_role_label(key) && !str_eq(jd_string_value(jd_iter_value(it)), jd_string_value(jd_member(labels, key)))) return false;
+    }
+    return true;
+}
+
+struct json_t *raft_services_of(const struct json_t *services, const struct json_t *labels) {
+    const struct json_t *items = jd_get(services, "items");
+    struct json_t *own = jd_array();
+    for (size_t i = 0; i < jd_len(items); i++) {
+        const struct json_t *service = jd_at(items, i);
+        const char *name = jd_str(service, "metadata.name"), *ip = jd_str(service, "spec.clusterIP");
+        if (!name || !selects(jd_get(service, "spec.selector"), labels)) continue;
+        jd_append(own, jd_string(name));
+        if (ip && *ip && !str_eq(ip, "None")) jd_append(own, jd_string(ip));
+    }
+    return own;
+}
+
+static bool is_in(const struct json_t *list, struct slice text) {
+    for (size_t i = 0; i < jd_len(list); i++) {
+        const char *item = jd_string_value(jd_at(list, i));
+        if (item && slice_is(text, item)) return true;
+    }
+    return false;
+}
+
+enum raft_address raft_judge_address(const char *url, const char *from, const char *ns, const struct json_t *own) {
+    char service[256], in[256];
+    struct slice host = vault_address_host(slice_of(url));
+    if (host.p && is_in(own, host) && host.n > 0 && host.p[0] >= '0' && host.p[0] <= '9') return RAFT_ADDRESS_OWN; /* a service's own address */
+    enum trace_where where = trace_service(url, from, service, sizeof service, in, sizeof in);
+    if (where == TRACE_OUTSIDE) return RAFT_ADDRESS_UNKNOWN;
+    if (str_eq(in, ns) && is_in(own, slice_of(service))) return RAFT_ADDRESS_OWN;
+    return where == TRACE_INSIDE ? RAFT_ADDRESS_OTHER : RAFT_ADDRESS_UNKNOWN;
 }
 
 /* ---- Audit ---- */

@@ -153,25 +153,6 @@ bool raft_judge_cleanup(const struct vault_autopilot_config *c, int64_t voters, 
 
 /* ---- The set ---- */
 
-struct json_t *raft_manifest(const struct json_t *set) {
-    static const char *const server[] = {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink",
-                                         "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "generateName", NULL};
-    struct json_t *m = jd_copy(set), *metadata = jd_get(m, "metadata"), *claims = jd_get(m, "spec.volumeClaimTemplates");
-    jd_del(m, "status");
-    for (size_t i = 0; server[i]; i++)
-        if (metadata) jd_del(metadata, server[i]);
-    struct json_t *template = jd_get(m, "spec.template.metadata");
-    if (template) jd_del(template, "creationTimestamp");
-    for (size_t i = 0; i < jd_len(claims); i++) {
-        struct json_t *claim = jd_at(claims, i), *own = jd_get(claim, "metadata");
-        jd_del(claim, "status");
-        if (own) jd_del(own, "creationTimestamp");
-    }
-    if (!jd_member(m, "apiVersion")) jd_set(m, "apiVersion", jd_string("apps/v1"));
-    if (!jd_member(m, "kind")) jd_set(m, "kind", jd_string("StatefulSet"));
-    return m;
-}
-
 static const char *or(const char *text, const char *other) {
     return text && *text ? text : other;
 }

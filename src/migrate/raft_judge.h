@@ -43,8 +43,6 @@ bool raft_judge_cleanup(const struct vault_autopilot_config *c, int64_t voters, 
 
 /* ---- The set ---- */
 
-/* The manifest as it can be POSTed again: without status, managedFields, uid, resourceVersion and what else the server writes. */
-struct json_t *raft_manifest(const struct json_t *set);
 /* replicas, strategy, retention policy, owners, roll-outs under way. `notes` gets what is worth knowing, a line each. */
 bool raft_judge_set(const struct json_t *set, struct buf *out, struct buf *notes);
 /* Names of variables that hold something like a secret in the template itself: they stand in the manifest that is saved. */
@@ -66,6 +64,15 @@ void raft_container_text(const struct json_t *container, struct buf *out);
 /* Adds containers of a list (as above) that would initialise, or that unseal: "container unsealer of pod/x". What has ended, is suspended
  * or stands at 0 replicas does neither. */
 void raft_find_automation(const struct json_t *list, const char *kind, struct buf *inits, struct buf *unseals);
+
+/* ---- Addresses ---- */
+
+enum raft_address { RAFT_ADDRESS_OWN, RAFT_ADDRESS_OTHER, RAFT_ADDRESS_UNKNOWN /* a public name: it may lead here */ };
+
+/* Names of the services (a list) that lead to pods with these labels, whatever they say of who is active: [name]. Their addresses, too. */
+struct json_t *raft_services_of(const struct json_t *services, const struct json_t *labels);
+/* Whether a URL, as it is used in namespace `from` (NULL: anywhere), leads to the services `own` of namespace ns. */
+enum raft_address raft_judge_address(const char *url, const char *from, const char *ns, const struct json_t *own);
 
 /* ---- Audit ---- */
 

@@ -5,9 +5,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "migrate/postgres.h"
 #include "migrate/postgres_judge.h"
-#include "migrate/postgres_preflight.h"
+#include "migrate/preflight.h"
 #include "world/gate_facts.h"
 #include "world/world.h"
 
