@@ -87,12 +87,22 @@ const char *raft_leader(const struct run *r) {
     return leader.n ? kept(leader) : NULL;
 }
 
+/* Turns before this one whose pod has not been chosen yet: each of them takes a follower first. */
+static int64_t turns_before(const struct run *r) {
+    int64_t n = 0;
+    char key[100];
+    for (size_t i = 0; i < ARRAY_LEN(turns) && !str_eq(turns[i], r->phase->turn) && (int64_t)i + 1 < raft_replicas(r); i++)
+        n += !run_has(r, turn_fact(key, sizeof key, turns[i], "name"));
+    return n;
+}
+
 /* Followers from the highest ordinal down would be as good; the lowest first is what the set itself does last, and what people expect. */
 static const char *next_follower(const struct run *r, const char *leader) {
     static char name[256];
+    int64_t before = turns_before(r);
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         snprintf(name, sizeof name, "%s-%d", raft_spec(r)->statefulset, (int)i);
-        if (!str_eq(name, leader) && !raft_turn_of(r, name)) return name;
+        if (!str_eq(name, leader) && !raft_turn_of(r, name) && before-- == 0) return name;
     }
     return NULL;
 }
@@ -113,9 +123,13 @@ static const char *only_one_left(const struct run *r) {
 /* As it would be chosen now; NULL: not known. */
 static const char *next_pod(const struct run *r) {
     char leader[256];
-    if (str_eq(r->phase->turn, "last")) return only_one_left(r);
+    const char *left = str_eq(r->phase->turn, "last") ? only_one_left(r) : NULL;
+    if (left) return left;
     const char *now = r->world ? raft_leader(r) : NULL;
-    return now && str_copy(leader, sizeof leader, now) ? next_follower(r, leader) : NULL;
+    if (!now || !str_copy(leader, sizeof leader, now)) return NULL;
+    if (!str_eq(r->phase->turn, "last")) return next_follower(r, leader);
+    static char name[256]; /* who leads now is who will be the former leader, unless something changes before its turn */
+    return !raft_turn_of(r, leader) && str_copy(name, sizeof name, leader) ? name : NULL;
 }
 
 const char *raft_pod(const struct run *r) {
