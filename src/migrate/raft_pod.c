@@ -258,9 +258,10 @@ static void name(const struct run *r, struct buf *out) {
     else buf_printf(out, "%s, %s: swap and rejoin", pod, is_last(r) ? "the former leader" : "follower");
 }
 
+/* While the leader is not known nobody is next: a name that nobody can type, and that no word given beforehand is held against. */
 static const char *object(const struct run *r) {
     const char *pod = raft_has(r, "begun") ? raft_fact(r, "name") : raft_pod(r);
-    return pod && *pod ? pod : raft_spec(r)->statefulset;
+    return pod && *pod ? pod : "‹the pod›";
 }
 
 static bool may_begin(const struct run *r, struct buf *reason) {

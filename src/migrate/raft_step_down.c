@@ -291,7 +291,7 @@ static const struct step steps[] = {
 
 static const char *object(const struct run *r) {
     const char *leader = r->world ? raft_leader(r) : NULL;
-    return leader ? leader : raft_spec(r)->statefulset;
+    return leader ? leader : "‹the leader›"; /* while nobody is known nothing that was given beforehand is held against it */
 }
 
 static void name(const struct run *r, struct buf *out) {
