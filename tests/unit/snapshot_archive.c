@@ -1,4 +1,4 @@
-#include "snapshot_archive.h"
+#include "tests/unit/snapshot_archive.h"
 
 #include <stdio.h>
 #include <stdlib.h>

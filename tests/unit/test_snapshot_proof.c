@@ -11,7 +11,7 @@
 #include "base/inflate.h"
 #include "base/mem.h"
 #include "migrate/snapshot_proof.h"
-#include "snapshot_archive.h"
+#include "tests/unit/snapshot_archive.h"
 
 /* Fed in pieces; the error's text (to be freed), or NULL when it is proved. */
 static char *judge(struct slice bytes, size_t piece, struct snapshot_said *ret) {
