@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "migrate/raft_manifest.h"
+#include "migrate/retired_volume.h"
 #include "net/http.h"
 
 #define GONE_MS INT64_C(180000)
@@ -234,10 +235,12 @@ void raft_note_volume(struct json_t *entry, const struct json_t *volume) {
     copy_member(entry, "volume_uid", volume, "metadata.uid");
     copy_member(entry, "reclaim", volume, "spec.persistentVolumeReclaimPolicy");
     copy_member(entry, "handle", volume, "spec.csi.volumeHandle");
-    copy_member(entry, "server", volume, "spec.csi.volumeAttributes.server");
-    copy_member(entry, "path", volume, "spec.csi.volumeAttributes.share");
-    copy_member(entry, "server", volume, "spec.nfs.server");
-    copy_member(entry, "path", volume, "spec.nfs.path");
+    char *server, *path;
+    if (!retired_nfs(volume, &server, &path)) return;
+    jd_set(entry, "server", jd_string(server));
+    jd_set(entry, "path", jd_string(path));
+    mem_free(server);
+    mem_free(path);
 }
 
 static enum op_answer see_volume(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {

@@ -16,10 +16,45 @@ struct carried {
     void (*told)(struct run *r, const char *volume, const char *place);
 };
 
-static const char *place_of(const struct json_t *volume, const char *member) {
-    const char *nfs = jd_str(volume, str_eq(member, "server") ? "spec.nfs.server" : "spec.nfs.path");
-    if (nfs) return nfs;
-    return jd_str(volume, str_eq(member, "server") ? "spec.csi.volumeAttributes.server" : "spec.csi.volumeAttributes.share");
+/* Field n of "server#share#subdir…", as csi-driver-nfs writes its handles; malloc'd, NULL if there is none. */
+static char *handle_field(const char *handle, size_t n) {
+    struct slice rest = slice_of(handle), field = {NULL, 0};
+    for (size_t i = 0; i <= n; i++) {
+        field = (struct slice){NULL, 0};
+        if (rest.p) slice_cut(&rest, '#', &field);
+    }
+    return field.n ? slice_dup(field) : NULL;
+}
+
+static const char *text_of(const struct json_t *attributes, const char *name, const char *other) {
+    const char *text = jd_string_value(jd_member(attributes, name));
+    return text ? text : jd_string_value(jd_member(attributes, other));
+}
+
+/* A share and the folder below it: provisioned volumes share the first. */
+static char *joined(const char *share, const char *subdir) {
+    size_t n = strlen(share);
+    while (n > 0 && share[n - 1] == '/') n--;
+    while (subdir && *subdir == '/') subdir++;
+    return subdir && *subdir ? str_printf("%.*s/%s", (int)n, share, subdir) : mem_strdup(share);
+}
+
+bool retired_nfs(const struct json_t *volume, char **ret_server, char **ret_path) {
+    const char *server = jd_str(volume, "spec.nfs.server"), *path = jd_str(volume, "spec.nfs.path");
+    const struct json_t *attributes = jd_get(volume, "spec.csi.volumeAttributes");
+    const char *share = text_of(attributes, "share", "share"), *subdir = text_of(attributes, "subdir", "subDir");
+    if (server && path) {
+        *ret_server = mem_strdup(server);
+        *ret_path = mem_strdup(path);
+        return true;
+    }
+    server = text_of(attributes, "server", "server");
+    if (!server || !share) return false;
+    char *from_handle = subdir ? NULL : handle_field(jd_str(volume, "spec.csi.volumeHandle"), 2);
+    *ret_server = mem_strdup(server);
+    *ret_path = joined(share, subdir ? subdir : from_handle);
+    mem_free(from_handle);
+    return true;
 }
 
 /* b is the same folder as a, or below it. */
@@ -29,18 +64,31 @@ static bool is_within(const char *a, const char *b) {
     return strncmp(a, b, n) == 0 && (b[n] == '\0' || b[n] == '/');
 }
 
+static bool is_on(const struct json_t *other, const char *server, const char *path) {
+    char *s, *p;
+    if (!retired_nfs(other, &s, &p)) return false;
+    bool found = str_eq(s, server) && (is_within(p, path) || is_within(path, p));
+    mem_free(s);
+    mem_free(p);
+    return found;
+}
+
 /* Another volume on the same, a parent or a lower path; appends it. */
 static bool is_shared(const struct json_t *volume, const struct json_t *all, struct buf *reason) {
-    const char *server = place_of(volume, "server"), *path = place_of(volume, "path"), *uid = jd_str(volume, "metadata.uid");
-    const struct json_t *items = jd_get(all, "items");
-    for (size_t i = 0; server && path && i < jd_len(items); i++) {
+    const struct json_t *items = jd_get(all, "items"), *found = NULL;
+    char *server, *path;
+    if (!retired_nfs(volume, &server, &path)) return false;
+    for (size_t i = 0; !found && i < jd_len(items); i++) {
         const struct json_t *other = jd_at(items, i);
-        const char *s = place_of(other, "server"), *p = place_of(other, "path");
-        if (str_eq(jd_str(other, "metadata.uid"), uid) || !s || !p || !str_eq(s, server) || (!is_within(p, path) && !is_within(path, p))) continue;
-        buf_printf(reason, "volume %s lies on %s:%s, too", jd_str(other, "metadata.name"), s, p);
-        return true;
+        if (!str_eq(jd_str(other, "metadata.uid"), jd_str(volume, "metadata.uid")) && is_on(other, server, path)) found = other;
     }
-    return false;
+    mem_free(server);
+    mem_free(path);
+    if (!found || !retired_nfs(found, &server, &path)) return false;
+    buf_printf(reason, "volume %s lies on %s:%s, too", jd_str(found, "metadata.name"), server, path);
+    mem_free(server);
+    mem_free(path);
+    return true;
 }
 
 bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
@@ -62,9 +110,14 @@ bool retired_may_purge(const struct retired_volume *v, const struct json_t *volu
 }
 
 void retired_place(const struct json_t *volume, const char *handle, struct buf *out) {
-    const char *server = place_of(volume, "server"), *path = place_of(volume, "path");
-    if (server && path) buf_printf(out, "%s:%s", server, path);
-    else buf_adds(out, handle && *handle ? handle : "the storage of its class");
+    char *server, *path;
+    if (!retired_nfs(volume, &server, &path)) {
+        buf_adds(out, handle && *handle ? handle : "the storage of its class");
+        return;
+    }
+    buf_printf(out, "%s:%s", server, path);
+    mem_free(server);
+    mem_free(path);
 }
 
 /* ---- The operations ---- */

@@ -19,6 +19,9 @@ struct retired_volume {
 /* Whether the object may be deleted; appends why not. in_source: whether a class is one that is left. all: a list of every volume. */
 bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
                        bool (*in_source)(void *arg, const char *class), void *arg, struct buf *reason);
+/* Where an NFS volume lies: in-tree, or by csi-driver-nfs, whose volumes lie in folders below one share (attribute subdir, or the third
+ * field of the handle). False: it is none. Both are the caller's. */
+bool retired_nfs(const struct json_t *volume, char **ret_server, char **ret_path);
 /* "server:path", or the handle, of a volume's object: where its data stays. */
 void retired_place(const struct json_t *volume, const char *handle, struct buf *out);
 /* Waits until it is Released, judges it among all volumes, deletes it by uid and waits until it is gone. told gets the place before the

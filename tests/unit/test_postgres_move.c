@@ -276,6 +276,38 @@ static void test_may_purge(void **state)
                "{'items':[{'metadata':{'name':'o','uid':'ou'},'spec':{'csi':{'volumeAttributes':{'server':'s','share':'/a'}}}}]}", "volume o lies on");
 }
 
+/* csi-driver-nfs puts every volume into a folder of its own below one share: that is no sharing. */
+static void test_may_purge_below_a_share(void **state)
+{
+#define PROVISIONED(name, uid, more) \
+    "{'metadata':{'name':'" name "','uid':'" uid "'},'spec':{'storageClassName':'nfs','claimRef':{'uid':'cu'},'csi':{'volumeHandle':'s#e/k#" name "##'," \
+    "'volumeAttributes':{'server':'s','share':'/e/k'" more "}}},'status':{'phase':'Released'}}"
+    static const struct {
+        const char *ours, *other, *words;
+    } cases[] = {
+        {PROVISIONED("v", "vu", ",'subdir':'v'"), PROVISIONED("o", "ou", ",'subdir':'o'"), NULL},
+        {PROVISIONED("v", "vu", ",'subDir':'/v/'"), PROVISIONED("o", "ou", ",'subdir':'v'"), "volume o lies on s:/e/k/v, too"},
+        {PROVISIONED("v", "vu", ""), PROVISIONED("o", "ou", ""), NULL}, /* by their handles */
+        {PROVISIONED("v", "vu", ""), "{'metadata':{'name':'all','uid':'au'},'spec':{'nfs':{'server':'s','path':'/e/k'}}}", "volume all lies on s:/e/k, too"},
+        {PROVISIONED("v", "vu", ""), "{'metadata':{'name':'file','uid':'fu'},'spec':{'csi':{'volumeHandle':'h','volumeAttributes':{'server':'s','share':'/e/k/v/w'}}}}",
+         "volume file lies on s:/e/k/v/w, too"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct retired_volume f = {.name = "v", .uid = "vu", .handle = "s#e/k#v##", .claim_uid = "cu"};
+        char *list = str_printf("{'items':[%s,%s]}", cases[i].ours, cases[i].other);
+        struct json_t *v = json(cases[i].ours), *all = json(list);
+        struct buf reason = {0};
+        assert_int_equal(retired_may_purge(&f, v, all, is_source, NULL, &reason), cases[i].words == NULL);
+        if (cases[i].words)
+            assert_string_equal(buf_str(&reason), cases[i].words);
+        buf_free(&reason);
+        jd_free(v);
+        jd_free(all);
+        mem_free(list);
+    }
+}
+
 static void touch(const char *dir, const char *name)
 {
     char path[256];
@@ -352,7 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean_stop),  cmocka_unit_test(test_explain),     cmocka_unit_test(test_pods),
         cmocka_unit_test(test_pick),        cmocka_unit_test(test_preload),     cmocka_unit_test(test_locale),
-        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_rehearse_pod), cmocka_unit_test(test_may_purge),
+        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_rehearse_pod), cmocka_unit_test(test_may_purge), cmocka_unit_test(test_may_purge_below_a_share),
         cmocka_unit_test(test_remove_dump), cmocka_unit_test(test_losses),      cmocka_unit_test(test_reindex_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
