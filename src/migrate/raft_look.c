@@ -205,6 +205,15 @@ static void copy_member(struct json_t *to, const char *as, const struct json_t *
     if (value && !jd_is_null(value)) jd_set(to, as, jd_copy(value));
 }
 
+/* A claim that somebody deleted while, or before, its pod came back on it (wire/02 s3, s3d, s4, s5): it stays until that pod ends. */
+static void tell_terminating(struct run *r, const char *pod, const struct json_t *claim, struct buf *reason) {
+    const char *since = jd_str(claim, "metadata.deletionTimestamp"), *name = jd_str(claim, "metadata.name");
+    if (!since) return;
+    buf_printf(reason, "; Terminating since %s, and %s is on it", since, pod);
+    run_note(r, "WARN", "%s is on its old claim %s, which is Terminating since %s: somebody deleted it. It ends when that pod does; one more graceful deletion of the pod, "
+                        "which its turn sends, cures it", pod, name, since);
+}
+
 static enum op_answer see_claim(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const struct at *at = op->data;
     struct json_t *pods = pods_load(r), *entry = entry_at(pods, at);
@@ -225,6 +234,7 @@ static enum op_answer see_claim(struct run *r, struct op *op, const struct seen 
         copy_member(entry, "mode", seen->doc, "spec.volumeMode");
         copy_member(entry, "labels", seen->doc, "metadata.labels");
         buf_printf(reason, "uid %s, class %s, volume %s", raft_short(jd_str(seen->doc, "metadata.uid")), class ? class : "(none)", volume);
+        tell_terminating(r, at->pod, seen->doc, reason);
         run_set_json(r, "pods", pods);
     }
     jd_free(pods);
