@@ -34,7 +34,7 @@ static const char *key_of(const struct console *c, enum command command, struct 
 /* Why nobody can act through this console at all, armed or not. */
 static bool cut_off(const struct console *c, struct buf *why) {
     struct buf key = {0};
-    if (c->o.watch) buf_adds(why, "watch only looks; ferryman console acts");
+    if (c->o.watch) buf_adds(why, "watch only looks");
     else if (c->o.read_only_attach) buf_adds(why, "an attached console only looks; ferryman console acts");
     else if (!c->connected) buf_adds(why, "the engine is gone: nothing can be asked of it");
     else if (c->frozen) buf_printf(why, "the view is frozen: %s catches up first", key_of(c, COMMAND_FREEZE, &key));

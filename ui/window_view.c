@@ -89,7 +89,7 @@ void window_end(const struct world *w, const struct row *window, struct buf *out
             add_minute(out, sampled);
         }
     } else if (earliest) {
-        buf_adds(out, "can end at the earliest ");
+        buf_adds(out, "ends at the earliest ");
         add_minute(out, earliest);
     } else {
         buf_adds(out, "when it can end is not known yet");

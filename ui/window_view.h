@@ -28,7 +28,7 @@ void window_clock(struct buf *out, int64_t ms);                  /* 17:00:22 */
 void window_progress(const struct row *window, struct buf *out); /* 17:00:22 of 24:00:00 */
 /* Of what must be covered: 0 to 99, and 100 only when it is over. */
 int window_percent(const struct row *window);
-/* "can end at the earliest 2026-04-26 16:21Z · then vault-1 (follower) · in 7h03m", or how it ended. */
+/* "ends at the earliest 2026-04-26 16:21Z · then vault-1 (follower) · in 7h03m", or how it ended. */
 void window_end(const struct world *w, const struct row *window, struct buf *out);
 /* "gaps 3m02s, not credited (limit 5m)" */
 void window_gaps(const struct row *window, struct buf *out);
