@@ -155,6 +155,7 @@ static enum op_answer see_may_purge(struct run *r, struct op *op, const struct s
     if (!retired_may_purge(&c->v, ours, seen->doc, in_source, (void *)(uintptr_t)r->plan, reason)) return OP_REFUSE;
     retired_place(ours, c->v.handle, &place);
     c->told(r, c->v.name, buf_str(&place));
+    run_unwatch_field(r, postgres_path_volume(c->v.name).p, "/spec/persistentVolumeReclaimPolicy"); /* until here it had to stay Retain */
     buf_printf(reason, "Released by the retired claim, of a source class, nobody else on %s", buf_str(&place));
     buf_free(&place);
     return OP_DONE;

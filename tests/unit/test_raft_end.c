@@ -386,12 +386,24 @@ static int gone(struct end_stage *s) {
     return n;
 }
 
+static int watched(struct end_stage *s) {
+    struct slice name;
+    const char *value;
+    size_t it = 0;
+    int n = 0;
+    while (run_each_fact(s->w->run, &it, &name, &value)) n += slice_starts(name, "watch.") && *value;
+    return n;
+}
+
 static void test_cleanup(void **state) {
     struct end_stage *s = *state;
     due(s);
     run_set(s->w->run, "override.plaintext", "removed on nas by hand");
+    run_watch_field(s->w->run, VOLUMES "/pv-old-data-0", "/spec/persistentVolumeReclaimPolicy", "\"Retain\"", "as the template phase does");
+    assert_int_equal(watched(s), 1);
     run_phase(s, &raft_phase_cleanup);
     op_stage_assert_fine(s->w);
+    assert_int_equal(watched(s), 0); /* that it goes is no foreign change */
     assert_int_equal(gone(s), 6);
     assert_int_equal(s->w->acts, 6); /* by uid, each once */
     assert_true(run_has(s->w->run, "cleanup.done"));
