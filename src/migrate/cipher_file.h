@@ -17,7 +17,7 @@
 #include "base/hash.h"
 
 /* Asked every few megabytes; false gives up with ERR_CANCELLED. */
-struct dump_watch {
+struct cipher_watch {
     bool (*go_on)(void *arg, int64_t done, int64_t total);
     void *arg;
 };
@@ -71,7 +71,7 @@ struct cipher_reader_options {
     const char *noun, *remedy;   /* "dump"; "Put back the file that was proved, or …": constant */
     const char *file;
     const char *passphrase_file; /* NULL: none is at hand */
-    struct dump_watch watch;
+    struct cipher_watch watch;
     bool hash;                   /* cipher_reader_file_hash will be asked */
 };
 

@@ -24,7 +24,7 @@ struct cipher_reader {
     char *file, *passphrase_file;
     int fd;
     int64_t size, at, watched;      /* of the file, with its head */
-    struct dump_watch watch;
+    struct cipher_watch watch;
     bool enciphered;
     struct cipher_stream *cipher;
     struct hash_stream *hash;       /* of the plain text of the second pass */

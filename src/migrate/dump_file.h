@@ -1,11 +1,5 @@
-/* Files of dumps: written once, proved by being read back. Everything here blocks (disk, key derivation): for threads, not for the loop;
- * one thread at a time for each writer or reader.
- *
- *   FILE        what pg_dumpall wrote; enciphered as `openssl enc -aes-256-ctr -pbkdf2 -iter N -salt` does: "Salted__", 8 bytes of salt
- *   FILE.hmac   HMAC-SHA-256 of all of FILE in hexadecimal; its key is PBKDF2 of the same passphrase with the salt "ferryman"
- *   FILE.json   the manifest (dump_manifest.h)
- *
- * doc/dump.md says how to open one without this program. */
+/* Files of dumps (cipher_file.h): what pg_dumpall wrote, counted and hashed on the way, and its manifest (dump_manifest.h); proved by being
+ * read back. Everything here blocks (disk, key derivation): for threads, not for the loop; one thread at a time for each writer or reader. */
 #ifndef FERRYMAN_MIGRATE_DUMP_FILE_H
 #define FERRYMAN_MIGRATE_DUMP_FILE_H
 
@@ -14,15 +8,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "migrate/cipher_file.h"
 #include "migrate/dump_manifest.h"
 
 struct dump_scan;
-
-/* Asked every few megabytes; false gives up with ERR_CANCELLED. */
-struct dump_watch {
-    bool (*go_on)(void *arg, int64_t done, int64_t total);
-    void *arg;
-};
 
 /* ---- Writing (dump_writer.c) ---- */
 
@@ -37,7 +26,7 @@ struct dump_writer_options {
     const char *dir;             /* made with 0700 if it is not there */
     const char *prefix;          /* DIR/PREFIX-20261122T110355Z.sql[.enc] */
     const char *passphrase_file; /* NULL: not enciphered */
-    unsigned iterations;         /* 0: DUMP_ITERATIONS */
+    unsigned iterations;         /* 0: CIPHER_FILE_ITERATIONS */
 };
 
 /* Creates FILE.part (0600) after removing PREFIX-*.part of attempts that were interrupted. Refuses while less than 10 % of the disk is
@@ -63,7 +52,7 @@ struct dump_reader;
 struct dump_reader_options {
     const char *file;
     const char *passphrase_file; /* NULL: none is at hand */
-    struct dump_watch watch;
+    struct cipher_watch watch;
     bool without_manifest;       /* go on without one: HMAC and the default number of iterations must do */
 };
 

@@ -1,4 +1,4 @@
-/* Keys of one dump, made of its passphrase. Shared by dump_writer.c and dump_reader.c. */
+/* Keys of one file, made of its passphrase. Shared by cipher_writer.c and cipher_reader.c. */
 #ifndef FERRYMAN_MIGRATE_DUMP_KEYS_H
 #define FERRYMAN_MIGRATE_DUMP_KEYS_H
 

@@ -17,10 +17,6 @@ char *dump_manifest_path(const char *file) {
     return str_printf("%s.json", file);
 }
 
-char *dump_hmac_path(const char *file) {
-    return str_printf("%s.hmac", file);
-}
-
 static struct json_t *time_text(int64_t ms) {
     char text[32];
     return jd_string(clock_format_utc(ms, text, sizeof text));

@@ -11,8 +11,6 @@
 
 struct json_t;
 
-#define DUMP_ITERATIONS 600000u /* of PBKDF2, for new dumps */
-
 struct dump_manifest {
     char *run, *workload, *strategy;
     int64_t server_version;     /* server_version_num; 0 unknown */
@@ -25,9 +23,8 @@ struct dump_manifest {
     struct json_t *tables;      /* {"db":{"schema.table":rows}} */
 };
 
-/* "FILE.json", "FILE.hmac"; malloc'd. */
+/* "FILE.json"; malloc'd. */
 char *dump_manifest_path(const char *file) MUST_CHECK;
-char *dump_hmac_path(const char *file) MUST_CHECK;
 /* Durable, 0600. */
 struct err *dump_manifest_write(const struct dump_manifest *m, const char *file) MUST_CHECK;
 /* ERR_DATA if it is absent or malformed. */

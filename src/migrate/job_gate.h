@@ -17,7 +17,7 @@ void job_gate_free(struct job_gate *g); /* when no thread uses it any more */
 
 /* From the thread: says how far it is, waits while paused; false: stop. text NULL: as before. */
 bool job_gate_pass(struct job_gate *g, int64_t done, int64_t total, int64_t rows, const char *text);
-/* The same as a dump_watch. */
+/* The same as a cipher_watch. */
 bool job_gate_watch(void *gate, int64_t done, int64_t total);
 
 /* From the thread: lets that much time pass, unless it is to stop. */

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "client/pg_conn.h"
 #include "loop/work.h"
+#include "migrate/cipher_file.h"
 #include "migrate/dump_manifest.h"
 #include "migrate/postgres.h"
 #include "migrate/postgres_cleanup.h"
@@ -162,7 +163,7 @@ static struct err *remove_folder(const char *path)
 struct err *cleanup_remove_dump(const char *file)
 {
     struct stat st;
-    char *manifest = dump_manifest_path(file), *hmac = dump_hmac_path(file);
+    char *manifest = dump_manifest_path(file), *hmac = cipher_file_hmac_path(file);
     struct err *e = lstat(file, &st) == 0 && S_ISDIR(st.st_mode) ? remove_folder(file) : remove_file(file);
     if (!e)
         e = remove_file(hmac);

@@ -54,7 +54,7 @@ struct err *snapshot_remove(const char *dir, const char *prefix, const char *run
 struct snapshot_verify_options {
     const char *file;
     const char *passphrase_file; /* NULL: none is at hand */
-    struct dump_watch watch;
+    struct cipher_watch watch;
 };
 
 struct snapshot_verdict {
