@@ -85,7 +85,7 @@ static void dialog_gates(struct run *r, struct dialog *d) {
     struct window_memory memory = WINDOW_MEMORY_NEW;
     struct window_look look;
     if (r->preview || !r->world) return;
-    window_look(r, &memory, &look);
+    window_look(r, clock_plan_ms(), &memory, &look);
     for (size_t g = 0; g < WINDOW_GATES; g++)
         if (g != WINDOW_WRITE)
             dialog_line(d, "gate", "%s: %s%s%s", window_gate_names[g], words[look.answers[g]], look.reasons[g].len ? ", " : "", buf_str(&look.reasons[g]));

@@ -443,6 +443,10 @@ const char *window_pod(const struct window *w) {
     return w->pod;
 }
 
+int64_t window_begun(const struct window *w) {
+    return w->begun;
+}
+
 const char *window_end_reason(const struct window *w) {
     return w->ending ? w->typed : NULL;
 }

@@ -67,6 +67,7 @@ int64_t window_strip(const struct window *w, enum window_gate g, struct buf *out
 const char *window_gate_reason(const struct window *w, enum window_gate g);
 enum window_answer window_gate_answer(const struct window *w, enum window_gate g);
 const char *window_pod(const struct window *w);
+int64_t window_begun(const struct window *w); /* plan ms: of all, whatever restarted it since */
 const char *window_end_reason(const struct window *w); /* as typed; NULL: no early end was asked for */
 
 /* State as a document of at most a few kB, and back. read: NULL if it is none of ours. After reading, the time since the last sample is

@@ -15,8 +15,6 @@
 #define INDEX_AGE_MS INT64_C(10000)
 #define LATE_ENTRIES 100
 
-#define ALERTS_GATE "no alert firing, watchdog alive"
-
 /* What one gate finds: bad news, and what is not known. Either decides, in this order. */
 struct found {
     struct buf bad, unknown;
@@ -205,11 +203,10 @@ static bool is_overridden(const struct run *r, enum window_gate g, struct window
     return true;
 }
 
-static void look_alerts(const struct run *r, struct window_look *l) {
+static void look_alerts(const struct run *r, int64_t since, struct window_look *l) {
     struct buf *reason = &l->reasons[WINDOW_ALERTS];
     if (is_overridden(r, WINDOW_ALERTS, l)) return;
-    for (int i = 0; gate_table[i]; i++)
-        if (str_eq(gate_table[i]->name, ALERTS_GATE)) l->answers[WINDOW_ALERTS] = answer_of(gate_table[i]->ask(r->world, NULL, reason));
+    l->answers[WINDOW_ALERTS] = answer_of(gate_alerts_of(r->world, slice_of(r->workload->ns), since, reason));
     if (l->answers[WINDOW_ALERTS] == WINDOW_PASS) buf_clear(reason);
 }
 
@@ -237,10 +234,10 @@ static void look_http(const struct run *r, struct window_look *l) {
     conclude(l, WINDOW_HTTP, &f);
 }
 
-void window_look(const struct run *r, struct window_memory *m, struct window_look *ret) {
+void window_look(const struct run *r, int64_t since, struct window_memory *m, struct window_look *ret) {
     *ret = (struct window_look){.answers = {[WINDOW_WRITE] = WINDOW_NOT_ASKED, [WINDOW_ALERTS] = WINDOW_NO_DATA}};
     look_raft(r, m, ret);
-    look_alerts(r, ret);
+    look_alerts(r, since, ret);
     look_http(r, ret);
 }
 

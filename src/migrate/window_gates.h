@@ -21,8 +21,9 @@ struct window_look {
 };
 
 /* Fills ret anew: window_look_clear first if it was filled before. Facts that are STALE, DENIED or DOWN are NO DATA; a source that is not in
- * the plan, or a gate that was overridden with a reason (alerts, http), is NOT ASKED. */
-void window_look(const struct run *r, struct window_memory *m, struct window_look *ret);
+ * the plan, or a gate that was overridden with a reason (alerts, http), is NOT ASKED. since: the window's
+ * beginning (plan ms); alerts of other namespaces that are older are not ours. */
+void window_look(const struct run *r, int64_t since, struct window_memory *m, struct window_look *ret);
 void window_look_clear(struct window_look *l);
 
 #endif

@@ -122,7 +122,7 @@ static void take_sample(struct watching *x) {
     struct window_look look;
     struct buf said = {0};
     const char *reason;
-    window_look(x->r, &x->memory, &look);
+    window_look(x->r, window_begun(x->w), &x->memory, &look);
     for (size_t g = 0; g < WINDOW_GATES; g++) {
         s.answers[g] = look.answers[g];
         s.reasons[g] = look.reasons[g].len ? buf_str(&look.reasons[g]) : NULL;

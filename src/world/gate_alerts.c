@@ -31,9 +31,27 @@ static enum gate_answer no_watchdog(const struct world *w, const struct row *wat
     return GATE_NO_DATA;
 }
 
-static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+/* The value of a label in "key=value, key=value"; absent if it is not there. */
+static struct slice label_of(const struct row *alert, const char *name)
 {
-    (void)workload;
+    struct slice rest = row_text(alert, ALERTS_LABELS), pair, key;
+    while (rest.n > 0 && slice_cut(&rest, ',', &pair)) {
+        pair = slice_trim(pair);
+        if (slice_cut(&pair, '=', &key) && slice_is(key, name) && pair.p)
+            return pair;
+    }
+    return (struct slice){NULL, 0};
+}
+
+/* Of the namespace, of none, or new: what fired elsewhere before anything was done is not ours. */
+static bool is_in_scope(const struct row *alert, struct slice ns, int64_t since)
+{
+    struct slice of = label_of(alert, "namespace");
+    return !ns.p || !of.n || slice_eq(of, ns) || row_int(alert, ALERTS_STARTED, since) >= since;
+}
+
+enum gate_answer gate_alerts_of(const struct world *w, struct slice ns, int64_t since, struct buf *reason)
+{
     struct gate_names firing = {0};
     const struct row *watchdog = NULL;
     bool alive = false;
@@ -42,7 +60,7 @@ static enum gate_answer ask(const struct world *w, const struct row *workload, s
         return facts;
     for (const struct row *r = world_first(w, T_ALERTS); r; r = world_next(w, r)) {
         struct slice state = row_text(r, ALERTS_STATE);
-        if (slice_is(state, "FIRING"))
+        if (slice_is(state, "FIRING") && is_in_scope(r, ns, since))
             gate_name(&firing, (struct slice){NULL, 0}, row_text(r, ALERTS_NAME));
         if (!slice_is(state, "WATCHDOG"))
             continue;
@@ -59,6 +77,12 @@ static enum gate_answer ask(const struct world *w, const struct row *workload, s
         return no_watchdog(w, watchdog, reason);
     buf_adds(reason, "no alert fires, the watchdog is alive");
     return GATE_PASS;
+}
+
+static enum gate_answer ask(const struct world *w, const struct row *workload, struct buf *reason)
+{
+    (void)workload;
+    return gate_alerts_of(w, (struct slice){NULL, 0}, 0, reason);
 }
 
 const struct gate gate_alerts = {

@@ -28,6 +28,10 @@ const struct row *gate_plan(const struct world *w);
 bool gate_list_has(struct slice list, struct slice word);
 bool gate_list_has_claim(struct slice list, struct slice ns, struct slice name); /* as "ns/name" */
 
+/* The gate on alerts, of those that concern a namespace alone: with its label, without any, or that began at `since` or later. ns absent:
+ * of all. */
+enum gate_answer gate_alerts_of(const struct world *w, struct slice ns, int64_t since, struct buf *reason);
+
 /* An age in steps that grow with it, so that a reason does not change every second. */
 void gate_add_age(struct buf *out, int64_t age_ms);
 /* Hundredths of a percent as "61.2 %". */
