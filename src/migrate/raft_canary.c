@@ -298,7 +298,7 @@ static void make_claims(struct run *r, struct script *s, struct op *op) {
 
 static void script_claims(struct run *r, struct script *s) {
     struct blueprint *b = blueprint_new(r);
-    if (r->preview || !run_has(r, "canary.begun") || run_has(r, "canary.failed")) script_remove(r, s, "former"); /* else it is gone on with */
+    if (run_has(r, "canary.failed")) script_remove(r, s, "former"); /* what was under way is gone on with */
     with(script_get(s, "set", "the claim templates", raft_path(s, r, "statefulsets", raft_spec(r)->statefulset), see_set), b);
     script_check(s, "begun", "a canary begins", see_begun);
     with(script_call(s, "claims", make_claims, NULL, NULL), b);

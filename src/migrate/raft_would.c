@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "migrate/pod_judge.h"
 #include "migrate/postgres.h"
-#include "migrate/raft_judge.h"
+#include "migrate/raft_canary_pod.h"
 #include "migrate/raft_look.h"
 #include "migrate/raft_preflight.h"
 #include "migrate/would.h"
@@ -138,9 +138,11 @@ static bool judge_claim(struct would *w, const struct json_t *answer, struct buf
 
 static struct json_t *claim_like(const struct run *r, const struct json_t *template) {
     struct json_t *claim = jd_object(), *spec = jd_get(template, "spec"), *labels = jd_get(template, "metadata.labels");
+    const char *own = jd_str(template, "metadata.name");
+    char name[128];
     jd_set(claim, "apiVersion", jd_string("v1"));
     jd_set(claim, "kind", jd_string("PersistentVolumeClaim"));
-    jd_put(claim, "metadata.generateName", jd_string("ferryman-dry-run-"));
+    jd_put(claim, "metadata.name", jd_string(canary_claim_name(r, own ? own : "", name, sizeof name))); /* one that nobody else has */
     jd_put(claim, "metadata.namespace", jd_string(r->workload->ns));
     if (labels) jd_put(claim, "metadata.labels", jd_copy(labels));
     jd_set(claim, "spec", spec ? jd_copy(spec) : jd_object());
