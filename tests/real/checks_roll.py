@@ -1,12 +1,15 @@
 """Pods of a set that are moved to new claims and back, again and again, on a real control plane; and the orders of
 requests in which a pod comes back on claims that are being deleted (recordings s3, s3d, s4, s5)."""
 
+import os
+import re
+import subprocess
 import threading
 import time
 
 from ferry import *
 from moves import *
-from program import reached
+from program import path, reached
 from roll_world import *
 
 TIMES = 20
@@ -57,10 +60,37 @@ def adoption(w):
     check(all(after["spec"][k] == before["spec"][k] for k in same), "nothing else of it differs")
 
 
+def preflight(w):
+    """The secret of the class cannot be read by us, so where its copy lies has to be said (safety 22)."""
+    said = move(w, "preflight", status=1)
+    check("offline copy" in said and "kube-system/luks" in said, "preflight asks where a copy of the class's passphrase lies")
+    said = move(w, "preflight", "y", "--override", "circle=on paper, in the safe")
+    check("preflight: DONE" in said, "and goes on once that was typed")
+
+
+def canary(w):
+    said = move(w, "canary")
+    proof = re.search(r"what its log proves: (.*)", said)
+    check(proof and "/vault/data" in proof.group(1) and "/vault/audit" in proof.group(1), f"canary: {proof.group(1)[:150]}")
+    left = [c["metadata"]["name"] for c in w.api.get(CLAIMS)["items"] if "canary" in c["metadata"]["name"]]
+    check(not left and not w.api.get(f"{CORE}/namespaces/{NS}/pods/ferryman-canary-vault"), "it has left nothing")
+
+
+def snapshot(w):
+    said = move(w, "snapshot")
+    made = [f for f in os.listdir(path("snapshots")) if f.endswith(".enc")]
+    check(made, f"snapshot: {made[-1]}")
+    r = subprocess.run(
+        [FERRYMAN, "snapshot", "verify", "--passphrase-file", path("passphrase"), path("snapshots", made[-1])],
+        env=clean_env(), capture_output=True, text=True, timeout=120,
+    )
+    check(r.returncode == 0, f"and it is proved once more from the command line: {r.stdout.strip().splitlines()[0][:120] if r.stdout else r.stderr}")
+
+
 def prepared(w):
-    move(w, "preflight")
-    move(w, "canary")
-    move(w, "snapshot")
+    preflight(w)
+    canary(w)
+    snapshot(w)
 
 
 def first_follower(w):
@@ -152,7 +182,7 @@ def deleted_first(w, order):
         ok(f"{order} ({title}): {pod} runs on its {'old claims, which are being deleted' if on_old else 'new claims'}")
     said = move(w, "pod-1", pod)
     if on_old:
-        line = next((x.strip() for x in said.splitlines() if "Terminating" in x or "being deleted" in x), None)
+        line = next((x.strip() for x in said.splitlines() if "Terminating since" in x), None)
         check(line, f"the phase says so: {(line or said[-1500:])[:200]}")
     check(bound(w, pod, NEW, old), f"{order}: and it runs on new claims of {NEW}")
     check(all(w.api.get(f"{VOLUMES}/{v}") for v in kept), "its old volumes are there")

@@ -4,9 +4,10 @@
 
 import time
 
-from checks_roll import adoption, bound, uids, volumes
+from checks_roll import adoption, bound, prepared, uids, volumes
 from ferry import *
 from moves import *
+from program import path
 from roll_world import *
 
 
@@ -47,6 +48,34 @@ def window(w, turn):
     check(took >= 85, f"window-{turn} has passed after {took:.0f} s")
 
 
+def disk_hangs(w):
+    """Class B in a window: the leader's disk does not take a write any more, and everything that only asks is well. The
+    window is not credited, and goes on when the disk does."""
+    w.wait_calm()
+    run = Run(w, *one("window-1", "y"))
+    run.wait("phase window-1: RUNNING")
+    follow = Stream(w.args, env=clean_env(XDG_STATE_HOME=path("state")))
+    cluster = lambda: follow.row("raft_clusters") or {}
+    follow.wait(lambda: cluster().get("state") == "OK" and cluster().get("write_probe") == "OK", "the write probe passes", 90)
+    leader = w.active()
+    w.node(leader).hang_disk(True)
+    began = time.monotonic()
+    try:
+        follow.wait(lambda: cluster().get("state") == "STUCK", "class B is told", 240)
+        took = time.monotonic() - began
+        check(w.active() == leader and w.node(leader).call("GET", "sys/health")[0] == 200, f"{leader}'s fsync hangs: it answers, leads, and says it is healthy")
+        ok(f"class B after {took:.0f} s: {cluster()['verdict'][:200]}")
+        follow.wait(lambda: any(r["name"] == "write probe" and r["answer"] != "PASS" for r in follow.rows("window_gates")), "the window's gate", 60)
+    finally:
+        w.node(leader).hang_disk(False)
+    follow.wait(lambda: cluster().get("state") == "OK", "the alarm is over", 120)
+    ok("its disk goes on: the alarm is over")
+    said = run.end(0, 400)
+    check("restarted" in said or "the clock" in said, "the window began again, or its clock stood: " + "; ".join(line.strip()[:110] for line in run.said if "window of" in line)[-400:])
+    check("phase window-1: DONE" in said, "and passed in the end")
+    follow.end_well()
+
+
 def main(policy="Parallel", ids="stable", kill=""):
     w = RollWorld(policy, ids == "stable")
     ok(
@@ -56,14 +85,15 @@ def main(policy="Parallel", ids="stable", kill=""):
     writer = Writer(w)
     leader = w.active()
     followers = [p for p in PODS if p != leader]
-    for phase in ("preflight", "canary", "snapshot"):
-        said = move(w, phase)
-        ok(f"{phase}: {said.strip().splitlines()[-1][-150:]}")
+    prepared(w)
     adoption(w)
-    marks = ["delete"] if kill else []
+    marks = ["delete"] if kill == "kill" else []
     for turn, name in enumerate(followers, 1):
         pod(w, writer, str(turn), name, marks)
-        window(w, str(turn))
+        if kill == "disk" and turn == 1:
+            disk_hangs(w)
+        else:
+            window(w, str(turn))
     at = time.time()
     move(w, "step-down", SET)
     new = w.active()

@@ -36,7 +36,8 @@ def one(phase, typed):
 
 def move(w, phase, typed="y", *more, **how):
     said = ferryman(w, *one(phase, typed), *more, **how)
-    if how.get("status", 0) == 0 and f"phase {phase}: DONE" not in said:
+    end = "rollback/end DONE" if phase == "rollback" else f"phase {phase}: DONE"
+    if how.get("status", 0) == 0 and end not in said:
         print(said, flush=True)
         fail(f"{phase}: not DONE")
     return said
