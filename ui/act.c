@@ -194,7 +194,7 @@ static bool in_the_way(const struct console *c, const char *gate) {
 
 /* Those that may ever be passed over, the one in the way first; copies, quorum, identity and proof never may. */
 static char **open_gates(struct console *c, const char *typed) {
-    static const char *const names[] = {"alerts", "backups", "hours", "http", "image", "circle", "foreign-files"};
+    static const char *const names[] = {"alerts", "backups", "hours", "http", "image", "circle", "unseal", "foreign-files", "audit-logs", "plaintext"};
     char **list = mem_calloc(ARRAY_LEN(names) + 1, sizeof *list);
     size_t n = 0;
     for (int first = 1; first >= 0; first--)

@@ -396,7 +396,7 @@ static struct err *skip_phase(struct mover *v, const struct intent *in) {
 
 /* Judgements of the world around, and answers that only the operator has; never copies, quorum, identity or proof (safety 22, 26, 35). */
 static bool may_override(const char *gate) {
-    static const char *const names[] = {"alerts", "backups", "http", "image", "hours"}, *const answers[] = {"replicas of ", "circle", "foreign-files", "audit-logs", "plaintext"};
+    static const char *const names[] = {"alerts", "backups", "http", "image", "hours"}, *const answers[] = {"replicas of ", "circle", "unseal", "foreign-files", "audit-logs", "plaintext"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(gate, names[i])) return true;
     for (size_t i = 0; i < ARRAY_LEN(answers); i++)

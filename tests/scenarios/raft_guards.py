@@ -129,6 +129,9 @@ sandbox.kubectl("delete", "cronjob/bootstrap", "-n", "vault")
 config = get("configmap", "vault-config")
 sandbox.kubectl("delete", "configmap/vault-config", "-n", "vault")
 refused("preflight", ["no retry_join was found", "gate unseal"], "a configuration that lets no node join by itself", *ALERTS)
+sandbox.control("scenario", "nowhere-to-land", "on")
+refused("preflight", ["nowhere"], "with somebody's name typed for it, that is passed over (and the next thing met)", *ALERTS, "--override", "unseal=Anna, at once")
+sandbox.control("scenario", "nowhere-to-land", "off")
 config["metadata"] = {k: config["metadata"][k] for k in ("name", "namespace", "labels")}
 apply(config)
 
