@@ -56,6 +56,14 @@ static void note_place(struct run *r, const char *volume, const char *place) {
     jd_free(places);
 }
 
+static enum op_answer see_nothing(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    (void)r;
+    (void)op;
+    (void)seen;
+    (void)reason;
+    return OP_DONE;
+}
+
 /* A preview of a run of which nothing is known: what is done to each. */
 static void purge_any(struct run *r, struct script *s) {
     struct retired_volume v = {"‹old volume›", "‹its uid›", "‹its handle›", "‹uid of the claim that left it›"};
@@ -82,6 +90,21 @@ static void script_volumes(struct run *r, struct script *s) {
         jd_free(claims);
     }
     if (!any && r->preview) purge_any(r, s);
+}
+
+/* Volumes of the target class that a pod was on until it was taken back. */
+static void script_left(struct run *r, struct script *s) {
+    struct json_t *left = run_fact_json(r, "rollback.left");
+    size_t n = 0;
+    for (size_t i = 0; i < jd_len(left); i++) {
+        const struct json_t *c = jd_at(left, i);
+        struct retired_volume v = {.name = jd_str(c, "volume"), .uid = jd_str(c, "volume_uid"), .handle = jd_str(c, "handle"), .claim_uid = jd_str(c, "uid")};
+        if (!v.name || !v.uid || !v.claim_uid) continue;
+        retired_script_discard(r, s, &v);
+        n++;
+    }
+    jd_free(left);
+    if (n == 0) script_check(s, "none left", "no rollback left a volume of this run", see_nothing);
 }
 
 /* ---- What is left, until somebody says otherwise ---- */
@@ -160,6 +183,7 @@ static void script_clean(struct run *r, struct script *s) {
 static const struct step steps[] = {
     {"look", "nobody needs what was left behind", script_look},
     {"volumes", "the old volumes go", script_volumes},
+    {"left", "what a rollback left goes", script_left},
     {"snapshots", "snapshots of the run go, but the newest", script_copies},
     {"told", "what is left on the servers", script_told},
     {"clean", "clean", script_clean},
@@ -185,8 +209,8 @@ static bool left_audit(const struct run *r) {
 static bool may_begin(const struct run *r, struct buf *reason) {
     int64_t until = run_fact_int(r, "retain.until", 0), now = clock_plan_ms();
     char text[40], age[40];
-    if (!run_has(r, "verify.done") || until == 0) {
-        buf_adds(reason, "the set has not been verified on the target class yet");
+    if (!raft_verify_holds(r) || until == 0) {
+        buf_adds(reason, "the set has not been verified on the target class yet, as it is now");
         return false;
     }
     if (now < until) {

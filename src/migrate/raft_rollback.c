@@ -19,6 +19,7 @@
 #include "migrate/raft_pod.h"
 #include "migrate/raft_rescue.h"
 #include "migrate/raft_template.h"
+#include "migrate/raft_verify.h"
 #include "world/world.h"
 
 #define LEVEL_MS INT64_C(60000)
@@ -487,6 +488,7 @@ static enum op_answer see_end(struct run *r, struct op *op, const struct seen *s
         buf_adds(reason, pod);
         leave_volumes(r, turn);
         unprove(r, pod);
+        raft_verify_forget(r);
         forget_turn(r, turn);
         mem_free(pod);
     } else {

@@ -164,18 +164,48 @@ static enum op_answer see_on_target(struct run *r, struct op *op, const struct s
     return OP_DONE;
 }
 
-/* Nothing that was judged before holds for what is judged now. */
-static enum op_answer see_begun(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+/* The claims that the pods are on, by uid: what a verification is of. A pod that has none makes it "". */
+static void add_claims(const struct run *r, struct buf *out) {
+    for (int64_t i = 0; i < raft_replicas(r); i++) {
+        char pod[300];
+        snprintf(pod, sizeof pod, "%s-%lld", raft_spec(r)->statefulset, (long long)i);
+        const char *turn = raft_turn_of(r, pod);
+        struct json_t *claims = turn ? raft_turn_json(r, turn, "claims.new") : NULL;
+        bool none = jd_len(claims) == 0;
+        for (size_t k = 0; k < jd_len(claims); k++) buf_printf(out, "%s%s", out->len ? " " : "", jd_str(jd_at(claims, k), "uid"));
+        jd_free(claims);
+        if (none) {
+            buf_clear(out);
+            return;
+        }
+    }
+}
+
+bool raft_verify_holds(const struct run *r) {
+    struct buf now = {0};
+    if (!run_has(r, "verify.done") || !run_has(r, "verify.of")) return false;
+    add_claims(r, &now);
+    bool same = now.len && str_eq(buf_str(&now), run_fact(r, "verify.of"));
+    buf_free(&now);
+    return same;
+}
+
+void raft_verify_forget(struct run *r) {
     static const char *const names[] = {ON_TARGET, VOTERS, PEERS, KEPT, PROVED};
     char fact[80];
-    (void)op;
-    (void)seen;
-    (void)reason;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(fact, sizeof fact, "criterion.%s", names[i]);
         if (run_has(r, fact)) run_set(r, fact, "");
     }
     run_set(r, "verify.done", "");
+}
+
+/* Nothing that was judged before holds for what is judged now. */
+static enum op_answer see_begun(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    (void)op;
+    (void)seen;
+    (void)reason;
+    raft_verify_forget(r);
     if (!r->preview) run_set_int(r, "verify.since", world_now(r->world));
     return OP_DONE;
 }
@@ -312,11 +342,17 @@ static void script_outside(struct run *r, struct script *s) {
 
 static enum op_answer see_done(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     char until[40];
+    struct buf of = {0};
     (void)op;
     (void)seen;
     if (r->preview) return OP_DONE;
     run_set_int(r, "verify.done", clock_plan_ms());
-    if (!run_has(r, "retain.until")) run_set_int(r, "retain.until", clock_plan_ms() + raft_spec(r)->retain_ms);
+    add_claims(r, &of);
+    /* The same claims again: what was left is as old as it was; other ones, after a rollback: it begins anew. */
+    bool anew = !run_has(r, "retain.until") || !str_eq(run_fact(r, "verify.of"), buf_str(&of));
+    if (anew) run_set_int(r, "retain.until", clock_plan_ms() + raft_spec(r)->retain_ms);
+    run_set(r, "verify.of", buf_str(&of));
+    buf_free(&of);
     clock_format_utc(run_fact_int(r, "retain.until", 0), until, sizeof until);
     run_note(r, "GOOD", "%s: every pod of %s is on %s; the old volumes are kept until %s", r->workload->name, raft_spec(r)->statefulset, r->plan->target_class, until);
     buf_printf(reason, "the old volumes are kept until %s", until);
@@ -353,6 +389,11 @@ static bool may_begin(const struct run *r, struct buf *reason) {
     return raft_may_begin(r, reason);
 }
 
+/* A pod was taken back since, or moved again. */
+static bool undone(const struct run *r) {
+    return !run_has(r, "cleanup.begun") && !raft_verify_holds(r);
+}
+
 static void dialog(struct run *r, struct dialog *d) {
     const struct plan_raft *p = raft_spec(r);
     dialog_line(d, "object", "statefulset %s: %lld pods on %s", p->statefulset, (long long)raft_replicas(r), r->plan->target_class);
@@ -370,5 +411,6 @@ const struct phase raft_phase_verify = {
     .steps = steps,
     .may_begin = may_begin,
     .dialog = dialog,
+    .undone = undone,
     .begin_at = begin_at,
 };

@@ -9,6 +9,7 @@
 #include "migrate/postgres_move.h"
 
 #define RELEASED_MS INT64_C(180000)
+#define POLICY "/spec/persistentVolumeReclaimPolicy"
 
 /* What an operation carries; its strings live as long as the script. */
 struct carried {
@@ -91,8 +92,8 @@ static bool is_shared(const struct json_t *volume, const struct json_t *all, str
     return true;
 }
 
-bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
-                       bool (*in_source)(void *arg, const char *class), void *arg, struct buf *reason) {
+bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all, const struct retired_classes *classes,
+                       struct buf *reason) {
     const char *uid = jd_str(volume, "metadata.uid"), *ref = jd_str(volume, "spec.claimRef.uid"), *class = jd_str(volume, "spec.storageClassName");
     const char *name = jd_str(volume, "metadata.name"), *phase = jd_str(volume, "status.phase"), *handle = jd_str(volume, "spec.csi.volumeHandle");
     if (!str_eq(uid, v->uid))
@@ -103,8 +104,8 @@ bool retired_may_purge(const struct retired_volume *v, const struct json_t *volu
         buf_printf(reason, "volume %s is %s, not Released", name, phase ? phase : "in no phase");
     else if (!str_eq(ref, v->claim_uid))
         buf_printf(reason, "volume %s was released by claim uid %.8s, not by the retired one (%.8s)", name, ref ? ref : "(none)", v->claim_uid);
-    else if (!in_source(arg, class))
-        buf_printf(reason, "volume %s has class %s, which is not a source class of the plan", name, class ? class : "(none)");
+    else if (!classes->has(classes->arg, class))
+        buf_printf(reason, "volume %s has class %s, which is not %s", name, class ? class : "(none)", classes->what);
     else return !is_shared(volume, all, reason);
     return false;
 }
@@ -152,10 +153,11 @@ static enum op_answer see_may_purge(struct run *r, struct op *op, const struct s
         buf_adds(reason, "gone");
         return OP_DONE;
     }
-    if (!retired_may_purge(&c->v, ours, seen->doc, in_source, (void *)(uintptr_t)r->plan, reason)) return OP_REFUSE;
+    struct retired_classes classes = {in_source, (void *)(uintptr_t)r->plan, "a source class of the plan"};
+    if (!retired_may_purge(&c->v, ours, seen->doc, &classes, reason)) return OP_REFUSE;
     retired_place(ours, c->v.handle, &place);
     c->told(r, c->v.name, buf_str(&place));
-    run_unwatch_field(r, postgres_path_volume(c->v.name).p, "/spec/persistentVolumeReclaimPolicy"); /* until here it had to stay Retain */
+    run_unwatch_field(r, postgres_path_volume(c->v.name).p, POLICY); /* until here it had to stay Retain */
     buf_printf(reason, "Released by the retired claim, of a source class, nobody else on %s", buf_str(&place));
     buf_free(&place);
     return OP_DONE;
@@ -179,4 +181,51 @@ void retired_script_purge(struct run *r, struct script *s, const struct retired_
     struct op *gone = move_script_gone(r, s, script_fmt(s, "volume %s", name), path, c.v.uid, -1, NULL);
     gone->irreversible = true;
     carry(script_guard_get(gone, script_fmt(s, "nobody else has anything where %s lies", name), "/api/v1/persistentvolumes", see_may_purge), &c);
+}
+
+/* ---- What a rollback left of this run's own ---- */
+
+static bool is_target(void *arg, const char *class) {
+    const struct plan *p = arg;
+    return str_eq(p->target_class, class);
+}
+
+/* The volume itself; one that is gone, or whose policy is Delete already, needs nothing. */
+static enum op_answer see_may_discard(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    const struct carried *c = op->data;
+    if (!seen->doc || !str_eq(jd_str(seen->doc, "metadata.uid"), c->v.uid)) {
+        buf_adds(reason, "gone");
+        return OP_DONE;
+    }
+    struct retired_classes classes = {is_target, (void *)(uintptr_t)r->plan, "the target class of the plan"};
+    if (!retired_may_purge(&c->v, seen->doc, NULL, &classes, reason)) return OP_REFUSE;
+    run_unwatch_field(r, postgres_path_volume(c->v.name).p, POLICY);
+    if (str_eq(jd_str(seen->doc, "spec.persistentVolumeReclaimPolicy"), "Delete")) return OP_DONE;
+    return op->kind == OP_ACT ? OP_TODO : OP_DONE;
+}
+
+static enum op_answer see_discarded(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    const struct carried *c = op->data;
+    (void)r;
+    if (!seen->doc || !str_eq(jd_str(seen->doc, "metadata.uid"), c->v.uid)) {
+        buf_adds(reason, "gone, with its data");
+        return OP_DONE;
+    }
+    buf_printf(reason, "it is %s, and its driver has not removed it yet", jd_str(seen->doc, "status.phase"));
+    return OP_TODO;
+}
+
+void retired_script_discard(struct run *r, struct script *s, const struct retired_volume *v) {
+    const char *name = script_fmt(s, "%s", v->name), *path = script_fmt(s, "%s", postgres_path_volume(name).p);
+    struct carried c = {.v = {name, script_fmt(s, "%s", v->uid), script_fmt(s, "%s", v->handle ? v->handle : ""), script_fmt(s, "%s", v->claim_uid)}};
+    struct json_t *patch = script_patch_new(c.v.uid);
+    (void)r;
+    script_patch_test(patch, "/spec/claimRef/uid", jd_string(c.v.claim_uid));
+    script_patch_test(patch, "/status/phase", jd_string("Released"));
+    script_patch_set(patch, "replace", POLICY, jd_string("Delete"));
+    carry(script_get(s, script_fmt(s, "%s may go", name), script_fmt(s, "volume %s was made by this run and left by a rollback", name), path, see_may_discard), &c);
+    struct op *act = script_patch(s, script_fmt(s, "discard %s", name), script_fmt(s, "volume %s: reclaim policy Delete", name), path, patch, see_may_discard);
+    act->irreversible = true;
+    carry(act, &c);
+    carry(script_wait(s, script_fmt(s, "%s gone", name), script_fmt(s, "wait until volume %s is gone", name), path, see_discarded, RELEASED_MS), &c);
 }

@@ -16,9 +16,16 @@ struct retired_volume {
     const char *claim_uid;           /* of the claim that it was released by */
 };
 
-/* Whether the object may be deleted; appends why not. in_source: whether a class is one that is left. all: a list of every volume. */
-bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all,
-                       bool (*in_source)(void *arg, const char *class), void *arg, struct buf *reason);
+/* Which classes a volume may be of. what: "a source class of the plan" */
+struct retired_classes {
+    bool (*has)(void *arg, const char *class);
+    void *arg;
+    const char *what;
+};
+
+/* Whether the object may be deleted; appends why not. all: a list of every volume, or NULL. */
+bool retired_may_purge(const struct retired_volume *v, const struct json_t *volume, const struct json_t *all, const struct retired_classes *classes,
+                       struct buf *reason);
 /* Where an NFS volume lies: in-tree, or by csi-driver-nfs, whose volumes lie in folders below one share (attribute subdir, or the third
  * field of the handle). False: it is none. Both are the caller's. */
 bool retired_nfs(const struct json_t *volume, char **ret_server, char **ret_path);
@@ -28,5 +35,9 @@ void retired_place(const struct json_t *volume, const char *handle, struct buf *
  * deletion. Strings of v are copied. Each operation is done at once if the volume is gone. */
 void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
                           void (*told)(struct run *r, const char *volume, const char *place));
+
+/* One that this run made and a rollback left Released: its policy becomes Delete, so that its driver removes it and its data. Only of the
+ * plan's target class, by uid, Released by the claim of this run. */
+void retired_script_discard(struct run *r, struct script *s, const struct retired_volume *v);
 
 #endif

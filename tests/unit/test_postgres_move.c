@@ -236,6 +236,8 @@ static bool is_source(void *arg, const char *class)
     return str_eq(class, "nfs");
 }
 
+static const struct retired_classes source_classes = {is_source, NULL, "a source class of the plan"};
+
 #define VOLUME(phase, ref, class, path) \
     "{'metadata':{'name':'v','uid':'vu'},'spec':{'storageClassName':'" class "','claimRef':{'uid':'" ref "'},'nfs':{'server':'s','path':'" path \
     "'}},'status':{'phase':'" phase "'}}"
@@ -245,7 +247,7 @@ static void purge_says(const char *volume, const char *others, const char *words
     struct retired_volume f = {.name = "v", .uid = "vu", .handle = "s:/a/b", .claim_uid = "cu"};
     struct json_t *v = json(volume), *all = json(others);
     struct buf reason = {0};
-    bool may = retired_may_purge(&f, v, all, is_source, NULL, &reason);
+    bool may = retired_may_purge(&f, v, all, &source_classes, &reason);
     assert_int_equal(may, words == NULL);
     if (words && !strstr(buf_str(&reason), words))
         fail_msg("'%s' does not say '%s'", buf_str(&reason), words);
@@ -298,7 +300,7 @@ static void test_may_purge_below_a_share(void **state)
         char *list = str_printf("{'items':[%s,%s]}", cases[i].ours, cases[i].other);
         struct json_t *v = json(cases[i].ours), *all = json(list);
         struct buf reason = {0};
-        assert_int_equal(retired_may_purge(&f, v, all, is_source, NULL, &reason), cases[i].words == NULL);
+        assert_int_equal(retired_may_purge(&f, v, all, &source_classes, &reason), cases[i].words == NULL);
         if (cases[i].words)
             assert_string_equal(buf_str(&reason), cases[i].words);
         buf_free(&reason);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json_doc.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "migrate/journal.h"
@@ -27,6 +28,8 @@
 #define CLAIM(name) "/api/v1/namespaces/vault/persistentvolumeclaims/" name
 #define VOLUMES "/api/v1/persistentvolumes"
 #define PROXY "/api/v1/namespaces/vault/pods/http:vault-"
+
+#define VERIFIED_OF "uid-data-0 uid-audit-0 uid-data-1 uid-audit-1 uid-data-2 uid-audit-2"
 
 struct end_stage {
     struct op_stage *w;
@@ -273,6 +276,26 @@ static void test_verify(void **state) {
     assert_int_equal(run_fact_int(s->w->run, "retain.until", 0), until);
 }
 
+/* A pod that was taken back and moved again: verified anew, and kept for the whole time anew. */
+static void test_verify_is_undone_by_a_rollback(void **state) {
+    struct end_stage *s = *state;
+    s->w->run->phase = &raft_phase_verify;
+    assert_true(raft_phase_verify.undone(s->w->run));
+    run_phase(s, &raft_phase_verify);
+    op_stage_assert_fine(s->w);
+    assert_false(raft_phase_verify.undone(s->w->run));
+    run_set_int(s->w->run, "retain.until", 1); /* long ago */
+    run_set(s->w->run, "pod.last.claims.new", "");
+    assert_true(raft_phase_verify.undone(s->w->run));
+    run_set(s->w->run, "pod.last.claims.new", "[{\"name\":\"data-vault-2\",\"uid\":\"uid-data-2b\",\"volume\":\"pv-new-data-2\"}]");
+    put_claim(s, "data", 2, "uid-data-2b", "lvm");
+    assert_true(raft_phase_verify.undone(s->w->run));
+    run_phase(s, &raft_phase_verify);
+    op_stage_assert_fine(s->w);
+    assert_false(raft_phase_verify.undone(s->w->run));
+    assert_true(run_fact_int(s->w->run, "retain.until", 0) > clock_plan_ms());
+}
+
 /* Each of these ends verify, and takes back what an earlier one had frozen. */
 static void verify_refuses(struct end_stage *s, const char *words) {
     run_set(s->w->run, "criterion.voters healthy and level", "{\"state\":\"PASS\",\"text\":\"old\"}");
@@ -355,6 +378,7 @@ static void cleanup_waits(struct end_stage *s, const char *words) {
 static void test_cleanup_never_before_its_time(void **state) {
     struct end_stage *s = *state;
     cleanup_waits(s, "has not been verified");
+    run_set(s->w->run, "verify.of", VERIFIED_OF);
     run_set_int(s->w->run, "verify.done", clock_plan_ms());
     run_set_int(s->w->run, "retain.until", clock_plan_ms() + 60000);
     run_set(s->w->run, "override.foreign-files", "nothing");
@@ -369,6 +393,7 @@ static void test_cleanup_never_before_its_time(void **state) {
 }
 
 static void due(struct end_stage *s) {
+    run_set(s->w->run, "verify.of", VERIFIED_OF);
     run_set_int(s->w->run, "verify.done", clock_plan_ms() - 10);
     run_set_int(s->w->run, "retain.until", clock_plan_ms() - 1);
     run_set(s->w->run, "override.foreign-files", "nothing else");
@@ -468,6 +493,47 @@ static void test_cleanup_refuses_when_the_move_was_undone(void **state) {
     cleanup_refuses(s, "claim data-vault-2 is another one now");
 }
 
+static void left_behind(struct end_stage *s, const char *class, const char *policy) {
+    put(s, VOLUMES "/pv-left", "{\"metadata\":{\"name\":\"pv-left\",\"uid\":\"uid-left\"},\"spec\":{\"storageClassName\":\"%s\",\"persistentVolumeReclaimPolicy\":\"%s\","
+                               "\"claimRef\":{\"uid\":\"made\"}},\"status\":{\"phase\":\"Released\"}}", class, policy);
+    run_set(s->w->run, "rollback.left", "[{\"name\":\"data-vault-2\",\"uid\":\"made\",\"class\":\"lvm\",\"volume\":\"pv-left\",\"volume_uid\":\"uid-left\"}]");
+}
+
+static bool policy_is_delete(struct op_stage *w) {
+    return str_eq(jd_str(op_stage_get(w, VOLUMES "/pv-left"), "spec.persistentVolumeReclaimPolicy"), "Delete");
+}
+
+static void begin_left(struct end_stage *s) {
+    const struct step *left = raft_phase_cleanup.steps;
+    struct script *script = script_new();
+    s->w->run->phase = &raft_phase_cleanup;
+    while (!str_eq(left->id, "left")) left++;
+    left->script(s->w->run, script);
+    op_stage_begin(s->w, script);
+}
+
+/* Its driver removes it once its policy is Delete; nothing else is taken for it. */
+static void test_what_a_rollback_left_goes(void **state) {
+    struct end_stage *s = *state;
+    left_behind(s, "lvm", "Retain");
+    begin_left(s);
+    AWAIT(s->w, policy_is_delete);
+    assert_false(s->w->done);
+    jd_free(map_del(s->w->objects, SLICE_LIT(VOLUMES "/pv-left")));
+    AWAIT(s->w, is_done);
+    op_stage_assert_fine(s->w);
+    assert_int_equal(s->w->acts, 1);
+    begin_left(s);
+    AWAIT(s->w, is_done);
+    op_stage_assert_fine(s->w);
+    assert_int_equal(s->w->acts, 1);
+    left_behind(s, "nfs", "Retain");
+    begin_left(s);
+    AWAIT(s->w, is_done);
+    op_stage_assert_error(s->w, ERR_FAILED, "class nfs, which is not the target class of the plan");
+    assert_int_equal(s->w->acts, 1);
+}
+
 static struct end_stage *shared_stage;
 static int lists;
 
@@ -508,6 +574,7 @@ int main(void) {
         STAGED(test_cleanup_never_before_its_time), STAGED(test_cleanup), STAGED(test_plaintext_is_named_until_it_is_typed),
         STAGED(test_cleanup_refuses_a_volume_of_another_claim), STAGED(test_cleanup_refuses_a_path_that_others_use),
         STAGED(test_cleanup_refuses_while_a_node_is_sealed), STAGED(test_cleanup_refuses_when_the_move_was_undone), STAGED(test_a_path_that_is_shared_meanwhile),
+        STAGED(test_what_a_rollback_left_goes), STAGED(test_verify_is_undone_by_a_rollback),
         STAGED(test_what_is_gone_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
