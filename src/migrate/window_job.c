@@ -57,7 +57,10 @@ static const char *level_of(struct slice line) {
 
 /* The one place from which anybody learns of it: timeline and journal, and whoever is notified of those. */
 static void tell(struct watching *x, struct slice line) {
-    run_note(x->r, level_of(line), "window of %s: %.*s", window_pod(x->w), SLICE_FMT(line));
+    char *text = str_printf("window of %s: %.*s", window_pod(x->w), SLICE_FMT(line));
+    run_note(x->r, level_of(line), "%s", text);
+    run_notify(x->r, "window", x->r->phase->id, window_state_words[window_state(x->w)], text);
+    mem_free(text);
 }
 
 static void tell_all(struct watching *x, const struct buf *said) {
