@@ -306,7 +306,7 @@ def console_to(cluster, phase):
     t.wait("ARMED 14:", 60)
     for gate in ("alerts", "backups") if phase == "preflight" else ():
         asked("o", "gate to pass over", gate)
-        t.wait("may be passed over", 60)
+        t.wait(f"may '{gate}' be passed over", 60)
         t.type("the crash matrix")
         t.keys("Enter")
     t.wait(f"immich-postgres · {phase}", 60)
