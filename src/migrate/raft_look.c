@@ -7,6 +7,7 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "migrate/managers.h"
 #include "migrate/raft_manifest.h"
 #include "migrate/retired_volume.h"
 #include "net/http.h"
@@ -333,8 +334,14 @@ enum op_answer raft_judge_retained(const struct json_t *entry, const struct json
     const char *name = jd_str(entry, "volume"), *policy = jd_str(volume, "spec.persistentVolumeReclaimPolicy"), *uid = jd_str(volume, "metadata.uid");
     if (!volume) buf_printf(reason, "volume %s is not there", name);
     else if (!str_eq(uid, jd_str(entry, "volume_uid"))) buf_printf(reason, "volume %s is another one now (uid %s)", name, raft_short(uid));
-    else if (!str_eq(policy, "Retain")) buf_printf(reason, "volume %s is %s: it must be Retain before its claim goes", name, policy ? policy : "without a policy");
-    else {
+    else if (!str_eq(policy, "Retain")) {
+        buf_printf(reason, "volume %s is %s", name, policy ? policy : "without a policy");
+        struct buf who = {0};
+        managers_owner(volume, "/spec/persistentVolumeReclaimPolicy", &who);
+        if (who.len) buf_printf(reason, " (set by %s)", buf_str(&who));
+        buf_free(&who);
+        buf_adds(reason, ", and it must be Retain before its claim or its pod goes. Nothing is lost as long as the pod runs: find out who sets it, then start again; it is set to Retain anew");
+    } else {
         buf_adds(reason, "Retain");
         return OP_DONE;
     }

@@ -59,6 +59,8 @@ static enum op_answer see_chosen(struct run *r, struct op *op, const struct seen
     if (!pod || !*pod) buf_adds(reason, "no pod can be chosen: it is not known who is the leader, or none is left");
     else if (str_eq(pod, leader))
         buf_printf(reason, "%s is the leader now: the plan is stale. %s", pod, is_last(r) ? "It has to step down first" : "Open the dialog again, it shows who comes next");
+    else if (!raft_has(r, "begun") && raft_has(r, "asked.leader") && !str_eq(raft_fact(r, "asked.leader"), leader))
+        buf_printf(reason, "%s leads now, the dialog said %s: the plan is stale. Open the dialog again", leader, raft_fact(r, "asked.leader"));
     else if (turn && !str_eq(turn, r->phase->turn)) buf_printf(reason, "%s was moved in turn %s already", pod, turn);
     else {
         raft_set(r, "leader", leader);
@@ -347,6 +349,7 @@ static void dialog(struct run *r, struct dialog *d) {
         raft_rescue_line(r, d);
         return;
     }
+    raft_set(r, "asked.leader", leader);
     raft_set(r, "asked", pod); /* what is confirmed is this pod, whoever leads when it begins */
     if (run_has(r, "no_way_back")) dialog_line(d, "beware", "NO WAY BACK BUT FORWARD until %s: this turn was found half-done", run_fact(r, "no_way_back"));
     going_lines(r, d, pod);

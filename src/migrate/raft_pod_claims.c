@@ -17,6 +17,8 @@
 
 #define TERMINATING_MS INT64_C(60000)
 #define LEVEL_MS INT64_C(60000)
+#define MEASURE_MS INT64_C(3600000) /* without a majority nothing else helps than waiting for it */
+#define SAY_MS INT64_C(20000)
 #define CLAIMS_MS INT64_C(600000)
 #define POD_MS INT64_C(1800000)
 #define STUCK_MS INT64_C(15000)    /* the controller takes 0.1 s (recorded); longer than this it will not come by itself */
@@ -26,6 +28,7 @@
 struct at {
     char *pod;
     struct json_t *claim; /* entry of claims.old; NULL */
+    int64_t since;        /* mono: when it was first asked about; 0 */
 };
 
 static void at_free(void *data) {
@@ -37,7 +40,7 @@ static void at_free(void *data) {
 
 static struct op *with(struct op *op, const char *pod, const struct json_t *claim) {
     struct at *at = MEM_NEW(struct at);
-    *at = (struct at){mem_strdup(pod), claim ? jd_copy(claim) : NULL};
+    *at = (struct at){.pod = mem_strdup(pod), .claim = claim ? jd_copy(claim) : NULL};
     op->data = at;
     op->drop = at_free;
     return op;
@@ -140,6 +143,7 @@ void raft_script_swap(struct run *r, struct script *s) {
         with(script_wait(s, script_fmt(s, "terminating %s", name), script_fmt(s, "claim %s is on its way out", name), raft_path(s, r, "persistentvolumeclaims", name),
                          see_terminating, TERMINATING_MS), pod, jd_at(claims, i));
     }
+    for (size_t i = 0; i < jd_len(claims); i++) raft_script_retain(r, s, jd_at(claims, i)); /* again: somebody may have set it back */
     delete_pod(r, s, pod, claims);
     jd_free(claims);
 }
@@ -154,17 +158,28 @@ static enum op_answer see_stopped(struct run *r, struct op *op, const struct see
     return OP_DONE;
 }
 
-/* Safety 15: the leader's index after the stop is the measure, and it is read again for that. */
+/* Safety 15: the leader's index after the stop is the measure, and it is read again for that. Without a leader there is no majority. */
 static enum op_answer see_measure(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
-    int64_t index = jd_num(seen->doc, "raft_applied_index", 0);
-    const char *leader = op->data;
-    if (!jd_flag(seen->doc, "is_self", false) || index <= 0) {
-        buf_printf(reason, "%s is not active: wait for a leader", leader);
-        return OP_TODO;
+    struct at *at = op->data;
+    int64_t index = jd_num(seen->doc, "raft_applied_index", 0), now = clock_mono_ms();
+    const char *world = r->world ? raft_leader(r) : NULL;
+    if (jd_flag(seen->doc, "is_self", false) && index > 0) {
+        run_set_int(r, "leader.index", index);
+        buf_printf(reason, "applied index %lld", (long long)index);
+        return OP_DONE;
     }
-    run_set_int(r, "leader.index", index);
-    buf_printf(reason, "applied index %lld", (long long)index);
-    return OP_DONE;
+    if (at->since == 0) at->since = now;
+    if (world && !str_eq(world, op->vault) && !str_eq(world, at->pod) && now - at->since > SAY_MS) {
+        buf_printf(reason, "%s is active now, not %s: start this phase again, it goes on with that", world, op->vault);
+        return OP_REFUSE;
+    }
+    buf_printf(reason, "%s is not active: without a majority of the voters nothing is served. Bring the other node back (kubectl -n %s get pods); %s's old volumes are kept", op->vault,
+               r->workload->ns, at->pod);
+    if (now - at->since > SAY_MS && !raft_has(r, "alarm")) {
+        run_note(r, "BAD", "no node is active while %s is stopped: bring the other node back; its old volumes are kept", at->pod);
+        raft_set(r, "alarm", op->vault);
+    }
+    return OP_TODO;
 }
 
 static enum op_answer see_others(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
@@ -179,9 +194,10 @@ static enum op_answer see_others(struct run *r, struct op *op, const struct seen
     return OP_TODO;
 }
 
+/* Also after a cure: a pod that came back on its old disk took part in between. */
 static void level_rest(struct run *r, struct script *s, struct op *op) {
-    const char *pod = ((const struct at *)op->data)->pod, *leader = raft_said(s, r, "leader.now");
-    script_vault_wait(s, "measure", "the leader's applied index after the stop", leader, "/v1/sys/leader", false, see_measure, LEVEL_MS)->data = (void *)(uintptr_t)leader;
+    const char *pod = script_fmt(s, "%s", ((const struct at *)op->data)->pod), *leader = raft_said(s, r, "leader.now");
+    with(script_vault_wait(s, "measure", "the leader's applied index after the stop", leader, "/v1/sys/leader", false, see_measure, MEASURE_MS), pod, NULL);
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         const char *node = raft_member(s, r, i);
         if (str_eq(node, pod) || str_eq(node, leader)) continue;
@@ -352,6 +368,7 @@ static void cure(struct run *r, struct script *s, const char *pod) {
     raft_guard_well(r, s, op, pod);
     raft_guard_leader(r, s, op);
     raft_script_gone(r, s, script_fmt(s, "cured %s", uid), script_fmt(s, "pod %s (uid %s) ends", pod, raft_short(uid)), path, uid, (grace + 120) * 1000);
+    with(script_call(s, script_fmt(s, "level after %s", uid), level_rest, NULL, NULL), pod, NULL);
     script_check(s, "cure over", "look again", see_cured);
     with(script_call(s, "settle again", settle, NULL, NULL), pod, NULL);
 }

@@ -446,7 +446,7 @@ static void script_back(struct run *r, struct script *s) {
 /* ---- As it was ---- */
 
 static void forget_turn(struct run *r, const char *turn) {
-    static const char *const names[] = {"name", "asked", "uid.old", "uid.new", "node_id", "node_id.old", "claims.old", "claims.new", "leader", "index.sampled", "begun", "begun.wall",
+    static const char *const names[] = {"name", "asked", "asked.leader", "uid.old", "uid.new", "node_id", "node_id.old", "claims.old", "claims.new", "leader", "index.sampled", "begun", "begun.wall",
                                         "cut", "stopped", "gone", "done", "seconds", "claims.state", "stuck", "stuck.uid", "cured", "cures", "waits", "alarm"};
     char key[100];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) raft_turn_set(r, turn, names[i], "");
@@ -489,6 +489,7 @@ static enum op_answer see_end(struct run *r, struct op *op, const struct seen *s
         leave_volumes(r, turn);
         unprove(r, pod);
         raft_verify_forget(r);
+        run_set(r, "retain.until", "");
         forget_turn(r, turn);
         mem_free(pod);
     } else {
