@@ -12,6 +12,7 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "client/vault_parse.h"
 #include "migrate/raft_look.h"
 #include "migrate/raft_pod.h"
@@ -22,6 +23,7 @@
 #define LEVEL_MS (INT64_C(6) * 60 * 60 * 1000)   /* a snapshot of any size is installed */
 #define AUTOPILOT_MS INT64_C(300000)
 #define SAY_SEALED_MS INT64_C(60000)
+#define AUDIT_LINE_MAX 300
 
 struct node {
     char *pod, *old_id;
@@ -178,6 +180,47 @@ static enum op_answer see_well(struct run *r, struct op *op, const struct seen *
     return OP_DONE;
 }
 
+/* ---- Where it writes its audit logs ---- */
+
+/* The container that mounts the claims, by the manifest as it was found; NULL: it has one, or it is not known. */
+static const char *server_container(const struct run *r, struct script *s) {
+    struct json_t *set = run_fact_json(r, "set.manifest"), *templates = run_fact_json(r, "set.templates");
+    const struct json_t *list = jd_get(set, "spec.template.spec.containers");
+    const char *name = NULL;
+    for (size_t i = 0; !name && i < jd_len(list); i++) {
+        const struct json_t *mounts = jd_get(jd_at(list, i), "volumeMounts");
+        for (size_t m = 0; !name && m < jd_len(mounts); m++)
+            for (size_t t = 0; !name && t < jd_len(templates); t++)
+                if (str_eq(jd_str(jd_at(mounts, m), "name"), jd_string_value(jd_at(templates, t)))) name = script_fmt(s, "%s", jd_str(jd_at(list, i), "name"));
+    }
+    jd_free(set);
+    jd_free(templates);
+    return name;
+}
+
+/* "core: sanity check failed; unable to open "/vault/audit/audit.log" for writing: …", "… failed to setup audit table" (seen of OpenBao 2.6.2). */
+static bool is_audit_failure(struct slice line) {
+    return slice_contains(line, "failed to setup audit table") || (slice_contains(line, "sanity check failed") && slice_contains(line, "unable to open"));
+}
+
+/* A standby that cannot write its audit log calls itself healthy and can never become active (safety 16). OpenBao says so in its log as soon
+ * as it is unsealed; Vault only when it becomes active, which step-down proves. */
+static enum op_answer see_audit_log(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    const struct node *n = op->data;
+    struct slice rest = seen->text, line, bad = {NULL, 0};
+    (void)r;
+    while (slice_cut(&rest, '\n', &line))
+        if (is_audit_failure(line) && (!bad.p || slice_contains(line, "unable to open"))) bad = line;
+    if (!bad.p) {
+        buf_adds(reason, "it complains of no audit device");
+        return OP_DONE;
+    }
+    buf_printf(reason, "%s looks healthy, and could never become active: its audit log cannot be written. Let its user write there, delete the pod once more, gracefully, and "
+                       "start this phase again. It says: ", n->pod);
+    utf8_clean(reason, (struct slice){bad.p, bad.n < AUDIT_LINE_MAX ? bad.n : AUDIT_LINE_MAX});
+    return OP_REFUSE;
+}
+
 static void join_rest(struct run *r, struct script *s, struct op *op) {
     const struct node *n = op->data;
     const char *leader = raft_said(s, r, "leader.now"), *pod = script_fmt(s, "%s", n->pod);
@@ -189,6 +232,8 @@ static void join_rest(struct run *r, struct script *s, struct op *op) {
         (void *)(uintptr_t)pod;
     with(script_vault_wait(s, "level again", script_fmt(s, "%s keeps up", pod), pod, "/v1/sys/leader", false, see_level, LEVEL_MS), n);
     with(script_vault_wait(s, "well", script_fmt(s, "%s by its own word", pod), pod, "/v1/sys/health", false, see_well, AUTOPILOT_MS), n);
+    const char *container = server_container(r, s), *of = container ? script_fmt(s, "container=%s&", container) : "";
+    with(script_get(s, "audit log", script_fmt(s, "%s's audit logs, by its log", pod), script_fmt(s, "%s/log?%stailLines=2000", raft_path(s, r, "pods", pod), of), see_audit_log), n);
 }
 
 void raft_script_rejoin(struct run *r, struct script *s, const char *pod, const char *old_id, bool back) {

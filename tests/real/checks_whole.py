@@ -95,7 +95,7 @@ def main(policy="Parallel", ids="stable", kill=""):
         else:
             window(w, str(turn))
     at = time.time()
-    move(w, "step-down", SET)
+    move(w, "step-down", leader)
     new = w.active()
     check(new and new != leader, f"step-down: {new} leads, {leader} does not; without an acknowledged write for {writer.worst(at):.1f} s")
     pod(w, writer, "last", leader, marks)
