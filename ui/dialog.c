@@ -231,13 +231,30 @@ static bool is_no(struct key key) {
     return key.code == KEY_CODE_CHAR && !key.ctrl && (key.ch == 'n' || key.ch == 'N' || key.ch == 'q' || key.ch == 'Q');
 }
 
+/* What has to be typed begins with it, and nothing was typed yet: it is meant for the field, whatever else it does. */
+static bool begins_name(const struct dialog_box *b, const struct row *r, struct key key) {
+    struct slice name = row_text(r, DIALOGS_TYPED);
+    uint32_t first;
+    if (b->state != DIALOG_READY || !dialog_is_typed(r) || !name.n || b->typed.len || key.code != KEY_CODE_CHAR || key.ctrl) return false;
+    utf8_decode(name.p, name.n, &first);
+    return first == key.ch;
+}
+
+char dialog_all_key(const struct row *r) {
+    struct slice name = row_text(r, DIALOGS_TYPED);
+    return dialog_is_typed(r) && name.n && name.p[0] == 'v' ? 'V' : 'v';
+}
+
 /* A letter while a button has the focus. */
 static void letter(struct console *c, const struct row *r, struct key key) {
     struct dialog_box *b = c->dialog;
     if (key.code != KEY_CODE_CHAR || key.ctrl) return;
-    if (is_no(key)) {
+    if (begins_name(b, r, key)) {
+        b->focus = DIALOG_FIELD;
+        in_field(c, key);
+    } else if (is_no(key)) {
         say_no(c);
-    } else if (key.ch == 'v') {
+    } else if (key.ch == (uint32_t)dialog_all_key(r)) {
         b->all = !b->all;
     } else if (b->state != DIALOG_READY) {
         say(c, b->state == DIALOG_PREPARING ? "it is not ready yet" : NULL);
@@ -266,7 +283,7 @@ void dialog_key(struct console *c, struct key key) {
     struct dialog_box *b = c->dialog;
     const struct row *r = dialog_row(c);
     bool interrupt = key.code == KEY_CODE_CHAR && key.ctrl && key.ch == 'c';
-    bool no = always_no(key) || (b->focus != DIALOG_FIELD && (is_no(key) || (key.code == KEY_CODE_ENTER && b->focus == DIALOG_CANCEL)));
+    bool no = always_no(key) || (b->focus != DIALOG_FIELD && r && !begins_name(b, r, key) && (is_no(key) || (key.code == KEY_CODE_ENTER && b->focus == DIALOG_CANCEL)));
     if (!r || (typed_ahead(b, no) && !interrupt)) return;
     say(c, NULL);
     if (always_no(key)) say_no(c);

@@ -85,11 +85,11 @@ static void add_state(struct console *c, const struct row *r, struct lines *l, i
 
 /* What goes, what is lost and what it costs stand first, also where not all lines fit; lines of a kind stand together. */
 static size_t order_of(const struct row *r) {
-    static const char *const labels[] = {"object", "will go", "lost", "will come", "meanwhile", "beware", "undo", "proof", "rule", "from",
-                                         "to", "reclaim", "gate", "note", "request", "fact"};
+    static const char *const labels[] = {"object", "will go", "lost", "will come", "meanwhile", "once started", "beware", "undo", "proof",
+                                         "rule", "from", "to", "reclaim", "gate", "note", "request", "fact", "if quorum is lost"};
     size_t i = 0;
     while (i < ARRAY_LEN(labels) && !slice_is(row_text(r, DIALOG_LINES_LABEL), labels[i])) i++;
-    return i < ARRAY_LEN(labels) ? i : 8; /* a label of a phase's own: with its rules */
+    return i < ARRAY_LEN(labels) ? i : 9; /* a label of a phase's own: with its rules */
 }
 
 /* The lines of this dialog in the order in which they are shown; freed with mem_free. */
@@ -112,35 +112,40 @@ static const struct row **rows_of(struct console *c, size_t *ret_n) {
 
 static enum style style_of(struct slice label) {
     if (slice_is(label, "will go") || slice_is(label, "lost") || slice_is(label, "meanwhile")) return STYLE_BOLD;
-    if (slice_is(label, "beware")) return STYLE_WARN;
+    if (slice_is(label, "beware") || slice_is(label, "once started")) return STYLE_WARN;
     if (slice_is(label, "note")) return STYLE_DIM;
     return STYLE_NORMAL;
 }
 
 /* Behind the last request, once. */
-static void add_more(struct console *c, struct lines *l, int cols, size_t *requests) {
+static void add_more(struct console *c, const struct row *r, struct lines *l, int cols, size_t *requests) {
     size_t n = *requests;
     *requests = 0;
     if (n <= REQUESTS_SHOWN) return;
-    char *text = c->dialog->all ? mem_strdup("v shows fewer") : str_printf("and %zu more: v shows all", n - REQUESTS_SHOWN);
+    char *text = c->dialog->all ? str_printf("%c shows fewer", dialog_all_key(r))
+                                  : str_printf("and %zu more: %c shows all", n - REQUESTS_SHOWN, dialog_all_key(r));
     add_text(l, cols, (struct slice){NULL, 0}, STYLE_ACCENT, own(l, text));
 }
 
 /* Lines with the same label stand under it once; requests are many, so few of them are shown unless asked for. */
-static void add_rows(struct console *c, struct lines *l, int cols) {
+static void add_rows(struct console *c, const struct row *r, struct lines *l, int cols) {
     size_t n, requests = 0;
     const struct row **rows = rows_of(c, &n);
     struct slice last = {NULL, 0};
     for (size_t i = 0; i < n; i++) {
         struct slice label = row_text(rows[i], DIALOG_LINES_LABEL), none = {NULL, 0};
         bool request = slice_is(label, "request");
-        if (!request) add_more(c, l, cols, &requests);
+        if (!request) add_more(c, r, l, cols, &requests);
         if (request && ++requests > REQUESTS_SHOWN && !c->dialog->all) continue;
-        struct slice shown = slice_eq(label, last) ? none : request ? SLICE_LIT("requests") : label;
+        struct slice shown = slice_eq(label, last) ? none : request ? SLICE_LIT("requests") : slice_is(label, "once started") ? SLICE_LIT("then") : label;
+        if (utf8_columns(shown) >= LABEL_COLS) { /* it has a line to itself */
+            add_line(l, (struct line){none, shown, STYLE_BOLD});
+            shown = none;
+        }
         add_text(l, cols, shown, style_of(label), row_text(rows[i], DIALOG_LINES_TEXT));
         last = label;
     }
-    add_more(c, l, cols, &requests);
+    add_more(c, r, l, cols, &requests);
     mem_free(rows);
 }
 
@@ -256,8 +261,8 @@ static void draw_keys(struct console *c, const struct row *r) {
     int y = term_rows(c->o.term) - 1, cols = term_cols(c->o.term);
     bool ready = c->dialog->state == DIALOG_READY, field = c->dialog->focus == DIALOG_FIELD, typed = dialog_is_typed(r);
     draw_fill(d, y, 0, cols, STYLE_NORMAL);
-    draw_fmt(d, y, 1, cols - 2, STYLE_DIM, "Esc %s   %s%sPgUp PgDn   %s", ready || c->dialog->state == DIALOG_PREPARING ? "cancels" : "closes",
-             ready && typed ? "Tab moves on   Enter when typed   " : "", ready && !typed ? "y goes on   " : "", field ? "" : "v all requests");
+    draw_fmt(d, y, 1, cols - 2, STYLE_DIM, "Esc %s   %s%sPgUp PgDn   %s%s", ready || c->dialog->state == DIALOG_PREPARING ? "cancels" : "closes",
+             ready && typed ? "Tab moves on   Enter when typed   " : "", ready && !typed ? "y goes on   " : "", field ? "" : dialog_all_key(r) == 'v' ? "v" : "V", field ? "" : " all requests");
 }
 
 void dialog_draw(struct console *c) {
@@ -269,7 +274,7 @@ void dialog_draw(struct console *c) {
     box.x = (cols - box.cols) / 2;
     add_state(c, r, &l, box.cols - 4);
     add_place(c, r, &l, box.cols - 4);
-    add_rows(c, &l, box.cols - 4);
+    add_rows(c, r, &l, box.cols - 4);
     int most = box.rows - 6, shown = (int)l.n < most ? (int)l.n : most;
     if (shown < most) { /* as high as it needs, a third of the rest above it */
         box.rows = shown + 6;

@@ -28,6 +28,8 @@ struct dialog_box {
 
 /* What has to be typed, if it is more than y. */
 bool dialog_is_typed(const struct row *r);
+/* The key that shows every request: v, unless what has to be typed begins with it (vault-1), then V. */
+char dialog_all_key(const struct row *r);
 bool dialog_complete(const struct dialog_box *b, const struct row *r);
 enum dialog_state dialog_state_of(const struct row *r);
 void dialog_drawn(struct console *c); /* from now on keys count, after the guard's time */

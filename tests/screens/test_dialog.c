@@ -31,7 +31,7 @@ static struct stage *open_dialog(int rows, int cols, const char *fixture) {
 }
 
 static void every_kind_at_every_size(void **state) {
-    static const char *const names[] = {"hard", "reversible", "purge", "preparing", "refused", "stale", "rollback"};
+    static const char *const names[] = {"hard", "reversible", "purge", "preparing", "refused", "stale", "rollback", "pod"};
     static const struct {
         int rows, cols;
     } sizes[] = {{24, 80}, {40, 120}, {50, 200}};
@@ -403,8 +403,31 @@ static void no_keys_confirm_by_chance(void **state) {
     stage_close(s);
 }
 
+/* The name's first letter is no other key: v (all requests), n and q (no). */
+static void names_that_begin_with_a_key(void **state) {
+    static const char *const names[] = {"vault-1", "nats-0", "quay-2"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char row[400], want[120];
+        struct stage *s = open_dialog(40, 120, "dialog-pod.ndjson");
+        snprintf(row, sizeof row, "{\"t\":\"upsert\",\"table\":\"dialogs\",\"key\":\"7\",\"seq\":990,\"row\":{\"peer\":3,\"workload\":\"vault\",\"phase\":"
+                 "\"pod-1\",\"title\":\"swap\",\"state\":\"READY\",\"stake\":\"hard to undo\",\"typed\":\"%s\",\"context\":\"home\"}}", names[i]);
+        stage_feed_line(s, row);
+        stage_feed_line(s, COMMIT);
+        stage_seen(s);
+        stage_keys(s, i ? "v" : "V");
+        stage_shows(s, "until it is Ready");
+        stage_type(s, names[i]);
+        stage_keys(s, "Enter");
+        snprintf(want, sizeof want, "{\"verb\":\"confirm\",\"dialog\":\"7\",\"typed\":\"%s\"}\n", names[i]);
+        assert_string_equal(stage_sent(s), want);
+        stage_close(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_that_begin_with_a_key),
         cmocka_unit_test(every_kind_at_every_size),
         cmocka_unit_test(every_way_of_saying_no),
         cmocka_unit_test(yes_to_what_is_reversible),
