@@ -15,7 +15,10 @@
 #include "migrate/raft_cron.h"
 #include "migrate/raft_look.h"
 #include "migrate/raft_rescue.h"
+#include "source/vault_source.h"
 #include "world/world.h"
+
+#define LEADERLESS_MS 90000 /* an election takes seconds; a step-down up to so long */
 
 #define LEVEL_MS INT64_C(60000)
 #define STEP_MS INT64_C(150000)   /* requests that are under way are waited for, up to 90 s */
@@ -112,6 +115,7 @@ static enum op_answer see_stepped_down(struct run *r, struct op *op, const struc
     }
     if (jd_flag(seen->doc, "is_self", false)) {
         run_set_int(r, "step-down.asked", clock_wall_ms());
+        if (r->world) vault_source_expect_change(r->world, r->workload->name, LEADERLESS_MS); /* its absence is no alarm */
         buf_adds(reason, "it is active still");
         return OP_TODO;
     }
