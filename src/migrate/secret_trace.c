@@ -162,11 +162,14 @@ void trace_store(const struct json_t *store, struct trace *t) {
     t->end = TRACE_STORE;
 }
 
+/* "10" of 10.0.0.1, or an IPv6 address, which has no dots. */
 static bool is_address(struct slice first) {
-    for (size_t i = 0; i < first.n; i++)
+    bool digits = true;
+    for (size_t i = 0; i < first.n; i++) {
         if (first.p[i] == ':') return true;
-        else if (first.p[i] < '0' || first.p[i] > '9') return false;
-    return true;
+        digits = digits && first.p[i] >= '0' && first.p[i] <= '9';
+    }
+    return digits;
 }
 
 enum trace_where trace_service(const char *url, const char *from, char *service, size_t service_size, char *ns, size_t ns_size) {
