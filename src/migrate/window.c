@@ -436,7 +436,8 @@ const char *window_gate_reason(const struct window *w, enum window_gate g) {
 }
 
 enum window_answer window_gate_answer(const struct window *w, enum window_gate g) {
-    return w->gates[g].answer;
+    const struct window_gate_now *n = &w->gates[g];
+    return n->answer == WINDOW_FAIL && !n->confirmed ? WINDOW_LATE : n->answer;
 }
 
 const char *window_pod(const struct window *w) {

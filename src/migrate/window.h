@@ -65,6 +65,7 @@ void window_numbers(const struct window *w, struct window_numbers *ret);
 int64_t window_strip(const struct window *w, enum window_gate g, struct buf *out);
 /* Why it does not pass; while it passes, the last time that it did not ("" if there was none). */
 const char *window_gate_reason(const struct window *w, enum window_gate g);
+/* As it is shown: what fails, not for longer than it may yet, is late. */
 enum window_answer window_gate_answer(const struct window *w, enum window_gate g);
 const char *window_pod(const struct window *w);
 int64_t window_begun(const struct window *w); /* plan ms: of all, whatever restarted it since */

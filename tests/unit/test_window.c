@@ -328,6 +328,7 @@ static void test_restarts_after_fail_after(void **state) {
         assert_int_equal(numbers(&t).failures, 0);
         run_for(&t, 10 * S);
         STATE(&t, "FAILING");
+        assert_int_equal(window_gate_answer(t.w, cases[i].g), WINDOW_FAIL);
         assert_int_equal(numbers(&t).failures, 1);
         assert_int_equal(numbers(&t).restarts, 1);
         assert_int_equal(numbers(&t).credited_ms, 0);
@@ -375,6 +376,7 @@ static void test_a_failure_that_ends_in_time_is_late_and_credited(void **state) 
     t.answers[WINDOW_VOTERS] = WINDOW_FAIL;
     run_for(&t, 30 * S);
     assert_int_equal(numbers(&t).credited_ms, HOUR + 10 * S); /* what it fails for is pending */
+    assert_int_equal(window_gate_answer(t.w, WINDOW_VOTERS), WINDOW_LATE);
     t.answers[WINDOW_VOTERS] = WINDOW_PASS;
     run_for(&t, 10 * S);
     assert_int_equal(numbers(&t).credited_ms, HOUR + 40 * S);
