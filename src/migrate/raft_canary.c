@@ -2,8 +2,8 @@
  * attaches throw-away claims of the target class, which unlocks them, and writes, syncs and reads back at every path of the set's claims, as
  * Vault's own user. Its log proves it. Vault is not started in it, and nothing selects it.
  *
- * What is made here is removed at the end, by uid, volumes too; what a failed try left is removed by the next one, by rollback and by clean
- * up: it is looked for under its one name, and is ours when it carries this run's annotation. */
+ * What is made here is removed at the end, by uid, volumes too. What a failed try left is there to be looked at, and is removed by the next one:
+ * it is looked for under its one name, and is ours when it carries this run's annotation. */
 #include "migrate/raft_canary_pod.h"
 
 #include <string.h>
@@ -222,10 +222,6 @@ static void script_remove(struct run *r, struct script *s, const char *when) {
     script_check(s, script_fmt(s, "%s removed", when), "nothing of the canary is left", see_removed);
 }
 
-void raft_script_canary_remove(struct run *r, struct script *s) {
-    if (run_has(r, "canary.begun")) script_remove(r, s, "canary");
-}
-
 /* ---- Claims and pod ---- */
 
 /* The set as it is now; not noted, for its environment may hold secrets. */
@@ -359,6 +355,8 @@ static enum op_answer see_log(struct run *r, struct op *op, const struct seen *s
     if (!good && !proof.done && seen->text.p) return OP_TODO; /* the rest of it is on its way */
     if (!good) {
         run_set(r, "canary.failed", "yes");
+        run_note(r, "INFO", "the canary is left to be looked at; the next try removes it (by hand: kubectl -n %s delete pod,pvc -l ferryman.io/canary=%s)",
+                 r->workload->ns, r->workload->name);
         return OP_REFUSE;
     }
     run_set_int(r, "canary.user", proof.user);

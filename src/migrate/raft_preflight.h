@@ -20,9 +20,6 @@ void raft_script_place(struct run *r, struct script *s, const char *pod);
 void raft_preflight_token(struct run *r, struct script *s);
 /* What unlocks, unseals, logs us in and backs up does not come out of this very Vault (raft_circle.c; safety 22). */
 void raft_preflight_circles(struct run *r, struct script *s);
-/* What is left of the canary goes, by uid: for rollback and clean up (raft_canary.c). */
-void raft_script_canary_remove(struct run *r, struct script *s);
-
 /* Path of the namespace's list of a kind: base "/api/v1", plural "configmaps". */
 const char *raft_list_path(struct script *s, const struct run *r, const char *base, const char *plural);
 
