@@ -45,15 +45,16 @@ static struct err *damage(struct inflate *z, struct err *e) {
     return err_copy(e);
 }
 
+/* What came out before a fault is given away, too: where a fault is found does not depend on the pieces that are fed. */
 static struct err *step(struct inflate *z, bool (*sink)(void *arg, struct slice bytes), void *arg) {
     z->z.next_out = z->out;
     z->z.avail_out = sizeof z->out;
     int code = inflate(&z->z, Z_NO_FLUSH);
+    size_t n = sizeof z->out - z->z.avail_out;
+    if (n > 0 && !sink(arg, (struct slice){(const char *)z->out, n})) return damage(z, err_new(ERR_CANCELLED, "inflating was given up"));
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
         return damage(z, err_new(ERR_DATA, z->z.total_in < HEAD_SIZE ? "it is no gzip file: %s" : "the gzip member is damaged: %s",
                                  z->z.msg ? z->z.msg : "a dictionary is asked for"));
-    size_t n = sizeof z->out - z->z.avail_out;
-    if (n > 0 && !sink(arg, (struct slice){(const char *)z->out, n})) return damage(z, err_new(ERR_CANCELLED, "inflating was given up"));
     z->ended = code == Z_STREAM_END;
     if (z->ended && z->z.avail_in > 0) return damage(z, err_new(ERR_DATA, "bytes follow the end of the gzip member"));
     return NULL;

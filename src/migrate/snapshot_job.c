@@ -142,7 +142,7 @@ static void finish(struct taking *t, struct err *e, const char *detail) {
     struct op *op = t->op;
     if (e && !t->sink->busy && t->sink->writer) snapshot_writer_discard(t->sink->writer);
     taking_free(t);
-    op_job_done(r, op, e ? err_wrap(e, "snapshot") : NULL, detail);
+    op_job_done(r, op, e, detail);
 }
 
 static void clear_facts(struct run *r) {
@@ -176,7 +176,8 @@ static void on_committed(struct taking *t) {
     k->e = NULL;
     if (!e) {
         set_facts(t);
-        detail = str_printf("%s: %.1f MiB from %s, index %lld, term %lld, %zu voters of %s, %s", snapshot_writer_file(k->writer),
+        const char *slash = strrchr(snapshot_writer_file(k->writer), '/');
+        detail = str_printf("%s: %.1f MiB from %s, index %lld, term %lld, %zu of %s vote, %s", slash ? slash + 1 : snapshot_writer_file(k->writer),
                             (double)k->manifest.bytes / 1048576, k->manifest.node, (long long)k->manifest.index, (long long)k->manifest.term,
                             k->said.voters, buf_str(&k->said.nodes), k->manifest.iterations ? "enciphered" : "not enciphered");
     }
@@ -475,7 +476,7 @@ static void on_read(void *arg) {
     struct op *op = x->op;
     op->data = NULL;
     reading_free(x);
-    op_job_done(r, op, e ? err_wrap(e, "snapshot") : NULL, detail);
+    op_job_done(r, op, e, detail);
     mem_free(detail);
 }
 
@@ -524,9 +525,8 @@ static const struct op_job prove_job = {.start = prove_start, .cancel = prove_ca
 void snapshot_script(struct run *r, struct script *s) {
     char *dir = snapshot_dir(r);
     script_check(s, "snapshot room", "room for the snapshot", see_room);
-    script_job(s, "snapshot take", script_fmt(s, "GET " SNAPSHOT_PATH " of the node that is active then (GET " LEADER_PATH " before and after), into %s", dir),
-               &take_job, NULL, NULL);
-    script_job(s, "snapshot prove", "read the snapshot back from the disk and prove it", &prove_job, NULL, NULL);
+    script_job(s, "snapshot take", script_fmt(s, "GET " SNAPSHOT_PATH " of the active node (" LEADER_PATH " before and after) into %s", dir), &take_job, NULL, NULL);
+    script_job(s, "snapshot prove", "read it back from the disk and prove it", &prove_job, NULL, NULL);
     mem_free(dir);
 }
 
