@@ -1,5 +1,7 @@
 /* The box of a dialog: what it is about, its lines, and below them the question, the field and the buttons, which are always
  * seen; lines that do not fit are scrolled to. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -166,6 +168,12 @@ static void draw_stake(struct draw *d, const struct row *r, struct rect box) {
     draw_str(d, box.y, box.x + box.cols - cols - 2, cols, purge ? STYLE_BANNER_BAD : dialog_is_typed(r) ? STYLE_BANNER_WARN : STYLE_DIM, text);
 }
 
+/* Titles begin with a capital letter, but for names: "vault-0, follower: swap and rejoin". */
+static bool begins_with_name(const char *title) {
+    size_t n = strcspn(title, " ");
+    return n > 0 && (title[n - 1] == ',' || title[n - 1] == ':');
+}
+
 static void draw_frame(struct console *c, const struct row *r, struct rect box) {
     struct draw *d = c->ui.draw;
     draw_clear(d, box);
@@ -176,7 +184,7 @@ static void draw_frame(struct console *c, const struct row *r, struct rect box) 
     int x = box.x + 2;
     x += draw_str(d, box.y, x, 1, STYLE_NORMAL, " ");
     char *title = str_printf("%.*s · %.*s", SLICE_FMT(row_text(r, DIALOGS_TITLE)), SLICE_FMT(row_text(r, DIALOGS_WORKLOAD)));
-    if (*title >= 'a' && *title <= 'z') *title = (char)(*title - 32);
+    if (*title >= 'a' && *title <= 'z' && !begins_with_name(title)) *title = (char)(*title - 32);
     x += draw_str(d, box.y, x, box.cols - 32, STYLE_TITLE, title);
     draw_str(d, box.y, x, 1, STYLE_NORMAL, " ");
     draw_stake(d, r, box);

@@ -51,8 +51,10 @@ static void now_window(struct ui *ui, struct board *b, const struct row *window,
         board_line(b, &(struct board_line){.text = reason, .style = look.style, .wrap = wide ? 3 : 2, .whole = true});
     } else {
         spark_bar(&text, row_int(window, WINDOWS_CREDITED, 0), row_int(window, WINDOWS_DURATION, 0), wide ? 40 : 24);
-        buf_printf(&text, "  %d %%, %d failures, ", window_percent(window), (int)row_int(window, WINDOWS_FAILURES, 0));
-        window_gaps(window, &text);
+        int64_t gaps = row_int(window, WINDOWS_GAPS, 0);
+        char age[32];
+        buf_printf(&text, "  %d %%, %d failures, gaps %s", window_percent(window), (int)row_int(window, WINDOWS_FAILURES, 0),
+                   gaps < 1000 ? "none" : clock_format_age(gaps, age, sizeof age));
         board_line(b, &(struct board_line){.text = buf_slice(&text), .whole = true});
     }
     buf_clear(&text);

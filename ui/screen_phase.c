@@ -114,6 +114,7 @@ static void draw_keys(struct phase_screen *s, int y, struct rect r, const struct
         if (next.n) x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_START, slice_is(state, "INTERRUPTED") ? "go on with" : phase_in_trouble(state) ? "try again" : "start", next, true);
         if (!slice_is(state, "NOT STARTED") && !slice_is(state, "DONE") && !slice_is(state, "ROLLED BACK")) x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_ROLLBACK, "roll back", none, true);
     }
+    if (slice_starts(next, "window")) x = act_draw_key(s->ui, y, x, end, COMMAND_WINDOW, "window", none, true);
     x = act_draw_key(s->ui, y, x, end, COMMAND_OPEN, "details", none, true);
     x = act_draw_key(s->ui, y, x, end, COMMAND_PHASE_OVERRIDE, "override", none, true);
     if (act_refused(console_of(s->ui), COMMAND_PHASE_START, &why) && end - x > 12)

@@ -147,9 +147,8 @@ static int draw_state(struct window_screen *s, struct rect r, const struct row *
 static void numbers(const struct row *window, struct buf *out) {
     buf_adds(out, "credited ");
     window_clock(out, row_int(window, WINDOWS_CREDITED, 0));
-    buf_adds(out, "   ");
+    buf_printf(out, "   failures %d   ", (int)row_int(window, WINDOWS_FAILURES, 0));
     window_gaps(window, out);
-    buf_printf(out, "   failures %d", (int)row_int(window, WINDOWS_FAILURES, 0));
 }
 
 static void more_numbers(const struct world *w, const struct row *window, struct buf *out) {
