@@ -54,6 +54,18 @@ void mover_forget(struct mover *v) {
     }
 }
 
+/* After a rollback in part: what had failed, and was taken back, is not in trouble any more. */
+static void forget_failed(struct mover *v) {
+    for (size_t i = 0; i + 1 < v->nphases; i++) {
+        struct phase_now *p = &v->phases[i];
+        if ((p->state != PHASE_FAILED && p->state != PHASE_INTERRUPTED) || !phase_undone(v, p)) continue;
+        clear_steps(v, p, NULL);
+        p->state = PHASE_TODO;
+        p->acted = false;
+        str_set(&p->reason, NULL);
+    }
+}
+
 static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t *d) {
     const char *state = jd_str(d, "state");
     int64_t at = record_at(d);
@@ -81,6 +93,7 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
         if (v->table->rollback_in_part) { /* what it has taken back comes next again (undone), and it can be asked for again */
             p->state = PHASE_TODO;
             p->acted = false;
+            forget_failed(v);
             continue;
         }
         v->rolled_back = true;

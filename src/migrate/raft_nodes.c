@@ -172,11 +172,17 @@ static const char *pod_of(const struct run *r, const struct vault_server *v) {
     return names_a_member(r, v->id) ? v->id : NULL;
 }
 
-static void note_peer(struct run *r, struct json_t *pods, const char *pod, const struct vault_server *v) {
+static void note_peer(struct json_t *pods, const char *pod, const struct vault_server *v) {
     if (!jd_member(pods, pod)) jd_set(pods, pod, jd_object());
     jd_set(jd_member(pods, pod), "node_id", jd_string(v->id));
     jd_set(jd_member(pods, pod), "address", jd_string(v->address));
-    if (!run_has(r, "ids.stable")) run_set(r, "ids.stable", str_eq(v->id, pod) ? "yes" : "no");
+}
+
+/* Whether a wiped node comes back under the same id: read while nothing is under way. */
+static void note_stable(struct run *r, const struct vault_servers *all) {
+    bool stable = true;
+    for (size_t i = 0; i < all->count; i++) stable = stable && str_eq(all->list[i].id, pod_of(r, &all->list[i]));
+    run_set(r, "ids.stable", stable ? "yes" : "no");
 }
 
 /* Which servers may be there and how. */
@@ -189,14 +195,15 @@ static bool judge_peers(struct run *r, const struct vault_servers *all, const ch
         well = pod && (v->voter || str_eq(pod, target));
         if (!pod) buf_printf(reason, "peer %s at %s is no pod of the set: a stale peer counts for the majority; find out whose it is", v->id, v->address);
         else if (!well) buf_printf(reason, "%s is no voter yet", pod);
-        else if (!str_eq(pod, target)) note_peer(r, pods, pod, v);
-        else if (!jd_str(jd_member(pods, pod), "node_id")) note_peer(r, pods, pod, v);
+        else if (!str_eq(pod, target)) note_peer(pods, pod, v);
+        else if (!jd_str(jd_member(pods, pod), "node_id")) note_peer(pods, pod, v);
     }
     if (well && (int64_t)all->count != raft_replicas(r) && !(target && (int64_t)all->count + 1 == raft_replicas(r))) {
         buf_printf(reason, "the raft configuration has %zu peers, the set %lld pods", all->count, (long long)raft_replicas(r));
         well = false;
     }
     if (well) run_set_json(r, "pods", pods);
+    if (well && (!target || !run_has(r, "ids.stable"))) note_stable(r, all);
     jd_free(pods);
     return well;
 }
