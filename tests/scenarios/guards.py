@@ -96,6 +96,12 @@ with_scenario("pg-lost-found", "preflight", ["PGDATA is the mount point", "lost+
 settled()
 with_scenario("service-elsewhere", "preflight", ["pod", "Service"], "the Service leads to another server", *ALERTS)
 settled()
+store = json.loads(sandbox.kubectl("get", "clustersecretstores/home", "-o", "json"))["spec"]["provider"]
+sandbox.kubectl("patch", "clustersecretstores/home", "--type=json", "-p", json.dumps([{"op": "replace", "path": "/spec/provider", "value": {
+    "vault": {"server": "http://immich-server.immich.svc:8200"}}}]))
+refused("preflight", ["the node-stage secret of class proxmox-lvm-encrypted", "ClusterSecretStore home, vault at http://immich-server.immich.svc:8200",
+                      "that is stopped with the database", "gate circle"], "the disks' passphrase comes out of what is stopped", *ALERTS)
+sandbox.kubectl("patch", "clustersecretstores/home", "--type=json", "-p", json.dumps([{"op": "replace", "path": "/spec/provider", "value": store}]))
 run("preflight", *ALERTS)
 ok("without all that preflight is well")
 
