@@ -191,7 +191,29 @@ def deleted_first(w, order):
     check(bound(w, pod, OLD) and volumes(w, pod) == kept, "and the way back is open")
 
 
+def audit_spoilt(w):
+    """A new audit volume that the server's user cannot write: the node looks healthy, its turn does not end (safety 16)."""
+    w.wait_calm()
+    pod = first_follower(w)
+    kept = volumes(w, pod)
+    w.kubelet.spoilt = "audit"
+    said = move(w, "pod-1", pod, status=1)
+    line = next((x.strip() for x in said.splitlines() if "could never become active" in x), None)
+    check(line, f"a new audit volume that cannot be written: {(line or said[-1500:])[-260:]}")
+    status, health = w.node(pod).call("GET", "sys/health")
+    check(status == 429 and not health["sealed"], "though the node calls itself healthy")
+    w.kubelet.spoilt = None
+    w.api.must("DELETE", f"{CORE}/namespaces/{NS}/pods/{pod}")
+    until(lambda: bound(w, pod, NEW), "the pod comes back, its volume writable", 90)
+    move(w, "pod-1", pod)
+    ok("once it can be written, the phase goes on to its end")
+    w.wait_calm()
+    move(w, "rollback", pod)
+    check(bound(w, pod, OLD) and volumes(w, pod) == kept, "and the way back is open")
+
+
 CHECKS = {
+    "audit": audit_spoilt,
     **{order: (lambda w, o=order: deleted_first(w, o)) for order in ORDERS},
     "there-and-back": there_and_back,
 }

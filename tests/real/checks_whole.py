@@ -2,6 +2,7 @@
 
     tests/real/run whole [Parallel|OrderedReady [stable|unstable [kill]]]"""
 
+import threading
 import time
 
 from checks_roll import adoption, bound, prepared, uids, volumes
@@ -23,7 +24,7 @@ def pod(w, writer, turn, name, marks=()):
     others = {p: w.pod_object(p)["metadata"]["uid"] for p in PODS if p != name}
     began, at = time.monotonic(), time.time()
     if marks:
-        killed(w, f"pod-{turn}", name, marks)
+        killed(w, f"pod-{turn}", name, [f"pod-{turn}/{m}" for m in marks])
     else:
         move(w, f"pod-{turn}", name)
     check(bound(w, name, NEW, old), f"pod-{turn}: {name} runs on new claims of {NEW} ({time.monotonic() - began:.0f} s)")
@@ -46,6 +47,19 @@ def window(w, turn):
     move(w, f"window-{turn}", "y")
     took = time.monotonic() - began
     check(took >= 85, f"window-{turn} has passed after {took:.0f} s")
+
+
+def killed_window(w, turn):
+    """Killed in the middle: what was covered counts, what was not does not."""
+    began = time.monotonic()
+    run = Run(w, *one(f"window-{turn}", "y"))
+    run.wait(f"phase window-{turn}: RUNNING")
+    threading.Event().wait(45)  # half of it
+    run.kill()
+    threading.Event().wait(10)  # nobody watches
+    move(w, f"window-{turn}")
+    took = time.monotonic() - began
+    check(95 <= took < 160, f"window-{turn}: killed -9 after 45 s, 10 s unwatched, begun again: passed after {took:.0f} s, so its credit was kept and the gap was not counted")
 
 
 def disk_hangs(w):
@@ -87,11 +101,13 @@ def main(policy="Parallel", ids="stable", kill=""):
     followers = [p for p in PODS if p != leader]
     prepared(w)
     adoption(w)
-    marks = ["delete"] if kill == "kill" else []
+    marks = ["swap RUNNING", "stopped RUNNING", "claims RUNNING", "rejoin RUNNING"] if kill == "kill" else []
     for turn, name in enumerate(followers, 1):
         pod(w, writer, str(turn), name, marks)
         if kill == "disk" and turn == 1:
             disk_hangs(w)
+        elif kill == "kill" and turn == 1:
+            killed_window(w, str(turn))
         else:
             window(w, str(turn))
     at = time.time()
