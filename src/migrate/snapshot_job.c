@@ -5,34 +5,28 @@
  *
  * What threads use lives in struct sink, which outlives the operation when that is given up while a thread is at work: its end frees the
  * sink and removes the file. */
-#include "migrate/snapshot_job.h"
+#include "migrate/snapshot_job_private.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "client/vault_client.h"
 #include "client/vault_parse.h"
 #include "loop/timer.h"
 #include "loop/work.h"
-#include "migrate/job_gate.h"
 #include "migrate/raft.h"
 #include "migrate/run_vault.h"
 #include "migrate/snapshot_file.h"
-#include "world/world.h"
 
 #define SNAPSHOT_PATH "/v1/sys/storage/raft/snapshot"
 #define LEADER_PATH "/v1/sys/leader"
 
-enum { PROGRESS_MS = 250, FREE_PERCENT = 10 };
+enum { PROGRESS_MS = 250 };
 #define PENDING_MAX ((size_t)4 * 1024 * 1024) /* then the stream waits */
-#define MINUTE_MS (INT64_C(60) * CLOCK_MS_PER_S)
 
 /* What threads see. */
 struct sink {
@@ -62,14 +56,9 @@ struct taking {
     int64_t ordinal;       /* of the node that is asked next */
     int64_t active_ms;     /* since when it is active, by itself */
     bool ended;            /* the stream has */
-    bool paused, held;     /* by the operator; because the disk lags */
+    bool held;             /* the stream waits, because the disk lags */
     struct buf answers;    /* of nodes that are not active */
 };
-
-char *snapshot_dir(const struct run *r) {
-    const struct plan_raft *p = raft_spec(r);
-    return p->snapshot.directory ? mem_strdup(p->snapshot.directory) : str_printf("%s/snapshots", r->dir);
-}
 
 /* ---- The sink ---- */
 
@@ -221,7 +210,7 @@ static void ask_leader(struct taking *t, void (*fn)(void *arg, const struct vaul
 /* ---- What comes ---- */
 
 static void hold(struct taking *t) {
-    bool held = t->paused || t->pending.len >= PENDING_MAX;
+    bool held = t->pending.len >= PENDING_MAX;
     if (held != t->held && t->stream) run_vault_stream_pause(t->stream, held);
     t->held = held;
 }
@@ -357,258 +346,5 @@ static void take_cancel(struct run *r, struct op *op) {
     if (op->data) taking_free(op->data);
 }
 
-static void take_pause(struct run *r, struct op *op, bool paused) {
-    struct taking *t = op->data;
-    (void)r;
-    if (!t) return;
-    t->paused = paused;
-    hold(t);
-}
-
-static const struct op_job take_job = {.start = take_start, .cancel = take_cancel, .pause = take_pause};
-
-/* ---- Room ---- */
-
-static char *existing(const char *path) {
-    char *p = mem_strdup(path);
-    struct statvfs s;
-    while (statvfs(p, &s) != 0 && errno == ENOENT && !str_eq(p, "/") && !str_eq(p, ".")) {
-        char *up = file_dirname(p);
-        mem_free(p);
-        p = up;
-    }
-    return p;
-}
-
-/* What is taken next is about as large as what was taken last; the first one's size nobody knows, and the writer looks as it writes. */
-static enum op_answer judge_room(const struct run *r, const char *dir, struct buf *reason) {
-    struct statvfs s;
-    char *path = existing(dir);
-    struct err *e = statvfs(path, &s) ? err_sys(errno, "%s", path) : snapshot_place(dir);
-    mem_free(path);
-    if (e) {
-        buf_adds(reason, err_text(e));
-        err_free(e);
-        return OP_REFUSE;
-    }
-    double size = (double)s.f_blocks * (double)s.f_frsize, available = (double)s.f_bavail * (double)s.f_frsize;
-    double need = (double)run_fact_int(r, "snapshot.bytes", 0) * 1.1;
-    buf_printf(reason, "%s: %.0f MiB free", dir, available / 1048576);
-    if (available - need >= size * FREE_PERCENT / 100) return OP_DONE;
-    buf_printf(reason, ", about %.0f are needed, and %d %% of the disk (%.0f MiB) must stay free: make room there, or set snapshot.directory of the "
-                       "plan to another disk", need / 1048576, FREE_PERCENT, size * FREE_PERCENT / 100 / 1048576);
-    return OP_REFUSE;
-}
-
-static enum op_answer see_room(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
-    (void)op, (void)seen;
-    if (r->preview) return OP_DONE;
-    char *dir = snapshot_dir(r);
-    enum op_answer answer = judge_room(r, dir, reason);
-    mem_free(dir);
-    return answer;
-}
-
-/* ---- The proof from the disk ---- */
-
-struct reading {
-    struct job_gate *gate;
-    char *file, *passphrase_file;
-    int64_t before, last; /* progress of two passes as one */
-    struct snapshot_verdict verdict;
-    struct err *e;
-    struct run *r;
-    struct op *op;        /* NULL: given up */
-    struct timer *timer;
-};
-
-static void reading_free(struct reading *x) {
-    snapshot_verdict_clear(&x->verdict);
-    job_gate_free(x->gate);
-    timer_free(x->timer);
-    mem_free(x->file);
-    mem_free(x->passphrase_file);
-    err_free(x->e);
-    mem_free(x);
-}
-
-static bool go_on(void *arg, int64_t done, int64_t total) {
-    struct reading *x = arg;
-    if (done < x->last) x->before += x->last;
-    x->last = done;
-    return job_gate_pass(x->gate, x->before + done, 2 * total, 0, "reading back");
-}
-
-static void read_back(void *arg) {
-    struct reading *x = arg;
-    struct snapshot_verify_options o = {.file = x->file, .passphrase_file = x->passphrase_file, .watch = {go_on, x}};
-    x->e = *x->file ? snapshot_verify(&o, &x->verdict) : err_new(ERR_FAILED, "there is none that could be proved");
-}
-
-/* The manifest could be of another: the facts are of this one. */
-static struct err *compare(const struct reading *x) {
-    const struct snapshot_verdict *v = &x->verdict;
-    if (v->damage) return err_new(ERR_FAILED, "%s is not proved: %s; take another", x->file, err_text(v->damage));
-    if (!str_eq(run_fact(x->r, "snapshot.sha256"), v->file_sha256))
-        return err_new(ERR_FAILED, "%s is not the one that this run wrote: its SHA-256 is %.16s…, noted is %.16s…; take another", x->file, v->file_sha256,
-                       run_fact(x->r, "snapshot.sha256"));
-    if (run_fact_int(x->r, "snapshot.index", -1) != v->said.index)
-        return err_new(ERR_FAILED, "%s: its index is not the one that was noted; take another", x->file);
-    return NULL;
-}
-
-static void on_read(void *arg) {
-    struct reading *x = arg;
-    if (!x->op) {
-        reading_free(x);
-        return;
-    }
-    struct err *e = x->e;
-    char *detail = NULL;
-    x->e = NULL;
-    if (!e) e = compare(x);
-    if (!e) {
-        run_set_int(x->r, "snapshot.proved_at", clock_wall_ms());
-        detail = str_printf("%ssizes, SHA-256 and index %lld are right, and the gzip member ends as it must", x->verdict.enciphered ? "HMAC, " : "",
-                            (long long)x->verdict.said.index);
-    }
-    struct run *r = x->r;
-    struct op *op = x->op;
-    op->data = NULL;
-    reading_free(x);
-    op_job_done(r, op, e, detail);
-    mem_free(detail);
-}
-
-static void on_read_timer(void *arg) {
-    struct reading *x = arg;
-    struct job_seen seen;
-    job_gate_look(x->gate, &seen);
-    op_job_progress(x->r, x->op, seen.done, seen.done < seen.total ? seen.total : 0, "bytes", seen.text);
-}
-
-static void prove_start(struct run *r, struct op *op) {
-    const struct plan_raft *p = raft_spec(r);
-    struct reading *x = MEM_NEW(struct reading);
-    op->data = x;
-    x->r = r;
-    x->op = op;
-    x->gate = job_gate_new();
-    x->file = mem_strdup(run_has(r, "snapshot.file") ? run_fact(r, "snapshot.file") : "");
-    x->passphrase_file = p->snapshot.encrypt.none ? NULL : mem_strdup(p->snapshot.encrypt.passphrase_file);
-    x->timer = timer_new(r->loop, on_read_timer, x);
-    timer_start(x->timer, PROGRESS_MS, PROGRESS_MS);
-    work_start_thread(r->loop, read_back, on_read, x);
-}
-
-static void prove_cancel(struct run *r, struct op *op) {
-    struct reading *x = op->data;
-    (void)r;
-    if (!x) return;
-    op->data = NULL;
-    job_gate_stop(x->gate);
-    timer_free(x->timer);
-    x->timer = NULL;
-    x->op = NULL;
-}
-
-static void prove_pause(struct run *r, struct op *op, bool paused) {
-    struct reading *x = op->data;
-    (void)r;
-    if (x) job_gate_pause(x->gate, paused);
-}
-
-static const struct op_job prove_job = {.start = prove_start, .cancel = prove_cancel, .pause = prove_pause};
-
-/* ---- Scripts ---- */
-
-void snapshot_script(struct run *r, struct script *s) {
-    char *dir = snapshot_dir(r);
-    script_check(s, "snapshot room", "room for the snapshot", see_room);
-    script_job(s, "snapshot take", script_fmt(s, "GET " SNAPSHOT_PATH " of the active node (" LEADER_PATH " before and after) into %s", dir), &take_job, NULL, NULL);
-    script_job(s, "snapshot prove", "read it back from the disk and prove it", &prove_job, NULL, NULL);
-    mem_free(dir);
-}
-
-static void call_if_old(struct run *r, struct script *s, struct op *op) {
-    struct buf why = {0};
-    const char *leader = raft_leader(r);
-    char active[256] = "";
-    (void)op;
-    if (leader) str_copy(active, sizeof active, leader);
-    if (r->preview || !*active || !snapshot_is_fresh(r, active, &why)) snapshot_script(r, s);
-    buf_free(&why);
-}
-
-void snapshot_script_fresh(struct run *r, struct script *s) {
-    (void)r;
-    script_call(s, "snapshot", call_if_old, NULL, NULL);
-}
-
-bool snapshot_is_fresh(const struct run *r, const char *active, struct buf *reason) {
-    int64_t age = clock_wall_ms() - run_fact_int(r, "snapshot.at", 0);
-    if (r->preview) return true;
-    if (!run_has(r, "snapshot.proved_at")) buf_adds(reason, run_has(r, "snapshot.file") ? "the snapshot is not proved yet" : "there is no snapshot yet");
-    else if (!str_eq(run_fact(r, "snapshot.node"), active))
-        buf_printf(reason, "the snapshot is from %s, active is %s now", run_fact(r, "snapshot.node"), active ? active : "nobody that is known");
-    else if (age > SNAPSHOT_FRESH_MS) buf_printf(reason, "the snapshot is %lld minutes old, 60 at most are allowed", (long long)(age / MINUTE_MS));
-    else if (age < -MINUTE_MS) buf_adds(reason, "the snapshot is from a time that has not come yet: the clock was set back");
-    else if (!file_exists(run_fact(r, "snapshot.file"))) buf_printf(reason, "the snapshot %s is not there any more", run_fact(r, "snapshot.file"));
-    else return true;
-    return false;
-}
-
-/* ---- Clean-up ---- */
-
-struct purge {
-    char *dir, *prefix, *run, *kept;
-    size_t n;
-    struct err *e;
-    struct run *r;
-    struct op *op; /* NULL: given up */
-};
-
-static void purge_run(void *arg) {
-    struct purge *p = arg;
-    p->e = snapshot_remove(p->dir, p->prefix, p->run, p->kept, &p->n);
-}
-
-static void purge_done(void *arg) {
-    struct purge *p = arg;
-    if (p->op) {
-        char text[100];
-        snprintf(text, sizeof text, "%zu removed", p->n);
-        p->op->data = NULL;
-        op_job_done(p->r, p->op, p->e, text);
-        p->e = NULL;
-    }
-    err_free(p->e);
-    mem_free(p->dir);
-    mem_free(p->prefix);
-    mem_free(p->run);
-    mem_free(p->kept);
-    mem_free(p);
-}
-
-static void purge_start(struct run *r, struct op *op) {
-    struct purge *p = MEM_NEW(struct purge);
-    *p = (struct purge){.dir = snapshot_dir(r), .prefix = mem_strdup(r->workload->name), .run = mem_strdup(r->id), .r = r, .op = op,
-                        .kept = run_has(r, "snapshot.file") ? mem_strdup(run_fact(r, "snapshot.file")) : NULL};
-    op->data = p;
-    work_start(r->loop, purge_run, purge_done, p);
-}
-
-static void purge_cancel(struct run *r, struct op *op) {
-    struct purge *p = op->data;
-    (void)r;
-    if (p) p->op = NULL;
-    op->data = NULL;
-}
-
-static const struct op_job purge_job = {.start = purge_start, .cancel = purge_cancel};
-
-void snapshot_script_purge(struct run *r, struct script *s) {
-    char *dir = snapshot_dir(r);
-    script_job(s, "snapshots purge", script_fmt(s, "remove the snapshots of this run in %s, but the newest", dir), &purge_job, NULL, NULL);
-    mem_free(dir);
-}
+/* Not to be paused: while it is taken the node holds a lock that sealing and stepping down wait for. */
+const struct op_job snapshot_take_job = {.start = take_start, .cancel = take_cancel};

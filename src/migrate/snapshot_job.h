@@ -1,7 +1,7 @@
 /* A snapshot of the present active node: streamed to disk (0600, a temporary name), enciphered on the way as dumps are (doc/dump.md has the
  * format), proved while it comes and again from the disk (deciphered), fsync'd, renamed. Facts (all journaled):
  *   snapshot.file, .sha256 (of the file), .bytes, .index, .term, .node, .at (Unix ms, wall), .proved_at
- * The index must be at or past the leader's applied index that was read before (vault.md 4.1), the node still active afterwards. */
+ * The index must be at or past the leader's applied index that was read before, the node still active afterwards. */
 #ifndef FERRYMAN_MIGRATE_SNAPSHOT_JOB_H
 #define FERRYMAN_MIGRATE_SNAPSHOT_JOB_H
 
@@ -18,8 +18,6 @@ struct script;
 
 /* Appends the operations: room on the disk (10 % stay free), who is active now, take, prove from disk. */
 void snapshot_script(struct run *r, struct script *s);
-/* The same, but nothing if there is a fresh one of the node that is active when it comes to it (as the world has it). */
-void snapshot_script_fresh(struct run *r, struct script *s);
 /* Where they are written; malloc'd. */
 char *snapshot_dir(const struct run *r) MUST_CHECK;
 /* A proved one younger than an hour, taken from `active`; false: why not, appended. */

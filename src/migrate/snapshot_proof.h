@@ -1,4 +1,4 @@
-/* The offline proof of a raft snapshot archive (facts/vault.md 4; hashicorp/raft-snapshot archive.go): one gzip member to its very end, the
+/* The offline proof of a raft snapshot archive (hashicorp/raft-snapshot archive.go): one gzip member to its very end, the
  * tar members that must be there and no others, both hashes, the sizes, the index. Bytes are fed as they come. Pure: no I/O. */
 #ifndef FERRYMAN_MIGRATE_SNAPSHOT_PROOF_H
 #define FERRYMAN_MIGRATE_SNAPSHOT_PROOF_H
