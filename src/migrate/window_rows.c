@@ -92,7 +92,7 @@ void window_rows(struct run *r, const struct window *w, const char *phase, bool 
         [WINDOWS_PHASE] = cell_text(phase),
         [WINDOWS_POD] = cell_text(window_pod(w)),
         [WINDOWS_STATE] = cell_text(interrupted && !over ? "INTERRUPTED" : window_state_words[window_state(w)]),
-        [WINDOWS_REASON] = interrupted && !over ? cell_text("nobody samples it: it goes on when ferryman is there again") : reason.len ? cell_slice(buf_slice(&reason)) : CELL_NONE,
+        [WINDOWS_REASON] = interrupted && !over ? cell_text("not sampled now: it goes on by itself as soon as ferryman runs and has the lock") : reason.len ? cell_slice(buf_slice(&reason)) : CELL_NONE,
         [WINDOWS_STARTED] = plan_time(n.started),
         [WINDOWS_DURATION] = cell_int(raft_spec(r)->window.duration_ms),
         [WINDOWS_CREDITED] = cell_int(n.credited_ms),
