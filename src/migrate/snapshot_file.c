@@ -114,6 +114,16 @@ void snapshot_manifest_clear(struct snapshot_manifest *m) {
 
 /* ---- Places ---- */
 
+struct err *snapshot_place_judge(const char *dir, long type, bool in_pod) {
+    if (type == MAGIC_NFS)
+        return err_new(ERR_DATA, "snapshot: %s lies on NFS, and what is moved away from it must not rest on it: set snapshot.directory of the plan to "
+                                 "a local disk", dir);
+    if (in_pod && (type == MAGIC_OVERLAY || type == MAGIC_TMPFS))
+        return err_new(ERR_DATA, "snapshot: %s lies in the file system of the pod that this runs in, and goes with it: set snapshot.directory of the "
+                                 "plan to a volume that stays", dir);
+    return NULL;
+}
+
 struct err *snapshot_place(const char *dir) {
     char *p = mem_strdup(dir);
     struct statfs s;
@@ -123,15 +133,8 @@ struct err *snapshot_place(const char *dir) {
         mem_free(p);
         p = up;
     }
-    struct err *e = NULL;
     bool in_pod = getenv("KUBERNETES_SERVICE_HOST") && file_exists("/var/run/secrets/kubernetes.io");
-    if (failed) e = err_sys(errno, "snapshot: %s", p);
-    else if (s.f_type == MAGIC_NFS)
-        e = err_new(ERR_DATA, "snapshot: %s lies on NFS, and what is moved away from it must not rest on it: set snapshot.directory of the plan to a "
-                              "local disk", dir);
-    else if (in_pod && (s.f_type == MAGIC_OVERLAY || s.f_type == MAGIC_TMPFS))
-        e = err_new(ERR_DATA, "snapshot: %s lies in the file system of the pod that this runs in, and goes with it: set snapshot.directory of the "
-                              "plan to a volume that stays", dir);
+    struct err *e = failed ? err_sys(errno, "snapshot: %s", p) : snapshot_place_judge(dir, (long)s.f_type, in_pod);
     mem_free(p);
     return e;
 }

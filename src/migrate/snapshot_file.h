@@ -46,6 +46,8 @@ void snapshot_writer_free(struct snapshot_writer *w);    /* removes what was not
 /* Whether a snapshot may lie there, as far as it can be known (safety 17): not on NFS, and not in the file system of the pod that we run in,
  * which goes with it. The first folder on the way up that exists is asked. */
 struct err *snapshot_place(const char *dir) MUST_CHECK;
+/* The same of a file system of that type (statfs). */
+struct err *snapshot_place_judge(const char *dir, long type, bool in_pod) MUST_CHECK;
 /* Removes what `run` wrote in DIR under that prefix, but for `kept` (may be NULL); *ret_n: how many. */
 struct err *snapshot_remove(const char *dir, const char *prefix, const char *run, const char *kept, size_t *ret_n) MUST_CHECK;
 

@@ -327,6 +327,21 @@ static void test_place(void **state) {
     (void)state;
     assert_null(snapshot_place("/tmp/ferryman-not-there/at/all"));
     assert_null(snapshot_place("/tmp"));
+    static const struct {
+        long type;
+        bool in_pod;
+        const char *part;
+    } cases[] = {
+        {0x6969, false, "/var/backups lies on NFS"},     {0x6969, true, "/var/backups lies on NFS"},
+        {0x794c7630, true, "goes with it"},              {0x01021994, true, "goes with it"},
+        {0x794c7630, false, NULL},                       {0xef53, true, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err *e = snapshot_place_judge("/var/backups", cases[i].type, cases[i].in_pod);
+        assert_int_equal(e != NULL, cases[i].part != NULL);
+        if (e) op_stage_assert_in(err_text(e), cases[i].part);
+        err_free(e);
+    }
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
