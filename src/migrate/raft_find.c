@@ -56,7 +56,7 @@ void raft_find_mounters(const struct json_t *list, const char *kind, const char 
 /* ---- Automation ---- */
 
 bool raft_text_inits(const char *text) {
-    static const char *const words[] = {"operator init", "sys/init", "vault init", "bao init", "unseal --init", "--init=true", NULL};
+    static const char *const words[] = {"operator init", "sys/init", "unseal --init", "--init=true", NULL};
     for (size_t i = 0; text && words[i]; i++)
         if (strstr(text, words[i])) return true;
     return false;
@@ -93,12 +93,6 @@ void raft_container_text(const struct json_t *c, struct buf *out) {
         buf_printf(out, "%s=%s\n", text_or(jd_str(jd_at(env, i), "name"), ""), text_or(jd_str(jd_at(env, i), "value"), ""));
 }
 
-static bool is_idle(const struct json_t *o, const char *kind) {
-    if (stands_still(o, kind)) return true;
-    if (str_eq(kind, "cronjob")) return jd_flag(o, "spec.suspend", false);
-    return (str_eq(kind, "deployment") || str_eq(kind, "statefulset")) && jd_num(o, "spec.replicas", 1) == 0;
-}
-
 static void search_containers(const struct json_t *list, const char *kind, const char *name, struct buf *inits, struct buf *unseals) {
     for (size_t i = 0; i < jd_len(list); i++) {
         struct buf text = {0};
@@ -108,6 +102,48 @@ static void search_containers(const struct json_t *list, const char *kind, const
         if (raft_text_unseals(buf_str(&text))) add_clean(unseals, who, kind, name, "");
         mem_free(who);
         buf_free(&text);
+    }
+}
+
+/* Whether a pod mounts that ConfigMap, or takes its environment from it. */
+static bool uses_config(const struct json_t *spec, const char *name) {
+    static const char *const lists[] = {"containers", "initContainers"};
+    const struct json_t *volumes = jd_get(spec, "volumes");
+    for (size_t i = 0; i < jd_len(volumes); i++) {
+        const struct json_t *sources = jd_get(jd_at(volumes, i), "projected.sources");
+        if (str_eq(jd_str(jd_at(volumes, i), "configMap.name"), name)) return true;
+        for (size_t k = 0; k < jd_len(sources); k++)
+            if (str_eq(jd_str(jd_at(sources, k), "configMap.name"), name)) return true;
+    }
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+        for (size_t i = 0; i < jd_len(jd_get(spec, lists[l])); i++) {
+            const struct json_t *c = jd_at(jd_get(spec, lists[l]), i), *env = jd_get(c, "env"), *from = jd_get(c, "envFrom");
+            for (size_t k = 0; k < jd_len(env); k++)
+                if (str_eq(jd_str(jd_at(env, k), "valueFrom.configMapKeyRef.name"), name)) return true;
+            for (size_t k = 0; k < jd_len(from); k++)
+                if (str_eq(jd_str(jd_at(from, k), "configMapRef.name"), name)) return true;
+        }
+    return false;
+}
+
+static bool is_idle(const struct json_t *o, const char *kind) {
+    if (stands_still(o, kind)) return true;
+    if (str_eq(kind, "cronjob")) return jd_flag(o, "spec.suspend", false);
+    return (str_eq(kind, "deployment") || str_eq(kind, "statefulset")) && jd_num(o, "spec.replicas", 1) == 0;
+}
+
+void raft_find_config_users(const struct json_t *list, const char *kind, const struct json_t *names, struct buf *found) {
+    const struct json_t *items = jd_get(list, "items");
+    for (size_t i = 0; i < jd_len(items); i++) {
+        const struct json_t *o = jd_at(items, i);
+        const char *owner_kind, *owner = postgres_owner(o, &owner_kind);
+        if (is_idle(o, kind) || (owner && (str_eq(kind, "pod") || str_eq(kind, "job")))) continue;
+        for (size_t k = 0; k < jd_len(names); k++) {
+            const char *name = jd_string_value(jd_at(names, k));
+            char *what = str_printf("configmap/%s", name);
+            if (uses_config(postgres_pod_spec(o), name)) add_clean(found, what, kind, text_or(jd_str(o, "metadata.name"), ""), "");
+            mem_free(what);
+        }
     }
 }
 

@@ -61,6 +61,8 @@ bool raft_text_joins(const char *text);
 const char *raft_text_seal(const char *text);
 /* A container's name, image, commands, hooks and plain environment in one text, to be searched. */
 void raft_container_text(const struct json_t *container, struct buf *out);
+/* Adds who of a list (as above) runs with a ConfigMap that would initialise: "configmap/y of cronjob/x". names: of such ConfigMaps. */
+void raft_find_config_users(const struct json_t *list, const char *kind, const struct json_t *names, struct buf *found);
 /* Adds containers of a list (as above) that would initialise, or that unseal: "container unsealer of pod/x". What has ended, is suspended
  * or stands at 0 replicas does neither. */
 void raft_find_automation(const struct json_t *list, const char *kind, struct buf *inits, struct buf *unseals);

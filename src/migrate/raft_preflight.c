@@ -14,6 +14,7 @@
 #include "migrate/raft_judge.h"
 #include "migrate/raft_look.h"
 #include "migrate/raft_manifest.h"
+#include "migrate/script_try.h"
 
 #define HEALTH "/v1/sys/health"
 
@@ -191,7 +192,7 @@ static enum op_answer see_scalers(struct run *r, struct op *op, const struct see
     size_t n = managers_scaling(seen->doc, "StatefulSet", raft_spec(r)->statefulset, found, 0);
     (void)op;
     if (n > 0) buf_printf(reason, "set %s is scaled by %s (%s): remove that first", raft_spec(r)->statefulset, found[0].name, found[0].evidence);
-    else buf_adds(reason, seen->status == 404 ? "the cluster has none of that kind" : "none");
+    else buf_adds(reason, seen->status == 404 ? "the cluster has none of that kind" : seen->status == 403 ? "not known: they may not be read" : "none");
     return n > 0 ? OP_REFUSE : OP_DONE;
 }
 
@@ -216,6 +217,8 @@ static void script_managers(struct run *r, struct script *s) {
     const char *set = raft_path(s, r, "statefulsets", raft_spec(r)->statefulset);
     preflight_script_managers(r, s, set, script_fmt(s, "set %s", raft_spec(r)->statefulset));
     script_get(s, "autoscalers", "autoscalers", raft_list_path(s, r, "/apis/autoscaling/v2", "horizontalpodautoscalers"), see_scalers);
+    script_try(s, "vertical autoscalers", "vertical autoscalers", raft_list_path(s, r, "/apis/autoscaling.k8s.io/v1", "verticalpodautoscalers"), see_scalers);
+    script_try(s, "scaled objects", "KEDA", raft_list_path(s, r, "/apis/keda.sh/v1alpha1", "scaledobjects"), see_scalers);
     script_get(s, "external", "who applies the template", set, see_external);
 }
 

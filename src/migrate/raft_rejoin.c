@@ -27,6 +27,7 @@ struct rejoin {
     unsigned refs;
     struct json_t *set;
     struct buf config;           /* every text that may be the configuration */
+    struct json_t *suspects;     /* names of ConfigMaps that would initialise */
     struct buf inits, unseals;   /* who */
     char seal[32];
 };
@@ -35,6 +36,7 @@ static void unref(void *data) {
     struct rejoin *x = data;
     if (--x->refs) return;
     jd_free(x->set);
+    jd_free(x->suspects);
     buf_free(&x->config);
     buf_free(&x->inits);
     buf_free(&x->unseals);
@@ -68,6 +70,11 @@ static enum op_answer see_set(struct run *r, struct op *op, const struct seen *s
 
 /* ---- ConfigMaps ---- */
 
+static void add_name(struct buf *list, const char *name) {
+    buf_printf(list, "%sconfigmap/", list->len ? ", " : "");
+    utf8_clean(list, slice_of(name));
+}
+
 static bool is_mounted(const struct json_t *set, const char *config_map) {
     const struct json_t *volumes = jd_get(set, "spec.template.spec.volumes");
     for (size_t i = 0; i < jd_len(volumes); i++) {
@@ -84,23 +91,20 @@ static enum op_answer see_config_maps(struct run *r, struct op *op, const struct
     const struct json_t *items = jd_get(seen->doc, "items");
     size_t mounted = 0;
     (void)r;
+    jd_free(x->suspects);
+    x->suspects = jd_array();
     for (size_t i = 0; i < jd_len(items); i++) {
         const char *name = jd_str(jd_at(items, i), "metadata.name");
         struct json_t *data = jd_get(jd_at(items, i), "data");
-        bool ours = is_mounted(x->set, name);
+        bool ours = is_mounted(x->set, name), inits = false;
         mounted += ours;
         for (void *it = data ? jd_iter(data) : NULL; it; it = jd_iter_next(data, it)) {
             const char *text = jd_string_value(jd_iter_value(it));
             if (ours && text) buf_printf(&x->config, "%s\n", text);
-            if (text && raft_text_inits(text)) {
-                buf_printf(&x->inits, "%sconfigmap/", x->inits.len ? ", " : "");
-                utf8_clean(&x->inits, slice_of(name));
-            }
-            if (text && raft_text_unseals(text) && str_ends(jd_iter_key(it), ".sh")) {
-                buf_printf(&x->unseals, "%sconfigmap/", x->unseals.len ? ", " : "");
-                utf8_clean(&x->unseals, slice_of(name));
-            }
+            inits = inits || raft_text_inits(text);
+            if (raft_text_unseals(text) && str_ends(jd_iter_key(it), ".sh")) add_name(&x->unseals, name);
         }
+        if (inits && name) jd_append(x->suspects, jd_string(name));
     }
     buf_printf(reason, "%zu, %zu of them mounted by the set", jd_len(items), mounted);
     return OP_DONE;
@@ -130,6 +134,7 @@ static enum op_answer see_automation(struct run *r, struct op *op, const struct 
     (void)reason;
     while (kind + 1 < ARRAY_LEN(kinds) && !str_ends(op->id, kinds[kind].kind)) kind++;
     raft_find_automation(seen->doc, kinds[kind].kind, &x->inits, &x->unseals);
+    raft_find_config_users(seen->doc, kinds[kind].kind, x->suspects, &x->inits);
     return OP_DONE;
 }
 

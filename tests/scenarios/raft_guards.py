@@ -93,6 +93,10 @@ def leftovers():
 
 write_plan()
 refused("preflight", ["1 firing: KubeJobFailed", "gate alerts"], "an alert fires")
+write_plan((r"template: \{ apply: console \}", "template: { apply: external }"))
+said = run("preflight", status=1)
+check("the set is made anew by Helm" in said, "external: who makes the set anew is said")
+check("cannot be applied while that is sealed" in notes(), "external: what that needs of this Vault, and how to go on by hand, is noted")
 write_plan((r"statefulset: vault", "statefulset: nowhere"))
 refused("preflight", ["StatefulSet/nowhere is not known in namespace vault"], "the plan names a set that is not there", *ALERTS)
 write_plan((r"vault: \{ via", "vault: { cluster_id: 00000000-0000-0000-0000-000000000000, via"))

@@ -271,6 +271,21 @@ static void test_automation(void **state) {
                    "'vault operator init']}]}}]}", "", ""); /* found with its controller */
 }
 
+static void test_config_maps_that_initialise(void **state) {
+    struct buf found = {0};
+    (void)state;
+    struct json_t *names = doc_of("['boot']");
+    struct json_t *list = doc_of("{'items':[{'metadata':{'name':'a'},'spec':{'jobTemplate':{'spec':{'template':{'spec':{'volumes':[{'configMap':{'name':'boot'}}]}}}}}},"
+                                 "{'metadata':{'name':'b'},'spec':{'suspend':true,'jobTemplate':{'spec':{'template':{'spec':{'volumes':[{'configMap':{'name':'boot'}}]}}}}}},"
+                                 "{'metadata':{'name':'c'},'spec':{'jobTemplate':{'spec':{'template':{'spec':{'containers':[{'envFrom':[{'configMapRef':{'name':'other'}}]}]"
+                                 "}}}}}}]}");
+    raft_find_config_users(list, "cronjob", names, &found);
+    assert_string_equal(buf_str(&found), "configmap/boot of cronjob/a"); /* one that nobody mounts, or only what stands still, does no harm */
+    jd_free(list);
+    jd_free(names);
+    buf_free(&found);
+}
+
 static void test_configuration(void **state) {
     (void)state;
     assert_true(raft_text_joins("storage \"raft\" {\n  retry_join {\n"));
@@ -366,7 +381,7 @@ int main(void) {
         cmocka_unit_test(test_which_versions_remove_themselves), cmocka_unit_test(test_exposed_log), cmocka_unit_test(test_stable_and_unstable_ids),
         cmocka_unit_test(test_peers_that_are_not_right), cmocka_unit_test(test_peers_by_address), cmocka_unit_test(test_autopilot_may_not_prune),
         cmocka_unit_test(test_the_set), cmocka_unit_test(test_rolling_updates), cmocka_unit_test(test_open_secrets), cmocka_unit_test(test_mounters),
-        cmocka_unit_test(test_automation), cmocka_unit_test(test_configuration), cmocka_unit_test(test_addresses), cmocka_unit_test(test_audit_files),
+        cmocka_unit_test(test_automation), cmocka_unit_test(test_config_maps_that_initialise), cmocka_unit_test(test_configuration), cmocka_unit_test(test_addresses), cmocka_unit_test(test_audit_files),
         cmocka_unit_test(test_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
