@@ -97,7 +97,7 @@ static int fact(const struct page *p, int y, const char *label, struct slice sta
 
 static int index_fact(const struct page *p, int y) {
     struct cell index = row_cell(p->cluster, RAFT_CLUSTERS_INDEX);
-    int64_t moved = 0, changed = row_int(p->cluster, RAFT_CLUSTERS_INDEX_CHANGED, 0);
+    int64_t moved = 0, ours = 0, changed = row_int(p->cluster, RAFT_CLUSTERS_INDEX_CHANGED, 0);
     struct buf text = {0};
     int samples = spark_add(&text, row_text(p->cluster, RAFT_CLUSTERS_INDEX_HISTORY), SPARK_COLS, &moved);
     if (samples) buf_adds(&text, "  ");
@@ -108,7 +108,12 @@ static int index_fact(const struct page *p, int y) {
     if (samples > 1) {
         buf_adds(&text, moved >= 0 ? " (+" : " (");
         format_int(&text, moved);
-        buf_printf(&text, " over %d samples)", samples);
+        buf_printf(&text, " over %d samples", samples);
+        struct buf unseen = {0};
+        if (spark_add(&unseen, row_text(p->cluster, RAFT_CLUSTERS_INDEX_OURS), SPARK_COLS, &ours) == samples && ours > 0)
+            buf_printf(&text, ", %d of it our write probe", (int)ours);
+        buf_free(&unseen);
+        buf_addc(&text, ')');
     }
     if (changed) {
         buf_adds(&text, ", the same for "); /* as far as it was seen */

@@ -334,17 +334,20 @@ static void note_history(struct vault_source *s, const struct vault_node *leader
     if (!leader || leader->leader.applied < 0 || leader->sampled_mono == s->sampled_mono)
         return;
     s->sampled_mono = leader->sampled_mono;
-    if (s->nhistory == VAULT_HISTORY_MAX)
+    if (s->nhistory == VAULT_HISTORY_MAX) {
         memmove(s->history, s->history + 1, --s->nhistory * sizeof *s->history);
+        memmove(s->ours, s->ours + 1, s->nhistory * sizeof *s->ours);
+    }
+    s->ours[s->nhistory] = s->probe.writes;
     s->history[s->nhistory++] = leader->leader.applied;
 }
 
-static char *history_text(const struct vault_source *s)
+static char *history_text(const int64_t *samples, size_t n)
 {
     struct buf b = {0};
-    for (size_t i = 0; i < s->nhistory; i++)
-        buf_printf(&b, "%s%lld", i > 0 ? " " : "", (long long)s->history[i]);
-    return s->nhistory > 0 ? buf_steal(&b) : NULL;
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s%lld", i > 0 ? " " : "", (long long)samples[i]);
+    return n > 0 ? buf_steal(&b) : NULL;
 }
 
 static char *cleanup_text(const struct vault_autopilot_config *c)
@@ -434,7 +437,9 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
     /* Without a leader nobody recomputes what it said of the cluster. */
     const struct vault_autopilot *pilot = leader ? f->autopilot : NULL;
     note_history(s, leader);
-    char *history = history_text(s), *cleanup = cleanup_text(f->config), *views = views_text(s, seen);
+    char *history = history_text(s->history, s->nhistory);
+    char *ours = s->nhistory > 0 && s->ours[s->nhistory - 1] > 0 ? history_text(s->ours, s->nhistory) : NULL;
+    char *cleanup = cleanup_text(f->config), *views = views_text(s, seen);
     struct cell cells[RAFT_CLUSTERS_COLS] = {
         [RAFT_CLUSTERS_STATE] = cell_text(cluster_state(v, f)),
         [RAFT_CLUSTERS_VERDICT] = optional_text(buf_str(&v->text)),
@@ -448,6 +453,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
         [RAFT_CLUSTERS_INDEX] = leader ? optional_int(leader->leader.applied) : CELL_NONE,
         [RAFT_CLUSTERS_INDEX_CHANGED] = optional_int(s->memory.index_changed),
         [RAFT_CLUSTERS_INDEX_HISTORY] = cell_text(history),
+        [RAFT_CLUSTERS_INDEX_OURS] = cell_text(ours),
         [RAFT_CLUSTERS_CLEANUP] = cell_text(cleanup),
         [RAFT_CLUSTERS_WRITE_PROBE] = cell_text(vault_probe_word(s)),
         [RAFT_CLUSTERS_CLUSTER_ID] = h ? optional_text(h->cluster_id) : CELL_NONE,
@@ -456,6 +462,7 @@ static void write_cluster(struct vault_source *s, const struct raft_node *seen, 
     keep_last(s->world, world_find(s->world, T_RAFT_CLUSTERS, slice_of(s->workload)), leader != NULL, cells);
     world_upsert(s->world, T_RAFT_CLUSTERS, slice_of(s->workload), cluster_src(s, speaks), cells);
     mem_free(history);
+    mem_free(ours);
     mem_free(cleanup);
     mem_free(views);
 }

@@ -102,7 +102,7 @@ struct vault_source {
     struct timer *tick, *soon, *settle;
     struct raft_memory memory;
     char *last_state, *last_leader;
-    int64_t history[VAULT_HISTORY_MAX];
+    int64_t history[VAULT_HISTORY_MAX], ours[VAULT_HISTORY_MAX];
     size_t nhistory;
     struct map *written;  /* keys of our rows in T_RAFT_PEERS */
     int64_t sampled_mono; /* of the last sample in history */
