@@ -121,6 +121,7 @@ static void script_volume(struct run *r, struct script *s)
                                .handle = move_fact(r, s, "volume.old.handle"),
                                .claim_uid = move_fact(r, s, "claim.old.uid")};
     script_look(r, s);
+    retired_script_look(r, s, &v, note_place);
     retired_script_purge(r, s, &v, note_place);
     script_check(s, "told", "what is left on the server", see_told);
 }

@@ -67,26 +67,34 @@ static enum op_answer see_nothing(struct run *r, struct op *op, const struct see
 /* A preview of a run of which nothing is known: what is done to each. */
 static void purge_any(struct run *r, struct script *s) {
     struct retired_volume v = {"‹old volume›", "‹its uid›", "‹its handle›", "‹uid of the claim that left it›"};
+    retired_script_look(r, s, &v, note_place);
     retired_script_purge(r, s, &v, note_place);
 }
 
-static void purge_all(struct run *r, struct script *s, const struct json_t *claims) {
+typedef void (*script_fn)(struct run *r, struct script *s, const struct retired_volume *v, void (*told)(struct run *r, const char *volume, const char *place));
+
+static void for_each(struct run *r, struct script *s, const struct json_t *claims, script_fn fn) {
     for (size_t i = 0; i < jd_len(claims); i++) {
         const struct json_t *c = jd_at(claims, i);
         struct retired_volume v = {.name = jd_str(c, "volume"), .uid = jd_str(c, "volume_uid"), .handle = jd_str(c, "handle"), .claim_uid = jd_str(c, "uid")};
-        if (v.name && v.uid && v.claim_uid) retired_script_purge(r, s, &v, note_place);
+        if (v.name && v.uid && v.claim_uid) fn(r, s, &v, note_place);
     }
 }
 
-/* The phase may begin here again, long after it was looked. */
+/* The phase may begin here again, long after it was looked. All are judged before the first goes. */
 static void script_volumes(struct run *r, struct script *s) {
     bool any = false;
     script_look(r, s);
-    script_check(s, "purging", "from here on there is no rollback", see_purging);
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         struct json_t *claims = left_by(r, i);
         any = any || jd_len(claims) > 0;
-        purge_all(r, s, claims);
+        for_each(r, s, claims, retired_script_look);
+        jd_free(claims);
+    }
+    script_check(s, "purging", "from here on there is no rollback", see_purging);
+    for (int64_t i = 0; i < raft_replicas(r); i++) {
+        struct json_t *claims = left_by(r, i);
+        for_each(r, s, claims, retired_script_purge);
         jd_free(claims);
     }
     if (!any && r->preview) purge_any(r, s);

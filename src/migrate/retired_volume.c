@@ -170,14 +170,26 @@ static void carry(struct op *op, const struct carried *c) {
     op->drop = mem_free;
 }
 
-void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
-                          void (*told)(struct run *r, const char *volume, const char *place)) {
+static struct carried carried_of(struct script *s, const struct retired_volume *v, void (*told)(struct run *r, const char *volume, const char *place)) {
+    struct retired_volume kept = {script_fmt(s, "%s", v->name), script_fmt(s, "%s", v->uid), script_fmt(s, "%s", v->handle ? v->handle : ""),
+                                  script_fmt(s, "%s", v->claim_uid)};
+    return (struct carried){kept, told};
+}
+
+void retired_script_look(struct run *r, struct script *s, const struct retired_volume *v,
+                         void (*told)(struct run *r, const char *volume, const char *place)) {
     const char *name = script_fmt(s, "%s", v->name), *path = script_fmt(s, "%s", postgres_path_volume(name).p);
-    struct carried c = {.v = {name, script_fmt(s, "%s", v->uid), script_fmt(s, "%s", v->handle ? v->handle : ""), script_fmt(s, "%s", v->claim_uid)},
-                        .told = told};
+    struct carried c = carried_of(s, v, told);
+    (void)r;
     carry(script_wait(s, script_fmt(s, "%s released", name), script_fmt(s, "wait until volume %s is Released", name), path, see_released, RELEASED_MS), &c);
     carry(script_get(s, script_fmt(s, "%s may purge", name), script_fmt(s, "nobody else has anything where %s lies", name), "/api/v1/persistentvolumes",
                      see_may_purge), &c);
+}
+
+void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
+                          void (*told)(struct run *r, const char *volume, const char *place)) {
+    const char *name = script_fmt(s, "%s", v->name), *path = script_fmt(s, "%s", postgres_path_volume(name).p);
+    struct carried c = carried_of(s, v, told);
     struct op *gone = move_script_gone(r, s, script_fmt(s, "volume %s", name), path, c.v.uid, -1, NULL);
     gone->irreversible = true;
     carry(script_guard_get(gone, script_fmt(s, "nobody else has anything where %s lies", name), "/api/v1/persistentvolumes", see_may_purge), &c);
@@ -217,7 +229,7 @@ static enum op_answer see_discarded(struct run *r, struct op *op, const struct s
 
 void retired_script_discard(struct run *r, struct script *s, const struct retired_volume *v) {
     const char *name = script_fmt(s, "%s", v->name), *path = script_fmt(s, "%s", postgres_path_volume(name).p);
-    struct carried c = {.v = {name, script_fmt(s, "%s", v->uid), script_fmt(s, "%s", v->handle ? v->handle : ""), script_fmt(s, "%s", v->claim_uid)}};
+    struct carried c = carried_of(s, v, NULL);
     struct json_t *patch = script_patch_new(c.v.uid);
     (void)r;
     script_patch_test(patch, "/spec/claimRef/uid", jd_string(c.v.claim_uid));

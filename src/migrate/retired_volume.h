@@ -31,8 +31,11 @@ bool retired_may_purge(const struct retired_volume *v, const struct json_t *volu
 bool retired_nfs(const struct json_t *volume, char **ret_server, char **ret_path);
 /* "server:path", or the handle, of a volume's object: where its data stays. */
 void retired_place(const struct json_t *volume, const char *handle, struct buf *out);
-/* Waits until it is Released, judges it among all volumes, deletes it by uid and waits until it is gone. told gets the place before the
- * deletion. Strings of v are copied. Each operation is done at once if the volume is gone. */
+/* Waits until it is Released and judges it among all volumes; told gets its place. Strings of v are copied. Each operation of these is done
+ * at once if the volume is gone. */
+void retired_script_look(struct run *r, struct script *s, const struct retired_volume *v,
+                         void (*told)(struct run *r, const char *volume, const char *place));
+/* Deletes it by uid, judged once more right before, and waits until it is gone. */
 void retired_script_purge(struct run *r, struct script *s, const struct retired_volume *v,
                           void (*told)(struct run *r, const char *volume, const char *place));
 
