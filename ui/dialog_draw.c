@@ -250,6 +250,15 @@ static void draw_field(struct console *c, const struct row *r, int y, struct rec
     if (dialog_complete(b, r)) draw_glyph(d, y, x + field + 3, STYLE_OK, GLYPH_OK);
 }
 
+/* What only goes forward is said beside the question, too, however long the dialog is; absent: nothing of that kind. */
+static struct slice once_started(struct console *c) {
+    const struct world *w = c->o.world;
+    for (const struct row *r = world_first(w, T_DIALOG_LINES); r; r = world_next(w, r))
+        if (slice_is(row_text(r, DIALOG_LINES_DIALOG), c->dialog->id) && slice_is(row_text(r, DIALOG_LINES_LABEL), "once started"))
+            return row_text(r, DIALOG_LINES_TEXT);
+    return (struct slice){NULL, 0};
+}
+
 static void draw_question(struct console *c, const struct row *r, int y, struct rect box) {
     struct dialog_box *b = c->dialog;
     struct draw *d = c->ui.draw;
@@ -260,7 +269,9 @@ static void draw_question(struct console *c, const struct row *r, int y, struct 
     else if (b->state != DIALOG_READY) draw_str(d, y, x, cols, STYLE_DIM, "Nothing was done.");
     else if (dialog_is_typed(r)) draw_field(c, r, y, box);
     else draw_str(d, y, x, cols, STYLE_WARN, "y goes on. Enter cancels.");
+    struct slice forward = b->state == DIALOG_READY ? once_started(c) : (struct slice){NULL, 0};
     if (b->note) draw_str(d, y + 1, x, cols, STYLE_WARN, b->note);
+    else if (forward.n && !b->sent) draw_text(d, y + 1, x, cols, STYLE_BAD, forward);
 }
 
 /* The last row says what the keys do. */
