@@ -29,7 +29,7 @@ static bool is_last(const struct run *r) {
 
 const char *raft_pod_now(const struct run *r) {
     if (raft_has(r, "begun")) return raft_fact(r, "name");
-    if (raft_has(r, "asked") && !r->preview) return raft_fact(r, "asked");
+    if (raft_has(r, "asked")) return raft_fact(r, "asked");
     const char *pod = raft_pod(r);
     return pod && *pod ? pod : NULL;
 }
@@ -255,8 +255,8 @@ static const struct step steps[] = {
 /* ---- Hooks ---- */
 
 static void name(const struct run *r, struct buf *out) {
-    const char *pod = raft_pod_now(r);
-    if (!pod) buf_printf(out, is_last(r) ? "the former leader: swap and rejoin" : "follower %s: swap and rejoin", r->phase->turn);
+    const char *pod = raft_has(r, "begun") ? raft_fact(r, "name") : raft_pod(r); /* not as an earlier dialog showed it */
+    if (!pod || !*pod) buf_printf(out, is_last(r) ? "the former leader: swap and rejoin" : "follower %s: swap and rejoin", r->phase->turn);
     else buf_printf(out, "%s, %s: swap and rejoin", pod, is_last(r) ? "the former leader" : "follower");
 }
 
