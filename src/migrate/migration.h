@@ -40,7 +40,7 @@ void migration_free(struct migration *m);
 /* Before the end of the process: releases the locks of workloads with nothing under way. True: fn follows when that is done; false:
  * there is nothing to wait for. */
 bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg);
-/* A phase or window is under way: the engine must outlive its readers. */
+/* A phase or window is under way, or its end is being told (notify.h, 30 s at most): the engine must outlive its readers. */
 bool migration_busy(const struct migration *m);
 /* An act was sent, and what became of it is not known yet: no time to end. */
 bool migration_in_flight(const struct migration *m);
