@@ -290,7 +290,7 @@ bool migration_end(struct migration *m, void (*fn)(void *arg), void *arg) {
 
 bool migration_busy(const struct migration *m) {
     for (size_t i = 0; i < m->nmovers; i++)
-        if (mover_busy(&m->movers[i])) return true;
+        if (mover_busy(&m->movers[i]) || (m->movers[i].goes_on && !m->movers[i].read_only)) return true;
     return notify_busy(m->notify);
 }
 

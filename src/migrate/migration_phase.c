@@ -149,6 +149,7 @@ static void runner_done(void *arg, const struct err *e) {
     if (why) {
         /* What only watches rests on the lock for nothing but being the only one: it goes on when it has it again. */
         bool waits = err_kind(why) == ERR_LOCKED && v->current->phase->resumes;
+        v->goes_on = waits;
         stop(v, err_kind(why) == ERR_CANCELLED ? "aborted" : waits ? "interrupted" : "failed", err_text(why));
         err_free(why);
         return;
@@ -277,6 +278,7 @@ static void state_saved(void *arg, const struct err *e) {
     migration_fold(v->m, d);
     p->state = PHASE_RUNNING;
     str_set(&p->not_begun, NULL);
+    v->goes_on = false;
     v->stage = BEGIN_JOURNAL;
     migration_write(v->m, d, phase_begun, v);
 }
@@ -317,6 +319,7 @@ void mover_lock_state(void *mover, enum lock_state s, const struct err *e) {
     if (s == LOCK_ASKING) jd_free(d);
     else migration_write(v->m, d, NULL, NULL);
     v->lock_since = clock_wall_ms();
+    if (s == LOCK_OTHERS) v->goes_on = false; /* with them */
     if (v->stage == BEGIN_LOCK && s == LOCK_OURS) locked(v);
     else if (v->stage == BEGIN_LOCK && (s == LOCK_OTHERS || s == LOCK_LOST || s == LOCK_FREE) && (e || s == LOCK_OTHERS)) {
         struct err *why = e ? err_copy(e) : err_new(ERR_LOCKED, "%s is being moved by %s", v->w->name, lock_holder(v->lock));

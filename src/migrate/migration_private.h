@@ -66,6 +66,7 @@ struct mover {
     struct op_runner *runner;
     enum begin_stage stage;    /* of the phase that is being begun */
     bool paused, aborting, rolled_back, no_way_back;
+    bool goes_on;              /* what only watches lost its lock here: it begins again by itself, and the process stays for it */
     char *read_only;           /* why nothing may be done; NULL: it may */
     int64_t lock_since, resume_at; /* wall; mono: when a phase that resumes by itself is tried next */
     enum lock_state lock_was;

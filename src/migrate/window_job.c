@@ -221,6 +221,7 @@ static void pause_job(struct run *r, struct op *op, bool paused) {
     timer_stop(x->timer);
     window_probe_free(x->probe);
     x->probe = NULL;
+    window_rows(x->r, x->w, x->r->phase->id, true);
 }
 
 static const struct op_job job = {.start = start, .cancel = cancel, .pause = pause_job};
