@@ -204,7 +204,7 @@ static void object_lines(struct dialog *d) {
 /* Where it goes from and to, unless the phase says so itself or goes another way. */
 static void way_lines(struct dialog *d) {
     struct mover *v = d->mover;
-    if (d->phase->phase == v->table->rollback || d->phase->phase->stake == STAKE_PURGE) return;
+    if (!v->table->one_claim || d->phase->phase == v->table->rollback || d->phase->phase->stake == STAKE_PURGE) return;
     for (size_t i = 0; i < d->nlines; i++)
         if (str_eq(d->lines[i].label, "from")) return;
     dialog_line(d, "from", "%s %s", run_has(v->run, "claim.old.name") ? run_fact(v->run, "claim.old.name") : "the claim in use",

@@ -58,6 +58,7 @@ struct phase_table {
     /* A rollback takes back the last pod alone: facts stay but for those that its script has taken back, and the phases that are
      * undone by that come next again. */
     bool rollback_in_part;
+    bool one_claim;                 /* it moves a single claim: every dialog says from where and to where */
 };
 
 extern const struct phase_table postgres_phases, raft_phases;

@@ -12,4 +12,5 @@ const struct phase_table postgres_phases = {
     .kind = &plan_kind_postgres,
     .phases = order,
     .rollback = &postgres_phase_rollback,
+    .one_claim = true,
 };
