@@ -12,7 +12,6 @@
 #include "base/json_doc.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/utf8.h"
 #include "migrate/postgres_move.h"
 #include "migrate/raft_look.h"
 #include "migrate/raft_preflight.h"
@@ -327,7 +326,11 @@ static enum op_answer see_ended(struct run *r, struct op *op, const struct seen 
     bool crashed;
     (void)op;
     if (!seen->doc || !str_eq(uid, jd_str(pod, "uid"))) {
-        buf_adds(reason, seen->doc ? "another pod has its name" : "it was removed by somebody");
+        buf_adds(reason, seen->doc ? "another pod has its name" : "it was removed by somebody: start the phase again");
+        run_set(r, "canary.failed", "yes");
+        a = OP_REFUSE;
+    } else if (canary_never_ran(seen->doc, reason)) {
+        run_set(r, "canary.failed", "yes");
         a = OP_REFUSE;
     } else if (str_eq(phase, "Succeeded") || str_eq(phase, "Failed")) {
         jd_set(pod, "node", jd_string(node ? node : ""));

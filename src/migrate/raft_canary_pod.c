@@ -225,6 +225,21 @@ static void explain(struct slice said, const char *path, struct buf *out) {
         buf_adds(out, ". There is no room: look at the thin pool");
 }
 
+bool canary_never_ran(const struct json_t *pod, struct buf *out) {
+    const struct json_t *end = jd_get(pod, "status.containerStatuses.0.state.terminated");
+    const char *why = jd_str(end, "reason"), *message = jd_str(end, "message");
+    if (!str_eq(jd_str(pod, "status.phase"), "Failed") || str_eq(why, "Error") || str_eq(why, "Completed")) return false;
+    if (!why) {
+        why = jd_str(pod, "status.reason");
+        message = jd_str(pod, "status.message");
+    }
+    char *raw = str_printf("%s: %s", text_or(why, "it failed"), text_or(message, "no reason given"));
+    utf8_clean(out, slice_of(raw));
+    buf_adds(out, ". The canary needs sh, dd and id in the image, and volumes that attach in time");
+    mem_free(raw);
+    return true;
+}
+
 bool canary_judge(struct slice log, const struct json_t *mounts, const char *mark, int64_t expected, struct canary_proof *ret, struct buf *out) {
     struct slice begin = line_of(log, "begin", NULL), end = line_of(log, "done", NULL);
     struct buf fine = {0}, bad = {0};

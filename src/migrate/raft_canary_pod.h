@@ -28,6 +28,10 @@ struct json_t *canary_mounts(const struct json_t *set) MUST_CHECK;
 /* What the container runs. */
 void canary_script(const struct json_t *mounts, const char *mark, struct buf *out);
 
+/* A pod that has failed without a word of its container's (no sh in the image, a user that the image does not have, its time ran out): there is
+ * no log then. Appends why. */
+bool canary_never_ran(const struct json_t *pod, struct buf *out);
+
 struct canary_proof {
     bool done;      /* it came to its end: nothing more is to be expected of this log */
     int64_t user;   /* as which it wrote; -1: it did not say */

@@ -252,7 +252,8 @@ struct json_t *raft_audit_files(const struct json_t *answer, const struct json_t
         jd_set(f, "path", jd_string(path ? path : ""));
         jd_set(f, "volume", jd_string(volume ? volume : ""));
         jd_append(files, f);
-        char *line = file ? str_printf("%s %s on %s", jd_iter_key(it), path, volume ? volume : "no claim") : str_printf("%s to %s", jd_iter_key(it), path ? path : type);
+        char *line = file ? str_printf("%s %s on %s", jd_iter_key(it), path, volume ? volume : "no claim")
+                          : str_printf("%s to %s", jd_iter_key(it), path ? path : type);
         buf_adds(out, out->len ? ", " : "");
         utf8_clean(out, slice_of(line));
         mem_free(line);

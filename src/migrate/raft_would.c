@@ -112,8 +112,11 @@ static bool judge_pod(struct would *w, const struct json_t *answer, struct buf *
         good = judge_against(w->run, jd_at(w->running, i), spec, &same, &bad) && good;
         all_same = all_same && same;
     }
-    if (good) buf_printf(out, "%s%s%s", all_same ? "the pod that would be made now is the one that runs" : "it differs from what runs (see the notes)", fine.len ? "; " : "", buf_str(&fine));
-    else buf_adds(out, buf_str(&bad));
+    if (!good) buf_adds(out, buf_str(&bad));
+    else {
+        buf_adds(out, all_same ? "the pod that would be made now is the one that runs" : "it differs from what runs (see the notes)");
+        buf_printf(out, "%s%s", fine.len ? "; " : "", buf_str(&fine));
+    }
     buf_free(&fine);
     buf_free(&bad);
     return good;

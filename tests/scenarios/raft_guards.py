@@ -143,6 +143,7 @@ apply(config)
 
 with_scenario("claim-mounted-by-another", "preflight", ["pod/audit-shipper (audit-vault-0)", "stays Terminating", "Stop or suspend it"],
               "claim-mounted-by-another: a stranger on a claim of the set", *ALERTS)
+until(lambda: not sandbox.kubectl("get", "pod/audit-shipper", "-n", "vault", may_fail=True), "the stranger is gone")
 with_scenario("nowhere-to-land", "preflight", ["vault-0: nowhere (worker-1 is cordoned", "uncordon a node"], "nowhere-to-land: no node for a pod", *ALERTS)
 sandbox.kubectl("cordon", "worker-2")
 refused("preflight", ["vault-1: nowhere (worker-1 has vault-0 (anti-affinity)", "worker-2 is cordoned"], "the only node that affinity leaves is cordoned",
@@ -189,6 +190,7 @@ sandbox.control("scenario", "fsgroup-missing", "on")
 refused("canary", ["/vault/data: ", "ermission denied", "set securityContext.fsGroup in the template"], "the canary meets what no manifest tells", *ALERTS)
 sandbox.control("scenario", "fsgroup-missing", "off")
 check(leftovers(), "what failed is there to be looked at")
+with_scenario("audit-full", "canary", ["/vault/audit: ", "No space left", "look at the thin pool"], "audit-full: no room where audit logs go", *ALERTS)
 
 child = subprocess.Popen(command("canary", *ALERTS), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENV)
 for line in child.stdout:

@@ -131,6 +131,26 @@ static void test_proof(void **state) {
     judge("ferryman-canary ok path=/vault/data\x1b[2J uid=100\nferryman-canary done 1f2e", false, true, "nothing was said");
 }
 
+static void never(const char *status, bool never_ran, const char *text) {
+    struct json_t *pod = jd_object(), *d = NULL;
+    struct buf out = {0};
+    assert_null(jd_parse(status, strlen(status), "status", &d));
+    jd_set(pod, "status", d);
+    if (canary_never_ran(pod, &out) != never_ran || !strstr(buf_str(&out), text)) fail_msg("%s: %s", status, buf_str(&out));
+    buf_free(&out);
+    jd_free(pod);
+}
+
+static void test_that_never_ran(void **state) {
+    (void)state;
+    never("{\"phase\":\"Succeeded\"}", false, "");
+    never("{\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"reason\":\"Error\",\"exitCode\":1}}}]}", false, "");
+    never("{\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"reason\":\"StartError\",\"message\":\"exec: sh: not found\"}}}]}", true,
+          "StartError: exec: sh: not found. The canary needs sh");
+    never("{\"phase\":\"Failed\",\"reason\":\"DeadlineExceeded\",\"message\":\"Pod was active too long\"}", true, "DeadlineExceeded: Pod was active too long");
+    never("{\"phase\":\"Failed\"}", true, "it failed: no reason given");
+}
+
 static void test_no_mounts_prove_nothing(void **state) {
     struct canary_proof proof;
     struct buf out = {0};
@@ -141,6 +161,6 @@ static void test_no_mounts_prove_nothing(void **state) {
 
 int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-    const struct CMUnitTest tests[] = {T(test_pod), T(test_claims), cmocka_unit_test(test_proof), cmocka_unit_test(test_no_mounts_prove_nothing)};
+    const struct CMUnitTest tests[] = {T(test_pod), T(test_claims), cmocka_unit_test(test_proof), cmocka_unit_test(test_that_never_ran), cmocka_unit_test(test_no_mounts_prove_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
