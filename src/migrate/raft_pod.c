@@ -360,7 +360,7 @@ static void dialog(struct run *r, struct dialog *d) {
     dialog_line(d, "identity", stable ? "node ids are the pods' names: it comes back under the same one, and no peer is removed first"
                                       : "node ids are on the disks: it comes back under a new one at the same address, and the old one goes when it joins");
     dialog_line(d, "lost", "nothing that the others do not have: they are level before it begins, and again once it has stopped");
-    dialog_line(d, "undo", stable ? "rollback of this pod: the set orphaned, the kept volumes bound again by name, the set made again; v shows its requests there"
+    dialog_line(d, "undo", stable ? "rollback of this pod: the set orphaned, the kept volumes bound again by name, the set made again; its own dialog shows the requests"
                                   : "rollback of this pod; with node ids on the disks its old disk is a removed peer's: it joins empty");
     dialog_line(d, "once started", "NO WAY BACK BUT FORWARD until %s is Ready: abort is off, signals wait for the end of the act", pod);
     raft_rescue_line(r, d);
