@@ -12,6 +12,7 @@ void preflight_script_cluster(struct run *r, struct script *s);
 void preflight_script_class(struct run *r, struct script *s);
 void preflight_script_nodes(struct run *r, struct script *s);
 void preflight_script_pool(struct run *r, struct script *s);
+void preflight_script_snapshots(struct run *r, struct script *s);
 void preflight_script_alerts(struct run *r, struct script *s);
 void preflight_script_backups(struct run *r, struct script *s);
 void preflight_script_credentials(struct run *r, struct script *s);

@@ -140,6 +140,20 @@ static enum op_answer see_gate(struct run *r, struct op *op, const struct seen *
     return slice_is(answer, "NO DATA") ? OP_TODO : OP_REFUSE;
 }
 
+/* What is told and stops nothing: the anchor of a move is its own proved copy, not somebody's snapshots. */
+static enum op_answer see_told(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
+{
+    const struct row *g = gate_of(r, op->id);
+    struct slice answer = g ? row_text(g, GATES_ANSWER) : SLICE_LIT("NOT ASKED");
+    (void)seen;
+    buf_printf(reason, "%.*s", SLICE_FMT(answer));
+    if (g && row_text(g, GATES_REASON).n > 0)
+        buf_printf(reason, ": %.*s", SLICE_FMT(row_text(g, GATES_REASON)));
+    if (slice_is(answer, "FAIL"))
+        run_note(r, "WARN", "%s: %s", op->id, buf_str(reason));
+    return OP_DONE;
+}
+
 /* Credentials must outlive the phases: at least twice the estimate. */
 static enum op_answer see_credentials(struct run *r, struct op *op, const struct seen *seen, struct buf *reason)
 {
@@ -170,6 +184,12 @@ void preflight_script_pool(struct run *r, struct script *s)
 {
     (void)r;
     script_wait(s, "thin pool is not filling", "room in the thin pool", NULL, see_gate, SOON_MS);
+}
+
+void preflight_script_snapshots(struct run *r, struct script *s)
+{
+    (void)r;
+    script_check(s, "volumes are in nightly snapshots", "nightly snapshots", see_told);
 }
 
 void preflight_script_alerts(struct run *r, struct script *s)

@@ -247,6 +247,7 @@ static const struct step steps[] = {
     {.id = "mounts", .title = "who else mounts the claims", .script = script_mounts},
     {.id = "place", .title = "a node for each pod", .script = script_place},
     {.id = "pool", .title = "room in the thin pool", .script = preflight_script_pool},
+    {.id = "snapshots", .title = "nightly snapshots", .script = preflight_script_snapshots},
     {.id = "managers", .title = "who restarts, scales or reverts it", .script = script_managers},
     {.id = "token", .title = "our token", .script = raft_preflight_token},
     {.id = "circles", .title = "circles", .script = raft_preflight_circles},
