@@ -24,6 +24,7 @@ struct cli {
     bool timeout_given;
     const char *arm;         /* of run and rollback: */
     struct cli_words confirm, skip, override;
+    bool through_windows;
     bool pin;                /* of plan check */
     const char *passphrase_file, *output; /* of dump and snapshot */
     char *dir;               /* --dir; of the sandbox that --sandbox started, too */

@@ -215,11 +215,17 @@ static void add_line(const struct story *s, const struct event *x, int64_t now, 
     buf_free(&clean);
 }
 
+/* A window's state, noted once a minute so that it can be gone on with: no happening. What happened in it is in notes. */
+static bool is_state(const struct json_t *d) {
+    const char *name = text_of(d, "name");
+    return is(d, "t", "fact") && str_starts(name, "window.") && !str_ends(name, ".done");
+}
+
 void story_text(const struct story *s, bool torn, struct buf *out) {
     int64_t now = clock_wall_ms();
     buf_printf(out, "%-19s  %7s  %-10s %-36s %s\n", "time (UTC)", "age", "who", "where", "what");
     for (size_t i = 0; i < s->n; i++)
-        if (!s->events[i].told) add_line(s, &s->events[i], now, out);
+        if (!s->events[i].told && !is_state(s->events[i].record)) add_line(s, &s->events[i], now, out);
     if (torn) buf_adds(out, "the last record is torn, as a crash leaves it; nothing was done on its ground\n");
 }
 

@@ -27,7 +27,7 @@ static const struct subcommand *const subcommands[] = {
 enum option_id {
     OPT_PLAN = 256, OPT_KUBECONFIG, OPT_CONTEXT, OPT_JSON, OPT_THEME, OPT_ASCII, OPT_COLOR, OPT_LOG, OPT_VERSION, OPT_SANDBOX,
     OPT_HEADLESS, OPT_TIMEOUT, OPT_DIR, OPT_SOCKET, OPT_MOUSE,
-    OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_PIN, OPT_PASSPHRASE_FILE,
+    OPT_ARM, OPT_CONFIRM, OPT_SKIP, OPT_OVERRIDE, OPT_THROUGH_WINDOWS, OPT_PIN, OPT_PASSPHRASE_FILE,
     OPT_FOR, OPT_BELL, OPT_PLAIN,
 };
 
@@ -53,6 +53,7 @@ static const struct option options[] = {
     {"confirm", required_argument, NULL, OPT_CONFIRM},
     {"skip", required_argument, NULL, OPT_SKIP},
     {"override", required_argument, NULL, OPT_OVERRIDE},
+    {"through-windows", no_argument, NULL, OPT_THROUGH_WINDOWS},
     {"pin", no_argument, NULL, OPT_PIN},
     {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
     {"output", required_argument, NULL, 'o'},
@@ -86,6 +87,7 @@ static void print_help(FILE *out) {
           "  --arm CONTEXT          run, rollback: the context's name, as typed in the console\n"
           "  --confirm PHASE=TEXT   run, rollback: what that phase's dialog asks for (plan show); for each phase\n"
           "  --skip PHASE=REASON    run: leave out a phase that may be left out\n"
+          "  --through-windows      run: begin windows, too, and go on after them; without it a run ends where one comes next\n"
           "  --override GATE=REASON run, rollback: go on although the gate on alerts or backups does not pass\n"
           "  --pin                  plan check: write the identities of cluster and databases into the plan\n"
           "  --passphrase-file FILE dump, snapshot: holds the passphrase of an enciphered one\n"
@@ -190,6 +192,7 @@ static struct err *set_option(struct cli *cli, int id, bool *ret_done) {
     case OPT_ARM: cli->arm = optarg; break;
     case OPT_CONFIRM: add_word(&cli->confirm, optarg); break;
     case OPT_SKIP: add_word(&cli->skip, optarg); break;
+    case OPT_THROUGH_WINDOWS: cli->through_windows = true; break;
     case OPT_OVERRIDE: add_word(&cli->override, optarg); break;
     case OPT_PIN: cli->pin = true; break;
     case OPT_PASSPHRASE_FILE: cli->passphrase_file = optarg; break;

@@ -79,6 +79,20 @@ static bool remains(const struct drive *d, const struct row *row) {
     return !phase_is(row, "DONE") && !phase_is(row, "SKIPPED") && !phase_is(row, "NOT NEEDED");
 }
 
+static bool is_window(struct slice phase) {
+    return slice_starts(phase, "window-");
+}
+
+/* Without --through-windows a run of all phases ends before the first window that is to come: the rank from which on nothing is run. */
+static int64_t end_rank(const struct drive *d) {
+    int64_t rank = INT64_MAX;
+    if (d->words.phase || d->words.through_windows) return rank;
+    for (const struct row *r = world_first(d->world, T_PHASES); r; r = world_next(d->world, r))
+        if (slice_is(row_text(r, PHASES_WORKLOAD), d->words.workload) && is_window(row_text(r, PHASES_NAME)) && remains(d, r) && row_int(r, PHASES_RANK, 0) < rank)
+            rank = row_int(r, PHASES_RANK, 0);
+    return rank;
+}
+
 /* What an intent was answered; NULL: it was taken. malloc'd. */
 static char *ask(struct drive *d, const char *verb, const char *const *members) {
     struct buf line = {0};
@@ -151,6 +165,8 @@ static struct err *check_phase_known(struct drive *d, const char *option, const 
         struct slice state = row_text(row, PHASES_STATE);
         return err_new(ERR_USAGE, "%s %s=…: not used: that phase is %.*s", option, name, SLICE_FMT(state));
     }
+    if (row_int(row, PHASES_RANK, 0) >= end_rank(d))
+        return err_new(ERR_USAGE, "%s %s=…: not used: a run ends where a window comes next; --through-windows goes on", option, name);
     return NULL;
 }
 
@@ -171,12 +187,13 @@ static struct err *check_text(struct drive *d, const struct row *row) {
 
 static struct err *check_pairs(struct drive *d) {
     struct err *e = NULL;
+    int64_t end = end_rank(d);
     for (size_t i = 0; !e && i < d->words.confirm.n; i++) e = check_phase_known(d, "--confirm", d->words.confirm.v[i].name);
     for (size_t i = 0; !e && i < d->words.skip.n; i++) e = check_phase_known(d, "--skip", d->words.skip.v[i].name);
     for (const struct row *row = world_first(d->world, T_PHASES); !e && row; row = world_next(d->world, row)) {
         struct slice name = row_text(row, PHASES_NAME);
         if (!slice_is(row_text(row, PHASES_WORKLOAD), d->words.workload)) continue;
-        bool meant = d->words.phase ? slice_is(name, d->words.phase) : !slice_is(name, "rollback") && remains(d, row);
+        bool meant = d->words.phase ? slice_is(name, d->words.phase) : !slice_is(name, "rollback") && remains(d, row) && row_int(row, PHASES_RANK, 0) < end;
         if (meant) e = check_text(d, row);
     }
     return e;
@@ -285,6 +302,7 @@ static void choose(struct drive *d) {
     char *id = d->words.phase ? mem_strdup(d->words.phase) : slice_dup(row_text(w, PLAN_WORKLOADS_PHASE));
     struct run_pair *skipped = id ? run_pair_find(&d->words.skip, id) : NULL, *confirm = id ? run_pair_find(&d->words.confirm, id) : NULL;
     if (!id) finish_well(d);
+    else if (!d->words.phase && !d->words.through_windows && is_window(slice_of(id))) finish_well(d);
     else if (skipped) skip(d, id, skipped);
     else if (confirm) open_dialog(d, id);
     else if (str_eq(id, "rollback")) finish(d, 1, "%s is being rolled back; go on with: ferryman rollback %s", d->words.workload, d->words.workload);

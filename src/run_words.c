@@ -39,13 +39,14 @@ static struct err *read_target(const struct cli *cli, const char *command, struc
 
 struct err *run_words_read(const struct cli *cli, bool rollback, struct run_words *ret) {
     const char *command = rollback ? "rollback" : "run";
-    struct run_words w = {.rollback = rollback, .arm = cli->arm};
+    struct run_words w = {.rollback = rollback, .arm = cli->arm, .through_windows = cli->through_windows};
     struct err *e = read_target(cli, command, &w);
     if (!e && !cli->plan) e = err_new(ERR_USAGE, "%s: no plan given; use --plan FILE", command);
     if (!e && !cli->arm) e = err_new(ERR_USAGE, "%s: --arm CONTEXT is missing: it acts only after the context's name is given", command);
     if (!e) e = read_pairs(&cli->confirm, "--confirm", "PHASE=TEXT", &w.confirm);
     if (!e) e = read_pairs(&cli->skip, "--skip", "PHASE=REASON", &w.skip);
     if (!e) e = read_pairs(&cli->override, "--override", "GATE=REASON", &w.override);
+    if (!e && w.through_windows && w.phase) e = err_new(ERR_USAGE, "%s: --through-windows is of a run of all phases; one that is named is run anyway", command);
     if (!e && rollback && w.skip.n) e = err_new(ERR_USAGE, "rollback: no phase can be skipped");
     if (e) run_words_clear(&w);
     else *ret = w;
@@ -108,4 +109,5 @@ void run_words_again(const struct cli *cli, const struct run_words *w, struct bu
     unused(out, "--confirm", &w->confirm);
     unused(out, "--skip", &w->skip);
     unused(out, "--override", &w->override);
+    if (w->through_windows) buf_adds(out, " --through-windows");
 }

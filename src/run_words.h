@@ -1,5 +1,5 @@
 /* What `ferryman run` and `rollback` are given on the command line, before anything is known: WORKLOAD[/PHASE], --confirm PHASE=TYPED,
- * --skip PHASE=REASON, --override GATE=REASON. */
+ * --skip PHASE=REASON, --override GATE=REASON, --through-windows. */
 #ifndef FERRYMAN_RUN_WORDS_H
 #define FERRYMAN_RUN_WORDS_H
 
@@ -24,7 +24,7 @@ struct run_pairs {
 
 struct run_words {
     char *workload, *phase;     /* phase NULL: every remaining one; of a rollback "rollback" */
-    bool rollback;
+    bool rollback, through_windows;
     const char *arm;
     struct run_pairs confirm, skip, override;
 };

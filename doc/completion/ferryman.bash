@@ -10,6 +10,6 @@ _ferryman() {
     journal) COMPREPLY=($(compgen -W 'show verify import' -- "$cur")); return ;;
     --arm) COMPREPLY=($(compgen -W "$(kubectl config get-contexts -o name 2>/dev/null)" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W 'console status watch attach plan run rollback journal dump snapshot sandbox --plan --kubeconfig --context --namespace --json --theme --ascii --color --mouse --log --timeout --headless --for --bell --plain --sandbox --dir --arm --confirm --skip --override --pin --passphrase-file --output --version --help' -- "$cur"))
+    COMPREPLY=($(compgen -W 'console status watch attach plan run rollback journal dump snapshot sandbox --plan --kubeconfig --context --namespace --json --theme --ascii --color --mouse --log --timeout --headless --for --bell --plain --sandbox --dir --arm --confirm --skip --override --through-windows --pin --passphrase-file --output --version --help' -- "$cur"))
 }
 complete -o default -F _ferryman ferryman

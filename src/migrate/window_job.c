@@ -77,14 +77,14 @@ static void save(struct watching *x) {
 }
 
 static void show(struct watching *x) {
-    char text[200], age[32], whole[32];
+    char text[200], whole[32];
     struct window_numbers n;
     int64_t duration = raft_spec(x->r)->window.duration_ms;
     window_numbers(x->w, &n);
     window_rows(x->r, x->w, x->r->phase->id, false);
-    clock_format_age(n.credited_ms, age, sizeof age);
-    snprintf(text, sizeof text, "%s: %s of %s covered", window_state_words[window_state(x->w)], n.credited_ms < CLOCK_MS_PER_S ? "0s" : age,
-             clock_format_age(duration, whole, sizeof whole));
+    /* In steps that a day has a hundred of: each is a line for whoever reads it as lines. */
+    snprintf(text, sizeof text, "%s: %d %% of %s covered", window_state_words[window_state(x->w)],
+             (int)(n.credited_ms >= duration ? 100 : n.credited_ms * 100 / duration), clock_format_age(duration, whole, sizeof whole));
     bool hours = duration >= INT64_C(3600000);
     int64_t unit = hours ? 60 * CLOCK_MS_PER_S : CLOCK_MS_PER_S, done = n.credited_ms < duration ? n.credited_ms : duration;
     op_job_progress(x->r, x->op, done / unit, duration / unit, hours ? "minutes" : "seconds", text);
