@@ -238,7 +238,8 @@ class RollWorld:
     def _save_logs():
         shutil.copytree(path("log"), os.environ["FERRYMAN_REAL_LOGS"], dirs_exist_ok=True)
         if os.path.isdir(path("state")):
-            shutil.copytree(path("state"), os.path.join(os.environ["FERRYMAN_REAL_LOGS"], "state"), dirs_exist_ok=True)
+            to = os.path.join(os.environ["FERRYMAN_REAL_LOGS"], "state")
+            shutil.copytree(path("state"), to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
 
     # ---- The raft cluster
 
