@@ -94,6 +94,8 @@ static void rest(struct resting *r, const struct mover *v) {
     if (w) {
         add_cells(r, w, cols, ARRAY_LEN(cols));
         buf_printf(&r->print, "%lld\n", (long long)row_int(w, WORKLOADS_DESIRED, -1));
+    } else if (run_has(v->run, "set.orphaned_at")) {
+        buf_adds(&r->print, "orphaned\n"); /* its absence is our own act, half-done: going on is what brings it back */
     } else {
         r->unusable = unknown_object(r->w, object, v->w->ns);
     }

@@ -193,9 +193,22 @@ static struct vault_node *add_node(struct vault_source *s, const char *name, con
     return n;
 }
 
+/* "vault-0" of "vault". */
+static bool has_name_of_set(const struct vault_source *s, struct slice name)
+{
+    size_t n = strlen(s->statefulset);
+    int64_t ordinal;
+    return name.n > n + 1 && slice_starts(name, s->statefulset) && name.p[n] == '-' &&
+           slice_to_i64((struct slice){name.p + n + 1, name.n - n - 1}, &ordinal);
+}
+
+/* A pod without an owner is an orphan: its set is being made again, and just then its nodes have to be watched. */
 static bool is_ours(const struct vault_source *s, const struct row *pod)
 {
-    return slice_is(row_text(pod, PODS_NAMESPACE), s->ns) && slice_is(row_text(pod, PODS_OWNER), s->owner);
+    struct slice owner = row_text(pod, PODS_OWNER);
+    if (!slice_is(row_text(pod, PODS_NAMESPACE), s->ns))
+        return false;
+    return slice_is(owner, s->owner) || (owner.n == 0 && has_name_of_set(s, row_text(pod, PODS_NAME)));
 }
 
 /* The pods of the set are the nodes. One whose pod has gone stays: its set will make it again, and until then it is
