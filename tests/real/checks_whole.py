@@ -1,6 +1,8 @@
 """A raft cluster moved by every phase, on a real control plane with pods that really run OpenBao.
 
-    tests/real/run whole [Parallel|OrderedReady [stable|unstable [kill]]]"""
+    tests/real/run whole [Parallel|OrderedReady [stable|unstable [kill|disk]]]
+
+kill: ferryman is killed in every pod's turn and in a window. disk: the leader's disk hangs in a window."""
 
 import threading
 import time
@@ -127,6 +129,8 @@ def main(policy="Parallel", ids="stable", kill=""):
     writer.stop()
     lost = writer.lost()
     check(not lost, f"of {writer.acknowledged} writes that were acknowledged none is lost")
+    said = move(w, "cleanup", CONTEXT, status=1)
+    check("kept until" in said, f"cleanup before the end of retention: {said.strip().splitlines()[-1][-160:]}")
     check(not w.lease()["spec"].get("holderIdentity"), "the Lease is nobody's")
     print("skipped: nothing", flush=True)
     done()
