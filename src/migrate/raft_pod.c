@@ -143,12 +143,25 @@ static void script_snapshot(struct run *r, struct script *s) {
 
 /* ---- Ready ---- */
 
+/* The pod would come back as the set says now: that is what preflight has judged, or somebody types why it is not (safety 27). */
+static bool is_as_judged(const struct run *r, const struct json_t *set, struct buf *reason) {
+    struct json_t *judged = run_fact_json(r, "set.manifest");
+    struct buf why = {0};
+    bool same = !judged || run_override(r, "image") || raft_manifest_same(judged, set, &why);
+    if (!same)
+        buf_printf(reason, "the set is not what preflight has judged, so the pod would come back as another: %s. Set that back, or say why it is meant (gate image)", buf_str(&why));
+    buf_free(&why);
+    jd_free(judged);
+    return same;
+}
+
 static enum op_answer see_set(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *uid = jd_str(seen->doc, "metadata.uid");
     (void)op;
     if (!seen->doc) buf_adds(reason, "the set is not there");
     else if (!str_eq(uid, run_fact(r, "set.new.uid"))) buf_printf(reason, "the set is another one now (uid %s, ours was %s): roll back, or begin with the template", raft_short(uid), raft_short(run_fact(r, "set.new.uid")));
     else if (!raft_manifest_is_on(seen->doc, r->plan->target_class)) buf_printf(reason, "its claim templates are not on %s any more", r->plan->target_class);
+    else if (!is_as_judged(r, seen->doc, reason)) return OP_REFUSE;
     else {
         buf_printf(reason, "uid %s, on %s", raft_short(uid), r->plan->target_class);
         return OP_DONE;

@@ -113,6 +113,11 @@ static enum op_answer see_stepped_down(struct run *r, struct op *op, const struc
         buf_printf(reason, "it answers %d", seen->status);
         return OP_TODO;
     }
+    if (jd_flag(seen->doc, "is_self", false) && run_has(r, "step-down.let_go")) {
+        buf_printf(reason, "%s gave up, nobody else became active, and it is active again: a node that cannot open or write its audit device never becomes active. "
+                           "Read the logs of the others, put that right, then start this phase again", run_fact(r, "step-down.from"));
+        return OP_REFUSE;
+    }
     if (jd_flag(seen->doc, "is_self", false)) {
         run_set_int(r, "step-down.asked", clock_wall_ms());
         if (r->world) vault_source_expect_change(r->world, r->workload->name, LEADERLESS_MS); /* its absence is no alarm */
@@ -120,6 +125,7 @@ static enum op_answer see_stepped_down(struct run *r, struct op *op, const struc
         return OP_TODO;
     }
     if (!names || !*names) {
+        run_set(r, "step-down.let_go", "yes");
         buf_adds(reason, "it gave up; nobody is active yet");
         return OP_TODO;
     }
@@ -174,6 +180,7 @@ static void act(struct run *r, struct script *s, struct op *op) {
 static enum op_answer see_first(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     (void)op, (void)seen, (void)reason;
     run_set(r, "step-down.tries", "");
+    run_set(r, "step-down.let_go", "");
     return OP_DONE;
 }
 

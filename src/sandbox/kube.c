@@ -142,7 +142,7 @@ static const struct scenario kube_scenarios[] = {
     {"nowhere-to-land", "every node is cordoned", set_nowhere_to_land},
     {"claim-mounted-by-another", "a pod of somebody else's mounts audit-vault-0 and audit-vault-1", set_claim_mounted},
     {"pvc-race", "somebody else deletes a pod of the set right before its claims are deleted: it is back on the old ones", set_pvc_race},
-    {"retain-reverted", "when claims of Vault are deleted, somebody sets their volumes back to Delete", set_retain_reverted},
+    {"retain-reverted", "when a claim is deleted, somebody sets its volume back to Delete", set_retain_reverted},
     {"circle-in-secrets", "the passphrase of the encrypted class comes out of this very Vault", set_circle},
     {"quiet-watch", "watches stay open and deliver nothing, not even bookmarks", set_quiet},
 };
@@ -334,7 +334,7 @@ static const struct control_command kube_commands[] = {
     {"when", "when before|after [dry-]VERB RESOURCE[/NAME] [xN] LINE",
      "LINE is carried out together with the next such request", kube_run_when},
     {"when", "when list|clear", "what waits for that", kube_run_when},
-    {"hazard", "hazard recreate-pod CLAIM | revert-retain", "what pvc-race and retain-reverted do, now", set_run_hazard},
+    {"hazard", "hazard recreate-pod|revert-retain CLAIM", "what pvc-race and retain-reverted do, now", set_run_hazard},
     {"run", "run cronjob NS/NAME", "a Job from it, now, also when it is suspended", kube_run_cronjob},
     {"compact", "compact", "forgets history, without ending watches", run_compact},
 };

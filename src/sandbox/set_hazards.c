@@ -14,7 +14,7 @@
 #define SET "vault"
 #define SHIPPER "audit-shipper"
 #define RACE_LINE "hazard recreate-pod {name}"
-#define REVERT_LINE "hazard revert-retain"
+#define REVERT_LINE "hazard revert-retain {name}"
 
 static struct err *with_set(struct sandbox *s, struct json_t **ret)
 {
@@ -158,16 +158,19 @@ static struct err *recreate_pod(struct kube *k, const char *claim)
     return NULL;
 }
 
-static bool revert_one(void *arg, struct json_t *volume)
+/* Whoever manages volumes by their class sets the one of the claim back. */
+static struct err *revert_retain(struct kube *k, const char *name)
 {
-    struct kube *k = arg;
+    struct json_t *claim = kube_get(k, KIND_CLAIM, NS, name);
+    struct json_t *volume = claim ? kube_get(k, KIND_VOLUME, NULL, jd_str(claim, "spec.volumeName")) : NULL;
 
-    if (!str_eq(jd_str(volume, "spec.claimRef.namespace"), NS) || !str_eq(jd_str(volume, "spec.storageClassName"), "nfs-proxmox") ||
-        str_eq(jd_str(volume, "spec.persistentVolumeReclaimPolicy"), "Delete"))
-        return true;
+    jd_free(claim);
+    if (!volume)
+        return err_new(ERR_FAILED, "claim %s has no volume", name);
     jd_put(volume, "spec.persistentVolumeReclaimPolicy", jd_string("Delete"));
     kube_write(k, KIND_VOLUME, volume, "terraform");
-    return true;
+    jd_free(volume);
+    return NULL;
 }
 
 struct err *set_run_hazard(struct sandbox *s, int argc, char **argv, struct buf *out)
@@ -175,8 +178,7 @@ struct err *set_run_hazard(struct sandbox *s, int argc, char **argv, struct buf 
     (void)out;
     if (argc == 3 && str_eq(argv[1], "recreate-pod"))
         return recreate_pod(s->kube, argv[2]);
-    if (argc != 2 || !str_eq(argv[1], "revert-retain"))
-        return err_new(ERR_USAGE, "usage: hazard recreate-pod CLAIM | revert-retain");
-    each_object(s->kube, KIND_VOLUME, NULL, revert_one, s->kube);
-    return NULL;
+    if (argc == 3 && str_eq(argv[1], "revert-retain"))
+        return revert_retain(s->kube, argv[2]);
+    return err_new(ERR_USAGE, "usage: hazard recreate-pod|revert-retain CLAIM");
 }

@@ -17,7 +17,7 @@ struct err *set_claim_mounted(struct sandbox *s, bool on);
 struct err *set_pvc_race(struct sandbox *s, bool on);
 struct err *set_retain_reverted(struct sandbox *s, bool on);
 struct err *set_circle(struct sandbox *s, bool on);
-/* hazard recreate-pod CLAIM | revert-retain: what the plants of two of them carry out. */
+/* hazard recreate-pod|revert-retain CLAIM: what the plants of two of them carry out. */
 struct err *set_run_hazard(struct sandbox *s, int argc, char **argv, struct buf *out) MUST_CHECK;
 
 #endif

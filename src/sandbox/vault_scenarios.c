@@ -193,7 +193,7 @@ bool vault_may_write(struct vault *v, const struct pod_info *info)
 
 /* ---- What comes in the middle of something */
 
-#define MOVE_LINE "leader next"
+#define MOVE_LINE "leader {name}"
 #define FAIL_LINE "vault fail-another"
 #define DOWN_LINE "scenario api-down on"
 
@@ -275,7 +275,7 @@ const struct scenario vault_scenarios[VAULT_SCENARIOS] = {
     {"audit-unwritable", "nodes that start on block storage cannot open their audit log: they never become active",
      scenario_audit_unwritable},
     {"audit-full", "audit volumes on block storage are full: what has to be audited fails once such a node is active", scenario_audit_full},
-    {"leader-moves-between-dialog-and-act", "another node becomes active when the deletion of a pod has been tried", scenario_leader_moves},
+    {"leader-moves-between-dialog-and-act", "when the deletion of a pod has been tried, that very node becomes active", scenario_leader_moves},
     {"second-node-fails-mid-swap", "when a pod is deleted, another follower crashes and goes on crashing", scenario_second_fails},
     {"api-down-mid-swap", "when a pod is deleted, the API goes down (scenario api-down off brings it back)", scenario_api_down},
 };
@@ -295,8 +295,10 @@ static struct err *command_leader(struct sandbox *s, int argc, char **argv, stru
     int64_t to = VAULT_NONE;
     if (argc == 2 && str_eq(argv[1], "next"))
         to = vault_next_leader(v);
+    else if (argc == 2 && str_starts(argv[1], "vault-") && slice_to_i64(slice_of(argv[1] + strlen("vault-")), &to) && to >= 0 && to < VAULT_NODES)
+        ; /* by its pod's name */
     else if (argc != 2 || !slice_to_i64(slice_of(argv[1]), &to) || to < 0 || to >= VAULT_NODES)
-        return err_new(ERR_USAGE, "leader 0|1|2|next");
+        return err_new(ERR_USAGE, "leader 0|1|2|vault-N|next");
     if (to == VAULT_NONE)
         return err_new(ERR_FAILED, "nobody can take over now");
     if (to == v->c.leader)
@@ -346,7 +348,7 @@ static struct err *command_alarms(struct sandbox *s, int argc, char **argv, stru
 }
 
 const struct control_command vault_commands[VAULT_COMMANDS] = {
-    {"leader", "leader 0|1|2|next", "the active Vault steps down for that node", command_leader},
+    {"leader", "leader 0|1|2|vault-N|next", "the active Vault steps down for that node", command_leader},
     {"vault", "vault version X.Y.Z [openbao]", "which version, and product, the nodes answer as", command_vault},
     {"alarms", "alarms", "the quorums that were lost and came back", command_alarms},
 };
