@@ -212,7 +212,28 @@ def audit_spoilt(w):
     check(bound(w, pod, OLD) and volumes(w, pod) == kept, "and the way back is open")
 
 
+def api_away(w):
+    """The API server goes in the middle of the swap, for longer than a request waits."""
+    w.wait_calm()
+    pod = first_follower(w)
+    old, kept = uids(w, pod), volumes(w, pod)
+    run = Run(w, *one("pod-1", pod))
+    run.wait("pod-1/stopped RUNNING")
+    w.kube.apiserver.kill()
+    threading.Event().wait(20)  # the outage itself: nothing can be waited for
+    w.kube.start_apiserver()
+    said = run.end(None)
+    waited = next((x.strip() for x in said.splitlines() if "WAITING" in x or "FAILED" in x), "nothing")
+    if "phase pod-1: DONE" not in said:
+        said = move(w, "pod-1", pod)
+    check(bound(w, pod, NEW, old), f"the API server was away for 20 s in the swap ({waited[:150]}): it ended on new claims")
+    w.wait_calm()
+    move(w, "rollback", pod)
+    check(bound(w, pod, OLD) and volumes(w, pod) == kept, "and the way back is open")
+
+
 CHECKS = {
+    "away": api_away,
     "audit": audit_spoilt,
     **{order: (lambda w, o=order: deleted_first(w, o)) for order in ORDERS},
     "there-and-back": there_and_back,
