@@ -283,4 +283,5 @@ void window_show(struct run *r, bool elsewhere) {
         jd_free(d);
         return;
     }
+    window_rows_remove(r); /* taken back with its pod */
 }

@@ -115,3 +115,12 @@ void window_rows(struct run *r, const struct window *w, const char *phase, bool 
     buf_free(&next);
     buf_free(&line);
 }
+
+void window_rows_remove(struct run *r) {
+    char key[400];
+    if (!world_remove(r->world, T_WINDOWS, slice_of(r->workload->name))) return;
+    for (int g = 0; g < WINDOW_GATES; g++) {
+        snprintf(key, sizeof key, "%s/%s", r->workload->name, window_gate_names[g]);
+        world_remove(r->world, T_WINDOW_GATES, slice_of(key));
+    }
+}

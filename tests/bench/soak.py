@@ -30,9 +30,14 @@ def cpu(pid):
     return (int(v[11]) + int(v[12])) / tick, (int(v[13]) + int(v[14])) / tick
 
 
-def rss(pid):
+def rss(pid, which="VmRSS"):
     with open(f"/proc/{pid}/status") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) * 1024
+        return int(re.search(which + r":\s+(\d+)", f.read()).group(1)) * 1024
+
+
+def rows():
+    with e.lock:
+        return sum(len(t) for t in e.tables.values())
 
 
 def judge(name, value, unit, limit, judged=True):
@@ -66,7 +71,7 @@ def over():
     if not marks or t - marks[-1][0] >= (60 if real else 15):
         marks.append((t, rss(pid)))
         n = e.window()
-        print(f"{t:7.0f} s  rss {marks[-1][1] / MB:7.2f} MB  cpu {cpu(pid)[0] - cpu0[0]:7.2f} s  {n.get('state')}  credited {n.get('credited', 0) // 1000} s"
+        print(f"{t:7.0f} s  rss {marks[-1][1] / MB:7.2f} MB (own {rss(pid, 'RssAnon') / MB:.2f})  rows {rows()}  cpu {cpu(pid)[0] - cpu0[0]:7.2f} s  {n.get('state')}  credited {n.get('credited', 0) // 1000} s"
               f"  gaps {n.get('gaps', 0) // 1000} s  restarts {n.get('restarts')}", flush=True)
     if e.process.poll() is not None:
         fail(f"the engine ended with {e.process.returncode}")
