@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "lib"))
 from ferry import *
+import window
 
 HOUR = 3600000
 GATES = ("voters", "caught up", "unsealed", "leader", "write probe", "alerts", "http")
@@ -238,4 +239,19 @@ check(code in (1, 2) and "summary: " in w.lines[-2], f"without a window the gate
 until(lambda: not engines(sandbox.dir), "the engine ends with its last reader", 15)
 r = subprocess.run([FERRYMAN, *sandbox.args, "watch", "--headless", "--json", "--for", "3s"], capture_output=True, text=True, env=clean_env(), timeout=60)
 check(r.returncode == 0 and json.loads(r.stdout.splitlines()[0])["t"] == "hello", "--json is the stream, and --for ends it")
+sandbox.stop()
+
+# A window whose engine died with the machine: the watch starts another, which goes on with it to its end.
+w = window.Window(duration="5m")
+e = w.start()
+e.arm()
+e.begin()
+e.state("PASSING")
+until(lambda: e.window().get("credited", 0) >= 60000, "a minute is credited", 60)
+e.kill()
+r = subprocess.run([FERRYMAN, *w.args, "watch", "--headless"], capture_output=True, text=True, env=w.env, stdin=subprocess.DEVNULL, timeout=120)
+lines = r.stdout.splitlines()
+check(r.returncode == 0 and "exit status 0: the window of vault-0 passed" in lines[-1], f"after a reboot the watch has the window go on, and it passes: {r.returncode} {lines[-3:]} {r.stderr}")
+check(any("summary: window vault-0: PASSED; covered 0:05:" in l and "gaps none" not in l for l in lines), "the time without an engine is a gap")
+until(lambda: not engines(w.own), "its engine ends with it", 20)
 done()
