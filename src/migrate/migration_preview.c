@@ -60,6 +60,11 @@ static void preview_workload(const struct plan *plan, const struct plan_workload
     for (const struct phase *const *p = t->phases; *p; p++)
         if (!phase || str_eq(phase, (*p)->id)) preview_phase(r, &v, *p, out);
     if (!phase || str_eq(phase, t->rollback->id)) preview_phase(r, &v, t->rollback, out);
+    if (!phase && t->rescue) {
+        buf_adds(out, "if the majority is lost, by hand; with what is known once it has begun, the dialogs show it\n");
+        t->rescue(r, out);
+        buf_addc(out, '\n');
+    }
     run_free(r);
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "migrate/run.h"
 
 /* What a dialog asks for. */
@@ -58,6 +59,8 @@ struct phase_table {
     /* A rollback takes back the last pod alone: facts stay but for those that its script has taken back, and the phases that are
      * undone by that come next again. */
     bool rollback_in_part;
+    /* What to do by hand when nothing here helps any more, for this very workload; appended, lines ended by newlines. NULL: nothing. */
+    void (*rescue)(const struct run *r, struct buf *out);
     bool one_claim;                 /* it moves a single claim: every dialog says from where and to where */
 };
 

@@ -1,5 +1,6 @@
 /* The table of the kind: what an operator starts, in order. Each follower has a turn and a window; the former leader is last. */
 #include "migrate/raft.h"
+#include "migrate/raft_rescue.h"
 
 #define TURN(i) &raft_phase_pod[i], &raft_phase_window[i]
 
@@ -21,4 +22,5 @@ const struct phase_table raft_phases = {
     .phases = order,
     .rollback = &raft_phase_rollback,
     .rollback_in_part = true,
+    .rescue = raft_rescue_text,
 };

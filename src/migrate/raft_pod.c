@@ -155,14 +155,16 @@ static bool is_as_judged(const struct run *r, const struct json_t *set, struct b
     return same;
 }
 
+/* A set that was made again from outside is as good, if it is the same: it is only relied on here, not acted on. */
 static enum op_answer see_set(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *uid = jd_str(seen->doc, "metadata.uid");
     (void)op;
     if (!seen->doc) buf_adds(reason, "the set is not there");
-    else if (!str_eq(uid, run_fact(r, "set.new.uid"))) buf_printf(reason, "the set is another one now (uid %s, ours was %s): roll back, or begin with the template", raft_short(uid), raft_short(run_fact(r, "set.new.uid")));
     else if (!raft_manifest_is_on(seen->doc, r->plan->target_class)) buf_printf(reason, "its claim templates are not on %s any more", r->plan->target_class);
-    else if (!is_as_judged(r, seen->doc, reason)) return OP_REFUSE;
-    else {
+    else if (is_as_judged(r, seen->doc, reason)) {
+        if (!str_eq(uid, run_fact(r, "set.new.uid")))
+            run_note(r, "WARN", "the set was made again from outside (uid %s, was %s), the same as before", raft_short(uid), raft_short(run_fact(r, "set.new.uid")));
+        run_set(r, "set.new.uid", uid);
         buf_printf(reason, "uid %s, on %s", raft_short(uid), r->plan->target_class);
         return OP_DONE;
     }
@@ -290,7 +292,7 @@ static bool may_begin(const struct run *r, struct buf *reason) {
         buf_adds(reason, "no pod can be chosen: who is the leader is not known, or is stale");
         return false;
     }
-    if (!raft_may_begin(r, reason)) return false;
+    if (!begun && !raft_may_begin(r, reason)) return false; /* what is half-done is gone on with at any hour */
     const char *leader = raft_leader(r);
     if (leader && str_eq(leader, pod)) {
         buf_printf(reason, "%s is the leader: %s", pod, is_last(r) ? "it has to step down first" : "open the dialog again, it shows who comes next");

@@ -50,10 +50,10 @@ void raft_rescue_text(const struct run *r, struct buf *out) {
     }
     buf_adds(out, "\n4. If no survivor has its data: a new set of nodes, initialised, unsealed, then the snapshot:\n");
     const char *file = run_has(r, "snapshot.file") ? run_fact(r, "snapshot.file") : "SNAPSHOT";
-    if (str_ends(file, ".enc") || str_ends(file, ".aes"))
+    if (str_ends(file, ".enc"))
         buf_printf(out, "   openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:PASSPHRASE -in %s -out restore.snap\n", file);
     else if (raft_spec(r)->snapshot.encrypt.none) buf_printf(out, "   cp %s restore.snap\n", file);
-    else buf_printf(out, "   ferryman dump decrypt %s --passphrase-file PASSPHRASE -o restore.snap   (or: openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:PASSPHRASE -in %s -out restore.snap)\n", file, file);
+    else buf_printf(out, "   openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:PASSPHRASE -in %s.enc -out restore.snap\n", file);
     buf_printf(out, "   %s operator raft snapshot restore -force restore.snap   (then unseal with the OLD keys)\n", program);
 }
 

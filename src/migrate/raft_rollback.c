@@ -542,6 +542,9 @@ static bool others_are_well(const struct run *r, const char *away, struct buf *r
         const struct row *p = world_find(r->world, T_RAFT_PEERS, slice_of(key));
         if (str_eq(pod, away) || (p && slice_is(row_text(p, RAFT_PEERS_HEALTH), "OK"))) continue;
         buf_printf(reason, "%s is not well: a pod is taken back only while every other voter is healthy and level", pod);
+        if (run_has(r, "set.orphaned_at")) /* what died needs its controller first; then the rollback begins anew */
+            buf_printf(reason, ". The set is orphaned, so nothing restarts it: make the set again by hand now: kubectl --context %s create -f %s", r->plan->context,
+                       run_has(r, "set.file") ? run_fact(r, "set.file") : "its manifest");
         return false;
     }
     return true;

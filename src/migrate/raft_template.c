@@ -429,7 +429,9 @@ static const struct step steps[] = {
 
 /* ---- Its dialog ---- */
 
+/* While the set is orphaned nothing is a reason to wait: whatever has died meanwhile needs its controller. */
 static bool may_begin(const struct run *r, struct buf *reason) {
+    if (run_has(r, "set.orphaned_at")) return true;
     return raft_may_begin(r, reason) && raft_budget(r, false, reason);
 }
 
