@@ -362,6 +362,7 @@ static enum op_answer see_log(struct run *r, struct op *op, const struct seen *s
                  r->workload->ns, r->workload->name);
         return OP_REFUSE;
     }
+    run_set(r, "canary.failed", "");
     run_set_int(r, "canary.user", proof.user);
     run_set(r, "canary.proof", buf_str(reason));
     return OP_DONE;
@@ -408,9 +409,9 @@ static bool may_begin(const struct run *r, struct buf *reason) {
     return raft_may_begin(r, reason);
 }
 
-/* What failed is begun anew with fresh claims; what was under way goes on where it was. */
+/* What failed is begun anew with fresh claims; what was proved is only removed; else it is gone on with: each step sees what has been done. */
 static const char *begin_at(const struct run *r) {
-    return run_has(r, "canary.failed") ? steps[0].id : NULL;
+    return !run_has(r, "canary.failed") && run_has(r, "canary.proof") ? "end" : NULL;
 }
 
 static void dialog(struct run *r, struct dialog *d) {
