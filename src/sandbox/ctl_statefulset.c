@@ -132,13 +132,22 @@ static size_t ensure_claims(struct set *s, int64_t ordinal, struct buf *errors)
     return error_count;
 }
 
-/* A pod that has not begun may lack claims. One that is there keeps those that it has. */
+/* A pod that has not begun may lack claims. One that is there keeps those that it has; whose they are follows the set. */
 static void mend_claims(struct set *s, const struct json_t *pod, int64_t ordinal)
 {
+    struct json_t *templates = jd_get(s->doc, "spec.volumeClaimTemplates");
     struct buf errors = {0};
 
     if (str_eq(jd_str(pod, "status.phase"), "Pending") && ensure_claims(s, ordinal, &errors) > 0)
         controllers_queue(s->k, QUEUE_STATEFULSET, object_namespace(s->doc), object_name(s->doc), RETRY_LATER_MS);
+    for (size_t i = 0; i < jd_len(templates); i++) {
+        struct json_t *wanted = set_claim(s->doc, jd_at(templates, i), ordinal);
+        struct json_t *have = kube_get(s->k, KIND_CLAIM, object_namespace(wanted), object_name(wanted));
+        if (have && !object_terminating(have))
+            own_claim(s, have);
+        jd_free(have);
+        jd_free(wanted);
+    }
     buf_free(&errors);
 }
 

@@ -63,7 +63,7 @@ def delete_claims(names=CLAIMS, strip=False):
             call("PATCH", f"{NS}/persistentvolumeclaims/{name}", {"metadata": {"finalizers": None}}, "application/merge-patch+json")
 
 
-def delete_pod(grace=30, n=1):
+def delete_pod(grace=2, n=1):
     return call("DELETE", f"{NS}/pods/vault-{n}", {"gracePeriodSeconds": grace})
 
 
@@ -218,5 +218,13 @@ call("PATCH", SET + "/scale", {"spec": {"replicas": 3}}, "application/merge-patc
 until(lambda: uid(pod()) not in (None, old), "s10: a new pod", 40)
 until(lambda: all(claim(c) for c in CLAIMS) and {claim(c)["status"]["phase"] for c in CLAIMS} == {"Bound"}, "s10: new claims are bound", 20)
 check(all(uid(claim(c)) != o for c, o in zip(CLAIMS, claims)), "s10: NEW claims")
+
+# ---- Claims that go with their set
+
+call("PATCH", SET, {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}}}, "application/merge-patch+json")
+until(lambda: all((claim(c)["metadata"].get("ownerReferences") or [{}])[0].get("kind") == "StatefulSet" for c in CLAIMS), "whenDeleted Delete: the claims are the set's", 10)
+call("PATCH", SET, {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"}}}, "application/merge-patch+json")
+until(lambda: not any(claim(c)["metadata"].get("ownerReferences") for c in CLAIMS), "whenDeleted Retain: they are nobody's again", 10)
+ok("claims have their set as an owner while it is to take them along")
 sandbox.stop()
 done()

@@ -295,6 +295,137 @@ static void test_removed_checker(void **state)
     assert_int_equal(vault_cluster_voters(&c), 2);
 }
 
+/* Ids that lie on the volumes: the old peer goes, the new one begins without a vote. */
+static void test_unstable_id(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    for (int i = 0; i < VAULT_NODES; i++)
+        vault_cluster_rename(&c, i, i == 0 ? "aaaa" : i == 1 ? "bbbb" : "cccc");
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_own_id(&c, 0, "dddd");
+    vault_cluster_start(&c, 0, true, 0);
+    pass(&c, VAULT_JOIN_MS - 250);
+    assert_string_equal(c.node[0].id, "aaaa"); /* until it joins, the old peer is in the configuration */
+    assert_int_equal(vault_cluster_voters(&c), 3);
+    while (c.node[0].stage != VAULT_RUNS)
+        pass(&c, 250);
+    assert_string_equal(c.node[0].id, "dddd");
+    assert_int_equal(vault_cluster_voters(&c), 2);
+    pass(&c, VAULT_STABILIZE_MS + VAULT_ECHO_MS + 1000);
+    assert_int_equal(vault_cluster_voters(&c), 3);
+    assert_int_equal(vault_cluster_tolerance(&c), 1);
+}
+
+/* A volume of before, with an id that is no peer's any more: it follows, but never leads. */
+static void test_kept_volume_of_another_id(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    vault_cluster_rename(&c, 0, "new");
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_own_id(&c, 0, "old");
+    vault_cluster_start(&c, 0, false, INDEX - 5);
+    pass(&c, 10000);
+    assert_int_equal(c.node[0].applied, c.index);
+    vault_cluster_stop(&c, 2, true);
+    pass(&c, VAULT_ELECTION_MS + 500);
+    assert_int_equal(c.leader, 1);
+    c.removed_checker = true;
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_start(&c, 0, false, INDEX);
+    assert_int_equal(c.node[0].stage, VAULT_REMOVED);
+}
+
+static void test_removed_by_the_log_it_replays(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    c.removed_checker = c.remove_next = true;
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_start(&c, 0, true, 0);
+    pass(&c, 10000);
+    assert_int_equal(c.node[0].stage, VAULT_REMOVED);
+    assert_int_equal(vault_cluster_voters(&c), 3); /* the others notice nothing */
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_start(&c, 0, false, 0);
+    pass(&c, 10000);
+    assert_int_equal(c.node[0].stage, VAULT_REMOVED); /* its volume knows */
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_start(&c, 0, true, 0);
+    pass(&c, 10000);
+    assert_int_equal(c.node[0].stage, VAULT_RUNS); /* wiped once more */
+}
+
+/* Who cannot open its audit device gives up again; the one that stepped down comes back. */
+static void test_broken_audit_device(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    c.node[0].audit_broken = c.node[1].audit_broken = true;
+    vault_cluster_step_down(&c, VAULT_NONE);
+    pass(&c, VAULT_STEP_DOWN_BAN_MS - 1000);
+    assert_int_equal(c.leader, VAULT_NONE);
+    assert_true(c.term > 35);
+    pass(&c, 6000);
+    assert_int_equal(c.leader, 2);
+    c.node[1].audit_broken = false;
+    vault_cluster_step_down(&c, VAULT_NONE);
+    pass(&c, 3000);
+    assert_int_equal(c.leader, 1);
+}
+
+static void test_never_active(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    c.never_active = true;
+    vault_cluster_step_down(&c, VAULT_NONE);
+    pass(&c, 120000);
+    assert_int_equal(c.leader, VAULT_NONE);
+    assert_int_not_equal(c.raft_leader, VAULT_NONE);
+    assert_int_equal(c.term, 35); /* elected once, and stays */
+    c.never_active = false;
+    pass(&c, VAULT_ELECTION_MS + 1000);
+    assert_int_not_equal(c.leader, VAULT_NONE);
+}
+
+static void test_stalled_storage(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    c.stalled = true;
+    int64_t index = c.index;
+    pass(&c, 600000);
+    assert_int_equal(c.index, index);
+    assert_false(vault_cluster_write(&c));
+    assert_true(vault_node_healthy(&c, 0));
+    vault_cluster_step_down(&c, VAULT_NONE);
+    assert_int_equal(c.leader, 2);
+}
+
+/* Two wiped of three: nobody who is left may lead, for good. With a volume of before it is otherwise. */
+static void test_lost_for_good(void **state)
+{
+    (void)state;
+    struct vault_cluster c = healthy();
+    vault_cluster_stop(&c, 0, true);
+    vault_cluster_start(&c, 0, true, 0);
+    assert_false(vault_cluster_is_lost(&c));
+    vault_cluster_stop(&c, 1, true);
+    pass(&c, VAULT_LEASE_MS + 500);
+    assert_false(vault_cluster_is_lost(&c)); /* a majority is away, not gone */
+    vault_cluster_start(&c, 1, true, 0);
+    pass(&c, 600000);
+    assert_true(vault_cluster_is_lost(&c));
+    assert_int_equal(c.leader, VAULT_NONE);
+    vault_cluster_stop(&c, 1, true);
+    vault_cluster_start(&c, 1, false, INDEX);
+    pass(&c, VAULT_UNSEAL_MS + VAULT_ELECTION_MS + 1000);
+    assert_false(vault_cluster_is_lost(&c));
+    assert_int_not_equal(c.leader, VAULT_NONE);
+}
+
 static void test_time_does_not_go_back(void **state)
 {
     (void)state;
@@ -324,6 +455,13 @@ int main(void)
         cmocka_unit_test(test_nobody_behind_leads),
         cmocka_unit_test(test_removed_peer_comes_back_as_non_voter),
         cmocka_unit_test(test_removed_checker),
+        cmocka_unit_test(test_unstable_id),
+        cmocka_unit_test(test_kept_volume_of_another_id),
+        cmocka_unit_test(test_removed_by_the_log_it_replays),
+        cmocka_unit_test(test_broken_audit_device),
+        cmocka_unit_test(test_never_active),
+        cmocka_unit_test(test_stalled_storage),
+        cmocka_unit_test(test_lost_for_good),
         cmocka_unit_test(test_time_does_not_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
