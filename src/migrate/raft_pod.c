@@ -218,13 +218,28 @@ static void retain_claims(struct run *r, struct script *s, struct op *op) {
     jd_free(list);
 }
 
+/* The snapshot may have taken an hour: what was read before it is read again. */
+static enum op_answer see_still(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
+    (void)op, (void)seen;
+    if (str_eq(run_fact(r, "leader.now"), raft_fact(r, "leader"))) {
+        buf_printf(reason, "%s leads still", run_fact(r, "leader.now"));
+        return OP_DONE;
+    }
+    buf_printf(reason, "%s leads now, it was %s when this began: the plan is stale. Open the dialog again", run_fact(r, "leader.now"), raft_fact(r, "leader"));
+    return OP_REFUSE;
+}
+
 static void script_ready(struct run *r, struct script *s) {
-    const char *pod = pod_name(r, s);
+    const char *pod = pod_name(r, s), *away = !r->preview && raft_has(r, "begun") ? pod : NULL;
     if (is_cut(r)) return;
     script_get(s, "set", "the set is ours, on the target class", raft_path(s, r, "statefulsets", raft_spec(r)->statefulset), see_set);
     script_get(s, "quiet", "nothing else is in flight, and nobody else mounts its claims", raft_path(s, r, "pods", NULL), see_quiet)->data = (void *)(uintptr_t)pod;
     raft_script_place(r, s, pod);
     script_call(s, "its volumes are kept", retain_claims, (void *)(uintptr_t)pod, NULL);
+    raft_script_leader(r, s, "leader again", away);
+    script_check(s, "still", "the same leader as when this began", see_still);
+    raft_script_level(r, s, "level again", away, LEVEL_MS);
+    if (!away) raft_script_autopilot(r, s, "autopilot again", AUTOPILOT_MS);
 }
 
 /* ---- Rejoin ---- */

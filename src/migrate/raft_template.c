@@ -121,6 +121,7 @@ static enum op_answer see_set(struct run *r, struct op *op, const struct seen *s
     if (run_has(r, "set.uid") && !str_eq(run_fact(r, "set.uid"), uid))
         run_note(r, "WARN", "statefulset %s is another object than before (uid %s, was %s), on the old class", name, raft_short(uid), raft_short(run_fact(r, "set.uid")));
     run_set(r, "set.orphaned_at", "");
+    run_set(r, "no_way_back", "");
     run_set(r, "set.new.uid", "");
     if (!note_old(r, doc, reason)) return OP_REFUSE;
     buf_printf(reason, "uid %s, %lld replicas, %s", raft_short(uid), (long long)raft_replicas(r), run_fact(r, "set.policy"));
