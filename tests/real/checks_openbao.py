@@ -197,7 +197,8 @@ def stopped_with_quorum(w, both):
         return cluster(s).get("leader") == new and peer(s, old).get("health") not in ("OK", None)
 
     both.wait(told, "the new leader, and the old one's silence", 60)
-    ok(f"leader stopped (SIGSTOP): {new} leads after {elected:.1f} s; {old} is {peer(both.direct, old)['health']}: {cluster(both.direct)['verdict'][:110]}")
+    said = f"{old} is {peer(both.direct, old)['health']}: {cluster(both.direct)['verdict'][:110]}"
+    ok(f"leader stopped (SIGSTOP): {new} leads after {elected:.1f} s; {said}")
     w.node(old).hold(False)
     both.well(120)
     check("STUCK" not in states, f"it was never called STUCK meanwhile, as the others elected: {sorted(filter(None, states))}")
@@ -297,7 +298,7 @@ def audit(w, both):
         answer = f"{status} {doc.get('errors') or ''}"
     except OSError as e:
         answer = repr(e)
-    print("    an authenticated read of it:", answer, flush=True)
+    ok(f"even an authenticated read of it is answered: {answer}")
     w.node(third).hold(True)
     w.ask("PUT", "sys/step-down")
     reached(lambda: said_of(cell, at, "ERROR] core: post-unseal setup failed"), "it tries to lead", 60)

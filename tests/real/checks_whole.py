@@ -61,7 +61,11 @@ def killed_window(w, turn):
     threading.Event().wait(10)  # nobody watches
     move(w, f"window-{turn}")
     took = time.monotonic() - began
-    check(95 <= took < 160, f"window-{turn}: killed -9 after 45 s, 10 s unwatched, begun again: passed after {took:.0f} s, so its credit was kept and the gap was not counted")
+    check(
+        95 <= took < 160,
+        f"window-{turn}: killed -9 after 45 s, 10 s unwatched, begun again: passed after {took:.0f} s, "
+        "so its credit was kept and the gap was not counted",
+    )
 
 
 def disk_hangs(w):
@@ -88,7 +92,8 @@ def disk_hangs(w):
         line = next(x.strip() for x in watch.said if "STUCK" in x)
         ok(f"class B after {took:.0f} s: {line[:260]}")
         watch.wait("begins again", 150)
-        ok(f"the window begins again after {time.monotonic() - began:.0f} s of it: " + next(x.strip()[:160] for x in watch.said if "begins again" in x))
+        line = next(x.strip()[:160] for x in watch.said if "begins again" in x)
+        ok(f"the window begins again after {time.monotonic() - began:.0f} s of it: {line}")
     finally:
         w.node(leader).hang_disk(False)
     until(lambda: w.is_active(leader) and w.calm(), "its disk goes on", 120)
