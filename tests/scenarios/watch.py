@@ -4,12 +4,16 @@ an engine that is started where none runs, and found again when it was killed.
 
 Windows last for a day, so an engine of the test's own tells of them: it serves a stream that was written by hand on the socket that a
 reader is told to use."""
+import fcntl
 import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -216,6 +220,39 @@ for cols, rows in ((80, 24), (200, 50)):
     t.keys("q")
     check(t.status() == "0", f"{cols}x{rows}: q ends it well")
     t.stop()
+
+
+def rings(change, *words):
+    """Whether the terminal of a watch is rung when this changes: bytes, which no screen shows."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    p = subprocess.Popen([FERRYMAN, "--socket", path, "watch", *words], stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+                         env=clean_env(TERM="xterm-256color", LC_ALL="C.UTF-8"), preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(follower)
+    seen = bytearray()
+
+    def read():
+        try:
+            while data := os.read(leader, 65536):
+                seen.extend(data)
+        except OSError:
+            pass
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    until(lambda: b"PASSING" in seen, "the window is on the screen", 30)
+    before = seen.count(b"\a")
+    change()
+    until(lambda: b"FAILING" in seen, "the change is on the screen", 30)
+    p.send_signal(signal.SIGTERM)
+    p.wait(20)
+    reader.join(10)
+    e.put(windows={"vault": dict(state="PASSING", reason=None)})
+    return before == 0 and seen.count(b"\a") > 0
+
+
+fails = lambda: e.put(windows={"vault": dict(state="FAILING", reason="voters: 2 of 3")})
+check(rings(fails, "--bell"), "--bell rings when the window fails, and not before")
+check(not rings(fails), "without it nothing rings")
 e.die()
 
 # What cannot be.
