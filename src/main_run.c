@@ -296,6 +296,17 @@ static void skip(struct drive *d, const char *id, struct run_pair *pair) {
     mem_free(answer);
 }
 
+/* A window goes on by itself in any process of ours: it was confirmed when it began, so we are there for its end. */
+static bool goes_on(struct drive *d, const char *id) {
+    const struct row *row = find_phase(d, id);
+    struct run_pair *confirm = run_pair_find(&d->words.confirm, id);
+    if (!is_window(slice_of(id)) || !(phase_is(row, "RUNNING") || phase_is(row, "WAITING"))) return false;
+    if (confirm) confirm->used = true;
+    if (id != d->doing) str_set(&d->doing, id);
+    d->stage = UNDER_WAY;
+    return true;
+}
+
 /* The phase that comes next, if it is to be run by us. */
 static void choose(struct drive *d) {
     const struct row *w = workload_row(d);
@@ -304,7 +315,8 @@ static void choose(struct drive *d) {
     if (!id) finish_well(d);
     else if (!d->words.phase && !d->words.through_windows && is_window(slice_of(id))) finish_well(d);
     else if (skipped) skip(d, id, skipped);
-    else if (confirm) open_dialog(d, id);
+    else if (confirm && !goes_on(d, id)) open_dialog(d, id);
+    else if (confirm) run_lines_update(d->lines);
     else if (str_eq(id, "rollback")) finish(d, 1, "%s is being rolled back; go on with: ferryman rollback %s", d->words.workload, d->words.workload);
     else finish_well(d);
     mem_free(id);
@@ -330,6 +342,7 @@ static void say_yes(struct drive *d, const struct row *row) {
 }
 
 static void confirm(struct drive *d) {
+    if (goes_on(d, d->doing)) return; /* it has begun again meanwhile */
     const struct row *row = our_dialog(d);
     struct slice state = row ? row_text(row, DIALOGS_STATE) : (struct slice){NULL, 0}, reason = row ? row_text(row, DIALOGS_REASON) : state;
     if (row && slice_is(state, "READY")) say_yes(d, row);
