@@ -83,12 +83,43 @@ static enum op_answer see_proved(struct run *r, struct op *op, const struct seen
     return found ? OP_DONE : OP_REFUSE;
 }
 
+static const struct json_t *entry_named(const struct json_t *list, const char *name) {
+    for (size_t i = 0; i < jd_len(list); i++)
+        if (str_eq(jd_str(jd_at(list, i), "name"), name)) return jd_at(list, i);
+    return NULL;
+}
+
+/* A turn that had begun, whose end was not seen: what goes stays as it was noted then, for rollback and clean-up. Where somebody ended the
+ * pod meanwhile, claims that were on their way out are gone and others have their names. */
+static enum op_answer see_noted_again(struct run *r, const struct json_t *old, const struct json_t *now, const char *uid, struct buf *reason) {
+    size_t gone = 0;
+    char at[24];
+    for (size_t i = 0; i < jd_len(old); i++) {
+        const struct json_t *live = entry_named(now, jd_str(jd_at(old, i), "name"));
+        gone += !live || !str_eq(jd_str(live, "uid"), jd_str(jd_at(old, i), "uid"));
+    }
+    if (gone < jd_len(old) && uid) raft_set(r, "uid.old", uid); /* a pod that is on one of them still goes */
+    snprintf(at, sizeof at, "%lld", (long long)clock_wall_ms());
+    if (gone > 0 && !raft_has(r, "cut")) raft_set(r, "cut", at);
+    buf_printf(reason, "as noted when it began: %zu claims, %zu of them are gone", jd_len(old), gone);
+    return OP_DONE;
+}
+
 /* What will go: those of its claims that are not on the target class yet. */
 static enum op_answer see_noted(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *pod = op->data, *uid = raft_pod_noted(r, pod, "uid");
     struct json_t *claims = raft_pod_claims(r, pod), *old = jd_array();
+    struct json_t *before = raft_turn_json(r, r->phase->turn, "claims.old");
     struct buf text = {0};
     (void)seen;
+    if (raft_has(r, "begun") && jd_len(before) > 0) {
+        enum op_answer again = see_noted_again(r, before, claims, uid, reason);
+        jd_free(before);
+        jd_free(old);
+        jd_free(claims);
+        return again;
+    }
+    jd_free(before);
     raft_set(r, "uid.old", uid ? uid : "");
     const char *id = raft_pod_noted(r, pod, "node_id");
     if (!raft_has(r, "node_id.old")) raft_set(r, "node_id.old", id ? id : "");

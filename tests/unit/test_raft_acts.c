@@ -671,6 +671,27 @@ static void test_rescue(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Begun, and killed before it saw what became of its first DELETE; then somebody ended the pod. What was noted of the old claims is all
+ * that rollback and clean-up have of them. */
+static void test_begun_again_after_the_pod_was_replaced(void **state) {
+    struct stage *st = *state;
+    begin(st);
+    step_of(&raft_phase_pod[0], st, "choose");
+    script_expand(st->run, st->script);
+    sees(st, "noted", NULL, OP_DONE, "2 claims, 0 of them are gone");
+    assert_false(run_has(st->run, "pod.1.cut"));
+    fact(st, "pods", "{'vault-0':{'uid':'p2','claims':[{'name':'data-vault-0','uid':'d2','class':'lvm','volume':'dv2'}," ENTRY("audit", "au", "av") "]}}");
+    sees(st, "noted", NULL, OP_DONE, "1 of them are gone");
+    assert_true(run_has(st->run, "pod.1.cut"));
+    assert_string_equal(run_fact(st->run, "pod.1.uid.old"), "p2"); /* it is on an old claim: it goes */
+    fact(st, "pods", "{'vault-0':{'uid':'p3','claims':[{'name':'data-vault-0','uid':'d2','class':'lvm'},{'name':'audit-vault-0','uid':'a2','class':'lvm'}]}}");
+    sees(st, "noted", NULL, OP_DONE, "2 of them are gone");
+    assert_string_equal(run_fact(st->run, "pod.1.uid.old"), "p2"); /* it is on new claims: it stays */
+    struct json_t *old = run_fact_json(st->run, "pod.1.claims.old");
+    assert_int_equal(jd_len(old), 2);
+    jd_free(old);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_turn_requests),       TEST(test_grace),             TEST(test_chosen),
@@ -680,7 +701,7 @@ int main(void) {
         TEST(test_template_sees),       TEST(test_adopted),           TEST(test_template_from_outside),
         TEST(test_step_down),           TEST(test_last_needs_the_proof), TEST(test_rollback_requests),
         TEST(test_rollback_sees),       TEST(test_rollback_takes_back_one_turn), TEST(test_rollback_of_the_template),
-        TEST(test_rescue),
+        TEST(test_rescue),              TEST(test_begun_again_after_the_pod_was_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
