@@ -444,6 +444,10 @@ const char *window_pod(const struct window *w) {
     return w->pod;
 }
 
+const struct window_rules *window_rules_in_force(const struct window *w) {
+    return &w->rules;
+}
+
 int64_t window_begun(const struct window *w) {
     return w->begun;
 }

@@ -68,11 +68,12 @@ const char *window_gate_reason(const struct window *w, enum window_gate g);
 /* As it is shown: what fails, not for longer than it may yet, is late. */
 enum window_answer window_gate_answer(const struct window *w, enum window_gate g);
 const char *window_pod(const struct window *w);
+const struct window_rules *window_rules_in_force(const struct window *w);
 int64_t window_begun(const struct window *w); /* plan ms: of all, whatever restarted it since */
 const char *window_end_reason(const struct window *w); /* as typed; NULL: no early end was asked for */
 
 /* State as a document of at most a few kB, and back. read: NULL if it is none of ours. After reading, the time since the last sample is
- * a gap like any other. */
+ * a gap like any other; where the rules are others than it began with, the stricter of both hold. */
 struct json_t *window_write(const struct window *w) MUST_CHECK;
 struct window *window_read(const struct json_t *d, const struct window_rules *rules) MUST_CHECK;
 

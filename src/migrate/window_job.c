@@ -79,7 +79,7 @@ static void save(struct watching *x) {
 static void show(struct watching *x) {
     char text[200], whole[32];
     struct window_numbers n;
-    int64_t duration = raft_spec(x->r)->window.duration_ms;
+    int64_t duration = window_rules_in_force(x->w)->duration_ms;
     window_numbers(x->w, &n);
     window_rows(x->r, x->w, x->r->phase->id, false);
     /* In steps that a day has a hundred of: each is a line for whoever reads it as lines. */
@@ -168,6 +168,17 @@ static void work(struct watching *x) {
     timer_start(x->timer, real(sample), real(sample));
 }
 
+/* The plan was edited while it was under way, and would have it easier now. */
+static void tell_rules(struct run *r, const struct window *w, const struct window_rules *plan) {
+    const struct window_rules *held = window_rules_in_force(w);
+    char began[32], now[32];
+    if (held->duration_ms == plan->duration_ms && held->max_gap_ms == plan->max_gap_ms && held->fail_after_ms == plan->fail_after_ms) return;
+    clock_format_age(held->duration_ms, began, sizeof began);
+    clock_format_age(plan->duration_ms, now, sizeof now);
+    run_note(r, "WARN", "window of %s: the plan was edited since it began (duration %s now): it goes on with the stricter rules, %s; to have less of it end it early, with a reason",
+             window_pod(w), now, began);
+}
+
 /* The state as it was recorded last, or a new window. The time that nobody sampled is for the next sample to judge. */
 static struct window *window_of_fact(struct run *r) {
     struct window_rules rules = window_rules_of(r);
@@ -180,6 +191,7 @@ static struct window *window_of_fact(struct run *r) {
         w = NULL;
     }
     jd_free(d);
+    if (w && !window_is_over(w)) tell_rules(r, w, &rules);
     return w ? w : window_new(&rules, pod ? pod : "", clock_plan_ms());
 }
 

@@ -52,6 +52,7 @@ int64_t window_strip(const struct window *w, enum window_gate g, struct buf *out
 /* ---- The document: one list of numbers, one object per gate ---- */
 
 #define VERSION 1
+#define DURATION_MAX (INT64_C(30) * 24 * 60 * 60 * 1000) /* what a plan may say */
 
 /* Every number of it, in the order of the document. */
 #define NUMBERS(X) \
@@ -80,6 +81,9 @@ static struct json_t *write_gate(const struct window *w, enum window_gate g) {
 struct json_t *window_write(const struct window *w) {
     struct json_t *d = jd_object(), *numbers = jd_array(), *gates = jd_array();
     jd_set(d, "v", jd_int(VERSION));
+    jd_set(d, "duration", jd_int(w->rules.duration_ms));
+    jd_set(d, "max_gap", jd_int(w->rules.max_gap_ms));
+    jd_set(d, "fail_after", jd_int(w->rules.fail_after_ms));
     jd_set(d, "pod", jd_string(w->pod));
     jd_set(d, "state", jd_string(window_state_words[w->state]));
     jd_set(d, "leader", jd_string(w->leader));
@@ -155,9 +159,18 @@ static bool read_all(const struct json_t *d, struct window *w) {
     return true;
 }
 
+/* What was confirmed when it began is not made easier by a plan that was edited since: each bound is the stricter of both. */
+static void keep_rules(const struct json_t *d, struct window_rules *rules) {
+    int64_t duration = jd_num(d, "duration", 0), gap = jd_num(d, "max_gap", 0), fail = jd_num(d, "fail_after", 0);
+    if (duration > rules->duration_ms && duration <= DURATION_MAX) rules->duration_ms = duration;
+    if (gap > 0 && gap < rules->max_gap_ms) rules->max_gap_ms = gap;
+    if (fail > 0 && fail < rules->fail_after_ms) rules->fail_after_ms = fail;
+}
+
 struct window *window_read(const struct json_t *d, const struct window_rules *rules) {
     struct window *w = MEM_NEW(struct window);
     w->rules = *rules;
+    keep_rules(d, &w->rules);
     if (d && read_all(d, w)) return w;
     mem_free(w);
     return NULL;

@@ -817,6 +817,30 @@ static void test_process_restart_is_a_gap(void **state) {
     end(&t);
 }
 
+/* Nobody gets a shorter window than the one that was confirmed by editing the plan and starting anew. */
+static void test_a_plan_that_was_edited_makes_it_no_easier(void **state) {
+    (void)state;
+    static const struct window_rules easy = {.duration_ms = 90 * S, .sample_ms = 10 * S, .max_gap_ms = 24 * HOUR, .fail_after_ms = HOUR};
+    static const struct window_rules strict = {.duration_ms = 48 * HOUR, .sample_ms = 10 * S, .max_gap_ms = MIN, .fail_after_ms = 10 * S};
+    struct rig t;
+    begin(&t, &day);
+    run_for(&t, HOUR);
+    struct window *w = again(t.w, &easy);
+    assert_int_equal(window_rules_in_force(w)->duration_ms, 24 * HOUR);
+    assert_int_equal(window_rules_in_force(w)->max_gap_ms, 5 * MIN);
+    assert_int_equal(window_rules_in_force(w)->fail_after_ms, 30 * S);
+    window_free(t.w);
+    t.w = w;
+    run_for(&t, MIN);
+    STATE(&t, "PASSING");
+    w = again(t.w, &strict);
+    assert_int_equal(window_rules_in_force(w)->duration_ms, 48 * HOUR);
+    assert_int_equal(window_rules_in_force(w)->max_gap_ms, MIN);
+    assert_int_equal(window_rules_in_force(w)->fail_after_ms, 10 * S);
+    window_free(w);
+    end(&t);
+}
+
 static void test_reads_no_other_document(void **state) {
     (void)state;
     struct window *w = window_new(&day, "vault-0", BEGIN);
@@ -977,6 +1001,7 @@ int main(void) {
         cmocka_unit_test(test_scaled_clock),
         cmocka_unit_test(test_written_and_read_is_the_same_in_behaviour),
         cmocka_unit_test(test_process_restart_is_a_gap),
+        cmocka_unit_test(test_a_plan_that_was_edited_makes_it_no_easier),
         cmocka_unit_test(test_reads_no_other_document),
         cmocka_unit_test(test_small_after_thirty_days),
         cmocka_unit_test(test_a_day_is_recorded_in_little),
