@@ -31,6 +31,7 @@
 #define DIALOG_MS INT64_C(120000)       /* for its dry run */
 #define ARM_AGAIN_MS INT64_C(600000)    /* armed for less than that: armed anew before the next dialog */
 #define RELEASE_MS 3000
+#define ROWS_CHECKS 100                 /* until what a window did by itself is in the rows */
 
 enum stage { SETTLING, CHOOSING, CONFIRMING, UNDER_WAY, STOPPING, ENDED };
 
@@ -42,7 +43,7 @@ struct drive {
     struct run_words words;
     struct run_lines *lines;
     enum stage stage;
-    int calm;
+    int calm, early;
     int64_t deadline;
     char *doing;       /* the phase that was opened or is under way */
     bool told_waiting;
@@ -283,7 +284,8 @@ static void open_dialog(struct drive *d, const char *id) {
     str_set(&d->doing, id);
     d->deadline = clock_mono_ms() + DIALOG_MS;
     d->stage = CONFIRMING;
-    if (answer) finish(d, 1, "%s: refused: %s", id, answer);
+    if (answer && is_window(slice_of(id)) && d->early++ < ROWS_CHECKS) d->stage = CHOOSING;
+    else if (answer) finish(d, 1, "%s: refused: %s", id, answer);
     mem_free(answer);
 }
 
@@ -296,12 +298,16 @@ static void skip(struct drive *d, const char *id, struct run_pair *pair) {
     mem_free(answer);
 }
 
-/* A window goes on by itself in any process of ours: it was confirmed when it began, so we are there for its end. */
+/* A window goes on by itself in any process of ours: it was confirmed when it began, so we are there for its end, or come after it. */
 static bool goes_on(struct drive *d, const char *id) {
     const struct row *row = find_phase(d, id);
     struct run_pair *confirm = run_pair_find(&d->words.confirm, id);
-    if (!is_window(slice_of(id)) || !(phase_is(row, "RUNNING") || phase_is(row, "WAITING"))) return false;
+    if (!is_window(slice_of(id)) || !(phase_is(row, "RUNNING") || phase_is(row, "WAITING") || phase_is(row, "DONE"))) return false;
     if (confirm) confirm->used = true;
+    if (phase_is(row, "DONE") && d->words.phase) {
+        finish_well(d);
+        return true;
+    }
     if (id != d->doing) str_set(&d->doing, id);
     d->stage = UNDER_WAY;
     return true;

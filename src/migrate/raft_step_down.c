@@ -90,6 +90,7 @@ static enum op_answer see_somebody(struct run *r, struct op *op, const struct se
         return OP_REFUSE;
     }
     run_set(r, "step-down.from", leader);
+    if (run_has(r, "step-down.proved_at")) run_set(r, "step-down.proved_at", "");
     buf_printf(reason, "%s is active, every follower is on new volumes", leader);
     return OP_DONE;
 }
@@ -300,8 +301,15 @@ static const struct step steps[] = {
 
 /* ---- Hooks ---- */
 
+/* Who stepped down in a phase that was interrupted before the proof: who began it said that name. NULL: nobody. */
+static const char *stepped_down(const struct run *r, const char *leader) {
+    bool open = run_has(r, "step-down.from") && !run_has(r, "step-down.proved_at");
+    return open && leader && is_moved(r, leader) && !str_eq(leader, run_fact(r, "step-down.from")) ? run_fact(r, "step-down.from") : NULL;
+}
+
 static const char *object(const struct run *r) {
-    const char *leader = r->world ? raft_leader(r) : NULL;
+    const char *leader = r->world ? raft_leader(r) : NULL, *from = stepped_down(r, leader);
+    if (from) return from;
     return leader ? leader : "‹the leader›"; /* while nobody is known nothing that was given beforehand is held against it */
 }
 
@@ -327,7 +335,9 @@ static void dialog(struct run *r, struct dialog *d) {
     char leader[256];
     str_copy(leader, sizeof leader, now ? now : "the leader");
     if (now && is_moved(r, leader)) {
+        const char *from = stepped_down(r, leader);
         dialog_line(d, "nothing goes", "%s is active and on new volumes already: nobody steps down", leader);
+        if (from) dialog_line(d, "it goes on", "%s stepped down when this phase was begun; %s is not proved yet", from, leader);
     } else {
         dialog_line(d, "will go", "%s as the active node; its pod and its claims stay as they are", leader);
         dialog_line(d, "will come", "the most current follower; all of them are on %s", r->plan->target_class);
