@@ -3,227 +3,28 @@
 writes, each time from a cluster and a journal that were saved at the beginning of that phase. Started again it must reach the end
 of the phase with the same end state, and no act done twice.
 
-    run.py [--jobs N] [--phases a,b] [--sample SECONDS] [--keep]      needs a build with --enable-failpoints
+    run.py [--workload immich-postgres,vault] [--jobs N] [--phases a,b] [--sample SECONDS] [--keep]   needs --enable-failpoints
 
-First one whole run is made, phase after phase, with `ferryman run`; before each phase the sandbox and the state folder are saved,
-after each the end state is noted: the objects, their generations, the server's identifier, rows, fences, files. Then each case: the
-saved sandbox goes on in the same folder, ferryman is killed at the Nth record (FERRYMAN_FAILPOINT=journal.before:N, journal.after:N),
-started again, and the end state compared. Once for each phase it is begun from the console, and the console alone is killed (its engine
-ends the phase), then console and engine.
+First one whole run of the workload is made, phase after phase, with `ferryman run`; before each phase the sandbox and the state folder
+are saved, after each the end state is noted: the objects, their generations, the server or the raft cluster, fences, files. Then each
+case: the saved sandbox goes on in the same folder, ferryman is killed at the Nth record (FERRYMAN_FAILPOINT=journal.before:N,
+journal.after:N), started again, and the end state compared. Once for each phase it is begun from the console, and the console alone is
+killed (its engine ends the phase), then console and engine. What differs between the workloads is in postgres.py and vault.py.
 
 Cases run beside one another where mount and network namespaces may be made (each sees the same paths, ports and addresses), else
 one after another. With --sample, a few cases that are spread over the phases are taken for as long as the time lasts, at least one.
 """
 import argparse
 import concurrent.futures
-import glob
-import json
 import os
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from ferry import *
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import postgres
+import vault
+from cluster import *
 
-WORKLOAD = "immich-postgres"
-TYPED = {"quiesce": "immich-postgresql", "swap": "immich-postgresql", "resume": "immich-postgresql", "rollback": "immich-postgresql"}
-PHASES = ["preflight", "inventory", "rehearse", "quiesce", "counts", "dump", "swap", "preload", "restore", "reindex", "verify", "resume"]
-OVERRIDES = ["--override", "alerts=the crash matrix", "--override", "backups=the crash matrix"]
-LIMIT = 240  # of one run of ferryman
-# Where a phase starts from, if not from its own folder, and what is run first: a server that goes on from saved files has lost its
-# statistics, as after a crash, and what rests on the sums of writes would rightly refuse them.
-PRELUDE = {"dump": ("counts", ["counts"]), "swap": ("counts", ["counts", "dump"]), "rollback": ("resume", [])}
-# Steps that begin anew by design when they are interrupted: what they made is discarded and made again (safety 9). A server whose
-# orderly end was not seen is started once more and stopped again (safety 7).
-ANEW = {"rehearse": None, "restore": None, "swap": {"stop", "boot", "claim", "name"}}
-
-
-# ---- One cluster in the folder that all share -------------------------------------------------------------------------------
-
-class Cluster(Sandbox):
-    """A sandbox in BASE/sb, with ferryman's own folders beside it."""
-
-    def __init__(self, base, saved=None):
-        self.dir, self.base = os.path.join(base, "sb"), base
-        for name in ("sb", "state", "run"):
-            os.makedirs(os.path.join(base, name), 0o700, exist_ok=True)
-        if saved:
-            shutil.rmtree(os.path.join(base, "state"))
-            shutil.copytree(os.path.join(saved, "state"), os.path.join(base, "state"))
-        self.log = open(os.path.join(base, "sandbox.stderr"), "w+")
-        options = ["--from", os.path.join(saved, "sandbox")] if saved else ["--small-db"]
-        self.process = subprocess.Popen([SANDBOX, "--dir", self.dir, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        text=True, start_new_session=True)
-        atexit.register(self.stop)
-        self.lines = []
-        threading.Thread(target=self._read, daemon=True).start()
-        until(lambda: "ready" in self.lines or self.process.poll() is not None, "the sandbox is ready", 120)
-        if self.process.poll() is not None:
-            self.log.seek(0)
-            raise RuntimeError("the sandbox ended: " + self.log.read()[-2000:])
-        self.kubeconfig, self.plan = os.path.join(self.dir, "kubeconfig"), os.path.join(self.dir, "plan.yaml")
-        self.args = ["--plan", self.plan, "--kubeconfig", self.kubeconfig]
-        self._leave_plain()
-        self.env = clean_env(XDG_STATE_HOME=os.path.join(base, "state"), XDG_RUNTIME_DIR=os.path.join(base, "run"))
-
-    def _leave_plain(self):
-        """Deriving a key takes seconds each time, and is not what is tested here."""
-        with open(self.plan) as f:
-            text = f.read()
-        with open(self.plan, "w") as f:
-            f.write(re.sub(r"encrypt: *\{[^}]*\}", 'encrypt: { none: true, reason: "the crash matrix" }', text))
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-    def ferryman(self, *words, failpoint=None):
-        env = dict(self.env)
-        if failpoint:
-            env["FERRYMAN_FAILPOINT"] = failpoint
-        return subprocess.run([FERRYMAN, *self.args, *words], capture_output=True, text=True, errors="replace", timeout=LIMIT, env=env)
-
-    def phase(self, phase, failpoint=None):
-        words = ["rollback", WORKLOAD] if phase == "rollback" else ["run", f"{WORKLOAD}/{phase}"]
-        return self.ferryman(*words, "--arm", "home", "--confirm", f"{phase}={TYPED.get(phase, 'y')}", *OVERRIDES, failpoint=failpoint)
-
-    def journal(self):
-        path = os.path.join(self.base, "state", "ferryman", "nfs-hostile", "journal.jsonl")
-        if not os.path.exists(path):
-            return []
-        with open(path) as f:
-            return [json.loads(line) for line in f if line.endswith("\n")]
-
-    def changes(self):
-        """What the API server changed for ferryman since it was asked to forget: {"patch deployments immich/x": how often}."""
-        found = {}
-        for line in self.control("audit").splitlines():
-            what, manager, count = line.rsplit(" ", 2)
-            if manager.startswith("ferryman") and " leases " not in what and " secrets " not in what:
-                found[stripped(what)] = found.get(stripped(what), 0) + int(count)
-        return found
-
-    def save(self, folder):
-        os.makedirs(folder)
-        self.control("save", os.path.join(folder, "sandbox"))
-        shutil.copytree(os.path.join(self.base, "state"), os.path.join(folder, "state"))
-
-
-# ---- The end state, without what differs from run to run --------------------------------------------------------------------
-
-VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT[\d:.]+Z|vm-\d+")
-
-
-def stripped(value):
-    """Uids, times and names that are made of them become one sign each."""
-    if isinstance(value, dict):
-        return {stripped(k): stripped(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [stripped(v) for v in value]
-    return VOLATILE.sub("*", value) if isinstance(value, str) else value
-
-
-def facts_of(records):
-    return {r["name"]: r["value"] for r in records if r["t"] == "fact" and r.get("workload") == WORKLOAD}
-
-
-def objects_of(cluster):
-    """What counts of each object in the database's namespace, and of the volumes of its claims."""
-    out = {}
-    items = json.loads(cluster.kubectl("get", "deployments,cronjobs,pvc,pods,leases,secrets", "-n", "immich", "-o", "json"))["items"]
-    items += json.loads(cluster.kubectl("get", "pv", "-o", "json"))["items"]
-    for o in items:
-        kind, meta, name = o["kind"], o["metadata"], o["metadata"]["name"]
-        annotations = {k: v for k, v in meta.get("annotations", {}).items() if k not in ("ferryman.io/run", "volume.kubernetes.io/selected-node")}
-        seen = {"labels": meta.get("labels"), "annotations": annotations, "finalizers": meta.get("finalizers")}
-        if kind in ("Deployment", "CronJob"):
-            seen.update(generation=meta["generation"], spec=o["spec"])
-        elif kind == "PersistentVolumeClaim":
-            seen.update(spec=o["spec"], phase=o["status"]["phase"])
-        elif kind == "PersistentVolume":
-            ref = o["spec"].get("claimRef", {})
-            if ref.get("namespace") != "immich":
-                continue
-            name = "of " + ref["name"]
-            seen.update(reclaim=o["spec"]["persistentVolumeReclaimPolicy"], storage=o["spec"].get("storageClassName"), phase=o["status"]["phase"])
-        elif kind == "Pod":
-            if "job-name" in (meta.get("labels") or {}):
-                continue
-            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in o["status"].get("conditions", []))
-            claims = sorted(v["persistentVolumeClaim"]["claimName"] for v in o["spec"].get("volumes", []) if "persistentVolumeClaim" in v)
-            name = re.sub(r"-[a-z0-9]{8,10}-[a-z0-9]{5}$", "", name)
-            seen = {"ready": ready, "claims": claims, "phase": o["status"]["phase"]}
-        elif kind == "Lease":
-            seen = {"held": bool(o["spec"].get("holderIdentity"))}
-        elif kind == "Secret":
-            seen = {"keys": sorted(o.get("data", {}))}
-        out.setdefault(f"{kind} {name}", []).append(json.loads(json.dumps(stripped(seen), sort_keys=True)))
-    return {k: sorted(v, key=json.dumps) for k, v in out.items()}
-
-
-def server_of(cluster, facts):
-    """The server that the plan leads to: whose it is, its fence, its rows and extensions."""
-    with open(cluster.plan) as f:
-        conninfo = re.search(r'conninfo: "([^"]+)"', f.read()).group(1)
-    def ask(sql):
-        r = subprocess.run(["psql", conninfo, "-XAtqc", sql], capture_output=True, text=True, timeout=60, env=clean_env(PGCONNECT_TIMEOUT="20"))
-        if r.returncode:
-            raise RuntimeError("psql: " + r.stderr)
-        return r.stdout.strip()
-    identifier = ask("SELECT system_identifier FROM pg_control_system()")
-    names = {facts.get("pg.identifier.old"): "old", facts.get("pg.identifier.new"): "new"}
-    tables = ask("SELECT string_agg(format('SELECT %L, count(*) FROM %s', oid::regclass, oid::regclass), ' UNION ALL ') FROM pg_class "
-                 "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
-    return {"identifier": names.get(identifier, "neither" if facts.get("pg.identifier.old") else "not noted"),
-            "read_only": ask("SELECT coalesce((SELECT setting FROM pg_file_settings WHERE name = 'default_transaction_read_only' LIMIT 1), '')"),
-            "rows": sorted(ask(tables).splitlines()),
-            "extensions": sorted(ask("SELECT extname || ' ' || extversion FROM pg_extension").splitlines()),
-            "indexes": ask("SELECT count(*) FROM pg_index WHERE NOT indisvalid"),
-            "roles": sorted(ask("SELECT rolname, rolsuper, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'").splitlines())}
-
-
-def files_of(cluster):
-    """Everything that ferryman may leave lying about."""
-    found = []
-    for top in (os.path.join(cluster.base, "state"), os.path.join(cluster.dir, "dumps")):
-        for folder, _, names in os.walk(top):
-            found += [os.path.relpath(os.path.join(folder, n), cluster.base) for n in names]
-    return sorted(stripped(found))
-
-
-def phases_of(records):
-    state = {}
-    for r in records:
-        if r["t"] == "phase" and r["state"] in ("begun", "done", "failed", "skipped", "aborted"):
-            state[r["phase"]] = r["state"]
-    return state
-
-
-def end_state(cluster):
-    records = cluster.journal()
-    facts = facts_of(records)
-    keep = ("claim.old.name", "claim.new.name", "apps", "fence.old", "fence.new", "counts", "inventory.readonly", "dump.rows", "dump.strategy",
-            "reindex.needed", "volume.new.reclaim", "volume.old.reclaim")
-    return {"phases": phases_of(records), "objects": objects_of(cluster), "server": server_of(cluster, facts), "files": files_of(cluster),
-            "facts": {k: stripped(facts.get(k, "")) for k in keep}}
-
-
-def differences(a, b, at=""):
-    if type(a) is not type(b):
-        return [f"{at}: {a!r} became {b!r}"]
-    if isinstance(a, dict):
-        return [d for k in sorted(set(a) | set(b)) for d in differences(a.get(k), b.get(k), f"{at}/{k}")]
-    if isinstance(a, list) and len(a) == len(b):
-        return [d for i, (x, y) in enumerate(zip(a, b)) for d in differences(x, y, f"{at}/{i}")]
-    return [] if a == b else [f"{at}: {a!r} became {b!r}"]
+WORKLOADS = {w.NAME: w for w in (postgres, vault)}
 
 
 # ---- The whole run, and one case --------------------------------------------------------------------------------------------
@@ -232,68 +33,75 @@ def points(records):
     return [r for r in records if r["t"] in ("act", "outcome")]
 
 
-def reference(base, saves, phases):
+def whole(w):
+    """Every phase of the run, then the ways back."""
+    return [*w.PHASES, *w.BACK]
+
+
+def start_of(w, phase):
+    """(the folder that it starts from, what is run first)"""
+    return w.PRELUDE.get(phase, (w.BACK.get(phase, phase), []))
+
+
+def reference(w, base, saves, phases):
     """Runs every phase; {phase: {"records": its acts and outcomes, "end": …}}; a folder in `saves` for each of `phases`."""
-    cluster, found = Cluster(base), {}
-    wanted = {PRELUDE.get(p, (p,))[0] for p in phases}
-    for phase in PHASES + ["rollback"]:
-        before = len(cluster.journal())
-        if phase == "rollback":  # from before "resume apps"
+    cluster, found = Cluster(w, base), {}
+    wanted = {start_of(w, p)[0] for p in phases}
+    last = max([w.PHASES.index(p) for p in (*phases, *wanted) if p in w.PHASES])
+    for phase in [*w.PHASES[:last + 1], *(p for p in w.BACK if p in phases)]:
+        if phase in w.BACK:
             cluster.stop()
             shutil.rmtree(os.path.join(base, "sb"))
-            if "rollback" not in phases:
-                break
-            cluster = Cluster(base, os.path.join(saves, "resume"))
-            before = len(cluster.journal())
+            cluster = Cluster(w, base, os.path.join(saves, w.BACK[phase]))
         elif phase in wanted:
             cluster.save(os.path.join(saves, phase))
-        began = time.monotonic()
+        before, began = len(cluster.journal()), time.monotonic()
+        w.prepare(cluster, phase)
         cluster.control("audit", "clear")
-        if phase == "rehearse" and phase not in phases:
-            r = cluster.ferryman("run", f"{WORKLOAD}/rehearse", "--arm", "home", "--skip", "rehearse=the crash matrix looks elsewhere")
+        if phase in w.SKIPPED and phase not in phases:
+            r = cluster.ferryman("run", f"{w.NAME}/{phase}", "--arm", "home", "--skip", f"{phase}={w.SKIPPED[phase]}")
         else:
             r = cluster.phase(phase)
         if r.returncode:
             raise RuntimeError(f"{phase} ended with {r.returncode}: {r.stdout[-3000:]}{r.stderr[-3000:]}")
         here = points(cluster.journal()[before:])
-        found[phase] = {"records": here, "changes": cluster.changes(), "end": end_state(cluster) if phase in phases else None}
+        found[phase] = {"records": here, "changes": cluster.changes(), "end": w.end_state(cluster) if phase in phases else None}
         print(f"  {phase}: {len(here)} records of acts and outcomes, {time.monotonic() - began:.1f} s", flush=True)
-        if not set(phases) & set((PHASES + ["rollback"])[PHASES.index(phase) + 1 if phase in PHASES else 99:]):
-            break
     cluster.stop()
     shutil.rmtree(os.path.join(base, "sb"), ignore_errors=True)
     return found
 
 
-REQUEST = re.compile(r"(SQL|POST|PUT|PATCH|DELETE) (?!.*(pg_reload_conf|CHECKPOINT))")
+REQUEST = re.compile(r"(SQL|POST|PUT|PATCH|DELETE) (?!.*(pg_reload_conf|CHECKPOINT))|\S+ POST /v1/sys/")
 
 
-def done_twice(records, phase):
+def done_twice(w, records, phase):
     """Requests and statements of the phase that were carried out more than once, but for those of steps that begin anew by design. Jobs
     (a dump, a look at many things) are begun again when they were interrupted; to reload or checkpoint twice is as good as once."""
+    phase, case = w.ACTION.get(phase, phase), phase
     requests = {(r["step"], r["op"]) for r in records if r["t"] == "act" and r.get("phase") == phase and REQUEST.match(r.get("request", ""))}
     count = {}
     for r in records:
         if r["t"] == "outcome" and r.get("phase") == phase and r["result"] in ("done", "lost-answer-done") and (r["step"], r["op"]) in requests:
             count[r["step"], r["op"]] = count.get((r["step"], r["op"]), 0) + 1
-    return [f"{s}/{o} was done {n} times" for (s, o), n in count.items() if n > 1 and not anew(phase, s)]
+    return [f"{s}/{o} was done {n} times" for (s, o), n in count.items() if n > 1 and not anew(w, case, s)]
 
 
-def anew(phase, step):
-    return phase in ANEW and (ANEW[phase] is None or step is None or step in ANEW[phase])
+def anew(w, phase, step):
+    return phase in w.ANEW and (w.ANEW[phase] is None or step is None or step in w.ANEW[phase])
 
 
 def changed_more(cluster, case, expected):
     """The same as the API server saw it."""
-    if anew(case["phase"], case.get("step")):
+    if anew(cluster.workload, case["phase"], case.get("step")):
         return []
     return [f"{what}: changed {n} times, not {expected.get(what, 0)}" for what, n in cluster.changes().items() if n > expected.get(what, 0)]
 
 
 def console_to(cluster, phase):
     """A console that is armed and has begun the phase by its keys; the phase is under way, or done already."""
-    known = len(cluster.journal())
-    t = Terminal([FERRYMAN, *cluster.args], 80, 24, dict(cluster.env))
+    w, known = cluster.workload, len(cluster.journal())
+    t = Terminal([FERRYMAN, *cluster.args], 100, 30, dict(cluster.env))
     def asked(key, label, text):
         t.keys(key)
         t.wait(label, 60)
@@ -301,25 +109,32 @@ def console_to(cluster, phase):
         t.keys("Enter")
     t.wait("vault", 60)
     t.keys("5")
-    t.wait("PHASE  immich-postgres", 60)
+    t.wait("PHASE  ", 60)
+    def shown():
+        if f"PHASE  {w.NAME}" in t.screen():
+            return True
+        t.keys("Tab")
+        threading.Event().wait(0.5)
+        return False
+    until(shown, f"the console shows {w.NAME}", 60)
     asked("A", "type the context's name", "home")
     t.wait("ARMED 14:", 60)
-    for gate in ("alerts", "backups") if phase == "preflight" else ():
+    for gate, why in w.asks(phase).items():
         asked("o", "gate to pass over", gate)
         t.wait(f"may '{gate}' be passed over", 60)
-        t.type("the crash matrix")
+        t.type(why)
         t.keys("Enter")
-    t.wait(f"immich-postgres · {phase}", 60)
+    t.wait(f"{w.NAME} · {phase}", 60)
     t.keys("r")
     t.wait("[ Cancel ]", 60)
-    typed = TYPED.get(phase, "y")
-    t.wait(f"Type {typed}" if phase in TYPED else "y goes on", 60)
+    typed = w.TYPED.get(phase, "y")
+    t.wait(f"Type {typed}" if phase in w.TYPED else "y goes on", 60)
     def said():
         if any(r["t"] == "phase" and r["state"] == "begun" for r in cluster.journal()[known:]):
             return True
-        if phase in TYPED and f"[{typed}" not in t.screen():
+        if phase in w.TYPED and f"[{typed}" not in t.screen():
             t.type(typed)
-        t.keys("Enter" if phase in TYPED else typed)
+        t.keys("Enter" if phase in w.TYPED else typed)
         threading.Event().wait(0.5)  # the next look decides; keys that come too early do not count
         return False
     until(said, f"{phase} has begun from the console", 60)
@@ -344,28 +159,28 @@ def kill_console(cluster, case):
 
 
 def compared(cluster, case, expected):
-    """The end state against the expected one. A target that was discarded took one more stop and start of the database."""
-    now = end_state(cluster)
+    """The end state against the expected one."""
+    w = cluster.workload
+    now = w.end_state(cluster)
     for key in set(now["objects"]) - set(expected["objects"]):
         if key.startswith("Lease "):
             now["objects"].pop(key)
-    if anew(case["phase"], case.get("step")):
-        for state in (now, expected):
-            for o in state["objects"].get("Deployment immich-postgresql", []):
-                o.pop("generation")
+    if anew(w, case["phase"], case.get("step")):
+        w.forgive(case, (now, expected))
     return differences(expected, now)
 
 
-def run_case(base, saves, case, expected, changes):
+def run_case(w, base, saves, case, expected, changes):
     """One kill and the way back; a list of what is wrong."""
     phase, point = case["phase"], case["point"]
-    start, prelude = PRELUDE.get(phase, (phase, []))
-    cluster = Cluster(base, os.path.join(saves, start))
+    start, prelude = start_of(w, phase)
+    cluster = Cluster(w, base, os.path.join(saves, start))
     try:
         for earlier in prelude:
             r = cluster.phase(earlier)
             if r.returncode:
                 return [f"{earlier} before it ended with {r.returncode}: {r.stdout[-1500:]}{r.stderr[-1500:]}"]
+        w.prepare(cluster, phase)
         before = len(cluster.journal())
         cluster.control("audit", "clear")
         if point in ("console", "both"):
@@ -373,8 +188,8 @@ def run_case(base, saves, case, expected, changes):
             if wrong:
                 return [wrong]
             if point == "both":  # an engine that was killed at the very end could not let go of it
-                expected["objects"].pop("Lease ferryman-immich-postgres", None)
-            return compared(cluster, case, expected) + done_twice(cluster.journal()[before:], phase)
+                expected["objects"].pop(f"Lease ferryman-{w.NAME}", None)
+            return compared(cluster, case, expected) + done_twice(w, cluster.journal()[before:], phase)
         first = cluster.phase(phase, failpoint=point)
         if first.returncode != -9:
             return [f"was to be killed at {point}, ended with {first.returncode}: {first.stdout[-1500:]}{first.stderr[-1500:]}"]
@@ -382,7 +197,7 @@ def run_case(base, saves, case, expected, changes):
         second = cluster.phase(phase)
         if second.returncode:
             return [f"started again it ended with {second.returncode}: {second.stdout[-2500:]}{second.stderr[-2500:]}"]
-        wrong = compared(cluster, case, expected) + done_twice(cluster.journal()[before:], phase) + changed_more(cluster, case, changes)
+        wrong = compared(cluster, case, expected) + done_twice(w, cluster.journal()[before:], phase) + changed_more(cluster, case, changes)
         verify = cluster.ferryman("journal", "verify")
         if verify.returncode:
             wrong.append("the journal does not verify: " + verify.stderr)
@@ -428,14 +243,15 @@ def child(words, folder, own, spaces):
 
 def part(o):
     """What runs inside: the whole run, or one case."""
+    w = WORKLOADS[o.workload]
     base, saves = os.path.join(o.folder, "base"), os.path.join(o.folder, "saves")
     if o.reference:
-        result = reference(base, saves, o.phases.split(","))
+        result = reference(w, base, saves, o.phases.split(","))
     else:
         case = json.loads(o.case)
         with open(os.path.join(o.folder, "reference.json")) as f:
             expected = json.load(f)[case["phase"]]
-        result = run_case(base, saves, case, expected["end"], expected["changes"])
+        result = run_case(w, base, saves, case, expected["end"], expected["changes"])
     with open(o.result, "w") as f:
         json.dump(result, f)
     return 0
@@ -443,16 +259,17 @@ def part(o):
 
 # ---- All of it --------------------------------------------------------------------------------------------------------------
 
-def cases_of(found, phases):
-    cases = [{"phase": p, "point": f"journal.{side}:{n + 1}", "step": r["step"], "record": f"{r['t']} {r['step']}/{r['op']}"}
+def cases_of(w, found, phases):
+    cases = [{"workload": w.NAME, "phase": p, "point": f"journal.{side}:{n + 1}", "step": r["step"], "record": f"{r['t']} {r['step']}/{r['op']}"}
              for p in phases for n, r in enumerate(found[p]["records"]) for side in ("before", "after")]
     if shutil.which("tmux"):
-        cases += [{"phase": p, "point": which, "record": "begun from the console"} for p in phases if p != "rollback" for which in ("console", "both")]
+        cases += [{"workload": w.NAME, "phase": p, "point": which, "record": "begun from the console"} for p in phases if p not in w.BACK
+                  for which in ("console", "both")]
     return cases
 
 
 def name_of(case):
-    return f"{case['phase']} {case['point']} ({case['record']})"
+    return f"{case['workload']} {case['phase']} {case['point']} ({case['record']})"
 
 
 def spread(cases, found, phases):
@@ -465,17 +282,24 @@ def spread(cases, found, phases):
     return [c for _, _, c in sorted(ranked, key=lambda x: x[:2])] + [c for c in cases if not c["point"].startswith("journal")]
 
 
-def main():
+def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workload", default=",".join(WORKLOADS))
     parser.add_argument("--jobs", type=int, default=max(1, min(8, os.cpu_count() or 1)))
-    parser.add_argument("--phases", default=",".join(PHASES + ["rollback"]))
+    parser.add_argument("--phases", default="", help="of all workloads that are asked for; else every one")
     parser.add_argument("--point", default="", help="only these, e.g. console, journal.before:3")
     parser.add_argument("--resume", metavar="LOG", help="leave out what passed in the output of an earlier run")
     parser.add_argument("--sample", type=float, default=0, help="seconds")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth record's kills")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
+    parser.add_argument("--use", metavar="FOLDER", help="the whole run that --keep left there")
     for inner in ("reference", "case", "folder", "result"):
         parser.add_argument("--" + inner, help=argparse.SUPPRESS, **({"action": "store_true"} if inner == "reference" else {}))
-    o = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    o = options()
     if o.reference or o.case:
         return part(o)
     probe = subprocess.run([FERRYMAN, "--version"], capture_output=True, text=True, env=clean_env())
@@ -484,20 +308,36 @@ def main():
     with open(FERRYMAN, "rb") as f:
         if b"FERRYMAN_FAILPOINT" not in f.read():
             skip("this build has no failpoints: configure with --enable-failpoints")
-    for tool in ("kubectl", "psql"):
+    workloads = [WORKLOADS[name] for name in o.workload.split(",")]
+    for tool in sorted({t for w in workloads for t in w.TOOLS}):
         if not shutil.which(tool):
             skip(f"{tool} is not installed")
-    phases, spaces = o.phases.split(","), namespaces()
-    folder = tempfile.mkdtemp(prefix="ferryman-crash-")
+    codes = [one_workload(w, o, namespaces()) for w in workloads]
+    return max(codes)
+
+
+def whole_run(w, o, folder, phases, spaces):
+    kept, began = os.path.join(folder, "reference.json"), time.monotonic()
+    if o.use:
+        with open(kept) as f:
+            return json.load(f)
+    found = child(["--reference", "--workload", w.NAME, "--phases", ",".join(phases)], folder, os.path.join(folder, "reference"), spaces)
+    with open(kept, "w") as f:
+        json.dump(found, f)
+    ok(f"{w.NAME}: a whole run, {sum(len(found[p]['records']) for p in phases)} records of acts and outcomes in it, {time.monotonic() - began:.0f} s")
+    return found
+
+
+def one_workload(w, o, spaces):
+    phases = o.phases.split(",") if o.phases else whole(w)
+    folder = o.use or tempfile.mkdtemp(prefix="ferryman-crash-")
     os.chmod(folder, 0o755)
-    os.makedirs(os.path.join(folder, "base"))
-    began = time.monotonic()
+    os.makedirs(os.path.join(folder, "base"), exist_ok=True)
     try:
-        found = child(["--reference", "--phases", o.phases], folder, os.path.join(folder, "reference"), spaces)
-        with open(os.path.join(folder, "reference.json"), "w") as f:
-            json.dump(found, f)
-        ok(f"a whole run, {sum(len(found[p]['records']) for p in phases)} records of acts and outcomes in it, {time.monotonic() - began:.0f} s")
-        cases = cases_of(found, phases)
+        found = whole_run(w, o, folder, phases, spaces)
+        cases = cases_of(w, found, phases)
+        if o.every > 1:
+            cases = [c for n, c in enumerate(cases) if n // 2 % o.every == 0]
         if o.point:
             cases = [c for c in cases if c["point"] in o.point.split(",")]
         if o.resume:
@@ -508,7 +348,9 @@ def main():
             cases = spread(cases, found, phases)
         return matrix(cases, folder, o, spaces, time.monotonic() + o.sample if o.sample else None)
     finally:
-        if not o.keep:
+        if o.keep:
+            print("kept:", folder, flush=True)
+        elif not o.use:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -518,9 +360,9 @@ def matrix(cases, folder, o, spaces, end):
         n, case = numbered
         if end and n > 0 and time.monotonic() > end:
             return case, None
-        own = os.path.join(folder, f"case-{n}")
+        own = tempfile.mkdtemp(prefix="case-", dir=folder)
         try:
-            return case, child(["--case", json.dumps(case)], folder, own, spaces)
+            return case, child(["--case", json.dumps(case), "--workload", case["workload"]], folder, own, spaces)
         except RuntimeError as e:
             return case, [str(e)]
         finally:
