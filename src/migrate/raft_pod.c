@@ -18,6 +18,7 @@
 #include "migrate/raft_rescue.h"
 #include "migrate/raft_template.h"
 #include "migrate/snapshot_job.h"
+#include "world/freshness.h"
 #include "world/world.h"
 
 #define LEVEL_MS INT64_C(60000)
@@ -363,19 +364,37 @@ static int64_t estimate(const struct run *r) {
     return 1000 * took(r, NULL, 0);
 }
 
+/* The reclaim policy of a claim's volume: now, as the world has it, else as it was noted (since the template's swap it is Retain). */
+static const char *reclaim_of(const struct run *r, const struct json_t *claim, char *buf, size_t size) {
+    const char *volume = jd_str(claim, "volume"), *noted = jd_str(claim, "reclaim");
+    const struct row *v = r->world && volume ? world_find_name(r->world, T_VOLUMES, (struct slice){NULL, 0}, slice_of(volume)) : NULL;
+    struct slice now = v && fresh_usable(world_freshness(r->world, v)) ? row_text(v, VOLUMES_RECLAIM) : (struct slice){NULL, 0};
+    if (now.n) snprintf(buf, size, "%.*s now", SLICE_FMT(now));
+    else if (noted) snprintf(buf, size, "%s when it was read", noted);
+    else str_copy(buf, size, "not read yet");
+    return buf;
+}
+
+/* The pod's uid now, if the world has it, else as it was noted. */
+static const char *uid_of(const struct run *r, const char *pod, char *buf, size_t size) {
+    const struct row *p = r->world ? world_find_name(r->world, T_PODS, slice_of(r->workload->ns), slice_of(pod)) : NULL;
+    const char *noted = raft_pod_noted(r, pod, "uid");
+    if (p && fresh_usable(world_freshness(r->world, p))) snprintf(buf, size, "%.*s", SLICE_FMT(row_key(p)));
+    else snprintf(buf, size, "%s", noted ? noted : "");
+    return buf;
+}
+
 static void going_lines(struct run *r, struct dialog *d, const char *pod) {
     struct json_t *claims = raft_pod_claims(r, pod);
-    char uid[64] = "";
-    const char *noted = raft_pod_noted(r, pod, "uid");
-    if (noted) snprintf(uid, sizeof uid, "%.63s", noted);
+    char uid[64], policy[64];
     for (size_t i = 0; i < jd_len(claims); i++) {
         const struct json_t *c = jd_at(claims, i);
-        const char *size = jd_str(c, "size"), *reclaim = jd_str(c, "reclaim"), *handle = jd_str(c, "handle");
+        const char *size = jd_str(c, "size"), *handle = jd_str(c, "handle");
         if (str_eq(jd_str(c, "class"), r->plan->target_class)) continue;
-        dialog_line(d, "will go", "%s  uid %s  %s  %s  volume %s kept (%s when it was read; read again before and inside the act)%s%s", jd_str(c, "name"),
-                    raft_short(jd_str(c, "uid")), jd_str(c, "class"), size ? size : "", jd_str(c, "volume"), reclaim ? reclaim : "not read yet", handle ? "  " : "", handle ? handle : "");
+        dialog_line(d, "will go", "%s  uid %s  %s  %s  volume %s kept (%s; read again before and inside the act)%s%s", jd_str(c, "name"),
+                    raft_short(jd_str(c, "uid")), jd_str(c, "class"), size ? size : "", jd_str(c, "volume"), reclaim_of(r, c, policy, sizeof policy), handle ? "  " : "", handle ? handle : "");
     }
-    dialog_line(d, "will go", "pod %s  uid %s  gracefully, %lld s", pod, raft_short(uid), (long long)raft_pod_grace(r, pod));
+    dialog_line(d, "will go", "pod %s  uid %s  gracefully, %lld s", pod, raft_short(uid_of(r, pod, uid, sizeof uid)), (long long)raft_pod_grace(r, pod));
     dialog_line(d, "from", "%zu claims of %s", jd_len(claims), pod);
     dialog_line(d, "to", "the same names on %s, empty", r->plan->target_class);
     jd_free(claims);
@@ -414,7 +433,7 @@ static void dialog(struct run *r, struct dialog *d) {
     raft_set(r, "asked", pod); /* what is confirmed is this pod, whoever leads when it begins */
     if (run_has(r, "no_way_back")) dialog_line(d, "beware", "NO WAY BACK BUT FORWARD until %s: this turn was found half-done", run_fact(r, "no_way_back"));
     going_lines(r, d, pod);
-    dialog_line(d, "will come", "%s, empty; it rejoins %s%s and copies everything from there", pod, *leader ? "and copies from " : "", *leader ? leader : "the leader");
+    dialog_line(d, "will come", "%s, empty; it rejoins, and copies everything from %s", pod, *leader ? leader : "the leader");
     voter_line(r, d, pod);
     proof_line(r, d, *leader ? leader : NULL);
     bool stable = !run_has(r, "ids.stable") || str_eq(run_fact(r, "ids.stable"), "yes");
