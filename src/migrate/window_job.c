@@ -165,7 +165,7 @@ static int64_t real(int64_t plan_ms) {
 static void work(struct watching *x) {
     int64_t sample = raft_spec(x->r)->window.sample_ms;
     x->probe = window_probe_new(x->r, real(sample > PROBE_MS ? sample : PROBE_MS));
-    timer_start(x->timer, real(sample), real(sample));
+    timer_start(x->timer, 0, real(sample)); /* at once: what was so before nobody looked is not what is */
 }
 
 /* The plan was edited while it was under way, and would have it easier now. */
@@ -207,7 +207,6 @@ static void start(struct run *r, struct op *op) {
         timer_start(x->timer, 0, 0);
         return;
     }
-    show(x);
     work(x);
 }
 

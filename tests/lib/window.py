@@ -61,6 +61,17 @@ class Engine:
         except (OSError, ValueError):
             pass
 
+    def leave(self):
+        """As a console that ends: nobody reads any more."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+        with self.lock:
+            self.tables = {}
+
+    def join(self):
+        self.sock = until(self._connect, "the engine listens", 30)
+        threading.Thread(target=self._read, args=(self.sock.makefile(),), daemon=True).start()
+
     def row(self, table, key):
         with self.lock:
             return dict(self.tables.get(table, {}).get(key, {}))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Leaders that hang, as the sandbox plants them, seen while a window runs its write probe: class A without it, B and B' with it, C; each is
-told apart, says since when, and is over when the leader goes on. A step-down is none of them. Three sandboxes side by side: what takes time
-here is waiting."""
+told apart, says since when, and is over when the leader goes on. A step-down is none of them. And an API server that is away for longer
+than the lock lives. Four sandboxes side by side: what takes time here is waiting."""
 import os
 import sys
 
@@ -77,7 +77,26 @@ def audit(c):
     c.see("OK", "", 60, "and is over with the next write")
 
 
-cases = [Case(hung), Case(storage), Case(audit)]
+def outage(c):
+    """For longer than a lock may live without the API server, and nobody looks."""
+    c.e.leave()
+    c.w.control("scenario", "api-down", "on")
+    end = time.monotonic() + 110
+    until(lambda: c.w.journal(t="phase", phase="window-1", state="interrupted"), "the lock is lost, and the window interrupted", 110)
+    until(lambda: time.monotonic() > end, "time passes", 110)
+    if c.e.process.poll() is not None:
+        raise RuntimeError(f"the engine ended with {c.e.process.returncode}")
+    c.passed.append("an engine without readers stays for a window that lost its lock")
+    c.w.control("scenario", "api-down", "off")
+    until(lambda: len(c.w.journal(t="phase", phase="window-1", state="begun")) > 1, "it goes on", 60)
+    c.e.join()
+    c.e.state("PASSING")
+    if c.e.window()["failures"] or not c.e.window()["gaps"]:
+        raise RuntimeError(f"{c.e.window()}")
+    c.passed.append("it goes on by itself when the API server is there again: a gap, no failure")
+
+
+cases = [Case(hung), Case(storage), Case(audit), Case(outage)]
 for case in cases:
     case.join(400)
     for text in case.passed:
