@@ -39,7 +39,8 @@ static bool in_field(struct slice field, int64_t value, int64_t low, int64_t hig
     return false;
 }
 
-static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", NULL};
+static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul",
+                                     "aug", "sep", "oct", "nov", "dec", NULL};
 static const char *const days[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat", NULL};
 
 static bool is_at(const struct slice f[5], const struct tm *t) {
@@ -47,12 +48,14 @@ static bool is_at(const struct slice f[5], const struct tm *t) {
     bool day = in_field(f[2], t->tm_mday, 1, 31, NULL);
     bool weekday = in_field(f[4], t->tm_wday, 0, 7, days) || (t->tm_wday == 0 && in_field(f[4], 7, 0, 7, days));
     bool matches = any_day || any_weekday ? day && weekday : day || weekday;
-    return matches && in_field(f[0], t->tm_min, 0, 59, NULL) && in_field(f[1], t->tm_hour, 0, 23, NULL) && in_field(f[3], t->tm_mon + 1, 1, 12, months);
+    return matches && in_field(f[0], t->tm_min, 0, 59, NULL) && in_field(f[1], t->tm_hour, 0, 23, NULL) &&
+           in_field(f[3], t->tm_mon + 1, 1, 12, months);
 }
 
 static const char *spelled_out(const char *schedule) {
-    static const char *const words[][2] = {{"@hourly", "0 * * * *"}, {"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
-                                           {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}};
+    static const char *const words[][2] = {
+        {"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},  {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
+        {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_eq(schedule, words[i][0])) return words[i][1];
     return schedule;

@@ -206,13 +206,17 @@ static void copy_member(struct json_t *to, const char *as, const struct json_t *
     if (value && !jd_is_null(value)) jd_set(to, as, jd_copy(value));
 }
 
-/* A claim that somebody deleted while, or before, its pod came back on it (wire/02 s3, s3d, s4, s5): it stays until that pod ends. */
+/* A claim that somebody deleted while, or before, its pod came back on it (wire/02 s3, s3d, s4, s5): it stays until
+ * that pod ends. */
 static void tell_terminating(struct run *r, const char *pod, const struct json_t *claim, struct buf *reason) {
     const char *since = jd_str(claim, "metadata.deletionTimestamp"), *name = jd_str(claim, "metadata.name");
     if (!since) return;
     buf_printf(reason, "; Terminating since %s, and %s is on it", since, pod);
-    run_note(r, "WARN", "%s is on its old claim %s, which is Terminating since %s: somebody deleted it. It ends when that pod does; one more graceful deletion of the pod, "
-                        "which its turn sends, cures it", pod, name, since);
+    run_note(r, "WARN",
+             "%s is on its old claim %s, which is Terminating since %s: somebody deleted it. It ends when that pod "
+             "does; one more graceful deletion of the pod, "
+             "which its turn sends, cures it",
+             pod, name, since);
 }
 
 static enum op_answer see_claim(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
@@ -234,7 +238,8 @@ static enum op_answer see_claim(struct run *r, struct op *op, const struct seen 
         copy_member(entry, "modes", seen->doc, "spec.accessModes");
         copy_member(entry, "mode", seen->doc, "spec.volumeMode");
         copy_member(entry, "labels", seen->doc, "metadata.labels");
-        buf_printf(reason, "uid %s, class %s, volume %s", raft_short(jd_str(seen->doc, "metadata.uid")), class ? class : "(none)", volume);
+        buf_printf(reason, "uid %s, class %s, volume %s", raft_short(jd_str(seen->doc, "metadata.uid")),
+                   class ? class : "(none)", volume);
         tell_terminating(r, at->pod, seen->doc, reason);
         run_set_json(r, "pods", pods);
     }
@@ -262,11 +267,13 @@ static enum op_answer see_volume(struct run *r, struct op *op, const struct seen
     if (!seen->doc || !entry) {
         buf_printf(reason, "volume %s is not there", name ? name : "(unknown)");
     } else if (!str_eq(ref, jd_str(entry, "uid"))) {
-        buf_printf(reason, "volume %s belongs to claim uid %s, not to %s", name, raft_short(ref), raft_short(jd_str(entry, "uid")));
+        buf_printf(reason, "volume %s belongs to claim uid %s, not to %s", name, raft_short(ref),
+                   raft_short(jd_str(entry, "uid")));
     } else {
         raft_note_volume(entry, seen->doc);
         run_set_json(r, "pods", pods);
-        buf_printf(reason, "uid %s, reclaim policy %s", raft_short(jd_str(entry, "volume_uid")), jd_str(entry, "reclaim"));
+        buf_printf(reason, "uid %s, reclaim policy %s", raft_short(jd_str(entry, "volume_uid")),
+                   jd_str(entry, "reclaim"));
         a = OP_DONE;
     }
     jd_free(pods);
@@ -278,8 +285,10 @@ static void look_volumes(struct run *r, struct script *s, struct op *op) {
     struct json_t *claims = raft_pod_claims(r, pod);
     for (size_t i = 0; i < jd_len(claims); i++) {
         const char *volume = jd_str(jd_at(claims, i), "volume");
-        with(script_get(s, script_fmt(s, "volume %s", volume), script_fmt(s, "volume %s of %s", volume, jd_str(jd_at(claims, i), "name")),
-                        raft_path(s, r, "persistentvolumes", volume), see_volume), pod, i);
+        with(script_get(s, script_fmt(s, "volume %s", volume),
+                        script_fmt(s, "volume %s of %s", volume, jd_str(jd_at(claims, i), "name")),
+                        raft_path(s, r, "persistentvolumes", volume), see_volume),
+             pod, i);
     }
     jd_free(claims);
 }
@@ -289,7 +298,8 @@ static void look_claims(struct run *r, struct script *s, struct op *op) {
     struct json_t *claims = raft_pod_claims(r, pod);
     for (size_t i = 0; i < jd_len(claims); i++) {
         const char *name = jd_str(jd_at(claims, i), "name");
-        with(script_get(s, script_fmt(s, "claim %s", name), script_fmt(s, "claim %s", name), raft_path(s, r, "persistentvolumeclaims", name), see_claim),
+        with(script_get(s, script_fmt(s, "claim %s", name), script_fmt(s, "claim %s", name),
+                        raft_path(s, r, "persistentvolumeclaims", name), see_claim),
              pod, i);
     }
     script_call(s, script_fmt(s, "volumes of %s", pod), look_volumes, op->data, NULL);
@@ -298,7 +308,9 @@ static void look_claims(struct run *r, struct script *s, struct op *op) {
 
 void raft_script_pod(struct run *r, struct script *s, const char *pod) {
     const char *kept = script_fmt(s, "%s", pod);
-    with(script_get(s, script_fmt(s, "pod %s", kept), script_fmt(s, "pod %s", kept), raft_path(s, r, "pods", kept), see_pod), kept, 0);
+    with(script_get(s, script_fmt(s, "pod %s", kept), script_fmt(s, "pod %s", kept), raft_path(s, r, "pods", kept),
+                    see_pod),
+         kept, 0);
     script_call(s, script_fmt(s, "claims of %s", kept), look_claims, (void *)(uintptr_t)kept, NULL);
 }
 
@@ -315,12 +327,15 @@ static enum op_answer see_gone(struct run *r, struct op *op, const struct seen *
         buf_printf(reason, "gone; another one has its name (uid %s)", raft_short(jd_str(seen->doc, "metadata.uid")));
         return OP_DONE;
     }
-    if (since) buf_printf(reason, "on its way out; it is given until %s", since); /* deletionTimestamp is the end of its grace */
+    if (since)
+        buf_printf(reason, "on its way out; it is given until %s",
+                   since); /* deletionTimestamp is the end of its grace */
     else buf_adds(reason, "still there, and nobody has deleted it");
     return OP_TODO;
 }
 
-struct op *raft_script_gone(struct run *r, struct script *s, const char *id, const char *what, const char *path, const char *uid, int64_t deadline_ms) {
+struct op *raft_script_gone(struct run *r, struct script *s, const char *id, const char *what, const char *path,
+                            const char *uid, int64_t deadline_ms) {
     (void)r;
     struct op *op = script_wait(s, id, what, path, see_gone, deadline_ms ? deadline_ms : GONE_MS);
     op->data = mem_strdup(uid);
@@ -331,16 +346,19 @@ struct op *raft_script_gone(struct run *r, struct script *s, const char *id, con
 /* ---- Retained, unmounted, on the target class ---- */
 
 enum op_answer raft_judge_retained(const struct json_t *entry, const struct json_t *volume, struct buf *reason) {
-    const char *name = jd_str(entry, "volume"), *policy = jd_str(volume, "spec.persistentVolumeReclaimPolicy"), *uid = jd_str(volume, "metadata.uid");
+    const char *name = jd_str(entry, "volume"), *policy = jd_str(volume, "spec.persistentVolumeReclaimPolicy"),
+               *uid = jd_str(volume, "metadata.uid");
     if (!volume) buf_printf(reason, "volume %s is not there", name);
-    else if (!str_eq(uid, jd_str(entry, "volume_uid"))) buf_printf(reason, "volume %s is another one now (uid %s)", name, raft_short(uid));
+    else if (!str_eq(uid, jd_str(entry, "volume_uid")))
+        buf_printf(reason, "volume %s is another one now (uid %s)", name, raft_short(uid));
     else if (!str_eq(policy, "Retain")) {
         buf_printf(reason, "volume %s is %s", name, policy ? policy : "without a policy");
         struct buf who = {0};
         managers_owner(volume, "/spec/persistentVolumeReclaimPolicy", &who);
         if (who.len) buf_printf(reason, " (set by %s)", buf_str(&who));
         buf_free(&who);
-        buf_adds(reason, ", and it must be Retain before its claim or its pod goes. Nothing is lost as long as the pod runs: find out who sets it, then start again; it is set to Retain anew");
+        buf_adds(reason, ", and it must be Retain before its claim or its pod goes. Nothing is lost as long as the pod "
+                         "runs: find out who sets it, then start again; it is set to Retain anew");
     } else {
         buf_adds(reason, "Retain");
         return OP_DONE;
@@ -359,7 +377,8 @@ static enum op_answer see_retained(struct run *r, struct op *op, const struct se
 
 void raft_guard_retained(struct run *r, struct script *s, struct op *act, const struct json_t *claim) {
     const char *volume = jd_str(claim, "volume");
-    struct op *op = script_guard_get(act, script_fmt(s, "volume %s is kept", volume), raft_path(s, r, "persistentvolumes", volume), see_retained);
+    struct op *op = script_guard_get(act, script_fmt(s, "volume %s is kept", volume),
+                                     raft_path(s, r, "persistentvolumes", volume), see_retained);
     op->data = jd_copy(claim);
     op->drop = free_json;
 }
@@ -380,8 +399,9 @@ static enum op_answer see_unmounted(struct run *r, struct op *op, const struct s
         if (str_eq(jd_str(pod, "metadata.name"), name) || has_ended(pod)) continue;
         for (size_t c = 0; a == OP_DONE && c < jd_len(claims); c++) {
             if (!raft_mounts(pod, jd_str(jd_at(claims, c), "name"))) continue;
-            buf_printf(reason, "pod %s mounts %s, too: it would stay Terminating for as long as that pod runs. End it first", jd_str(pod, "metadata.name"),
-                       jd_str(jd_at(claims, c), "name"));
+            buf_printf(reason,
+                       "pod %s mounts %s, too: it would stay Terminating for as long as that pod runs. End it first",
+                       jd_str(pod, "metadata.name"), jd_str(jd_at(claims, c), "name"));
             a = OP_REFUSE;
         }
     }
@@ -390,23 +410,33 @@ static enum op_answer see_unmounted(struct run *r, struct op *op, const struct s
 }
 
 void raft_guard_unmounted(struct run *r, struct script *s, struct op *act, const char *pod) {
-    struct op *op = script_guard_get(act, script_fmt(s, "only %s mounts its claims", pod), raft_path(s, r, "pods", NULL), see_unmounted);
+    struct op *op = script_guard_get(act, script_fmt(s, "only %s mounts its claims", pod),
+                                     raft_path(s, r, "pods", NULL), see_unmounted);
     op->data = mem_strdup(pod);
     op->drop = mem_free;
 }
 
 static enum op_answer see_template(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
-    const char *uid = jd_str(seen->doc, "metadata.uid"), *ours = run_has(r, "set.new.uid") ? run_fact(r, "set.new.uid") : run_fact(r, "set.uid");
+    const char *uid = jd_str(seen->doc, "metadata.uid"),
+               *ours = run_has(r, "set.new.uid") ? run_fact(r, "set.new.uid") : run_fact(r, "set.uid");
     (void)op;
     if (!seen->doc) buf_printf(reason, "statefulset %s is not there", raft_spec(r)->statefulset);
-    else if (!str_eq(uid, ours)) buf_printf(reason, "statefulset %s was made again by somebody else (uid %s, ours was %s)", raft_spec(r)->statefulset, raft_short(uid), raft_short(ours));
+    else if (!str_eq(uid, ours))
+        buf_printf(reason, "statefulset %s was made again by somebody else (uid %s, ours was %s)",
+                   raft_spec(r)->statefulset, raft_short(uid), raft_short(ours));
     else if (jd_str(seen->doc, "metadata.deletionTimestamp")) buf_adds(reason, "the set is being deleted");
-    else if (!raft_manifest_is_on(seen->doc, r->plan->target_class)) buf_printf(reason, "the set's claim templates are not on %s: a claim that goes would come back on the old class", r->plan->target_class);
-    else if (jd_num(seen->doc, "spec.replicas", 1) != raft_replicas(r)) buf_printf(reason, "the set has %lld replicas, not %lld", (long long)jd_num(seen->doc, "spec.replicas", 1), (long long)raft_replicas(r));
+    else if (!raft_manifest_is_on(seen->doc, r->plan->target_class))
+        buf_printf(reason,
+                   "the set's claim templates are not on %s: a claim that goes would come back on the old class",
+                   r->plan->target_class);
+    else if (jd_num(seen->doc, "spec.replicas", 1) != raft_replicas(r))
+        buf_printf(reason, "the set has %lld replicas, not %lld", (long long)jd_num(seen->doc, "spec.replicas", 1),
+                   (long long)raft_replicas(r));
     else return OP_DONE;
     return OP_REFUSE;
 }
 
 void raft_guard_template(struct run *r, struct script *s, struct op *act) {
-    script_guard_get(act, "the set is on the target class", raft_path(s, r, "statefulsets", raft_spec(r)->statefulset), see_template);
+    script_guard_get(act, "the set is on the target class", raft_path(s, r, "statefulsets", raft_spec(r)->statefulset),
+                     see_template);
 }

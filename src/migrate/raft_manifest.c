@@ -21,8 +21,16 @@ static void clean_meta(struct json_t *meta) {
 }
 
 struct json_t *raft_manifest_clean(const struct json_t *live) {
-    static const char *const made[] = {"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-                                       "deletionGracePeriodSeconds", "managedFields", "selfLink", "finalizers", NULL};
+    static const char *const made[] = {"uid",
+                                       "resourceVersion",
+                                       "generation",
+                                       "creationTimestamp",
+                                       "deletionTimestamp",
+                                       "deletionGracePeriodSeconds",
+                                       "managedFields",
+                                       "selfLink",
+                                       "finalizers",
+                                       NULL};
     struct json_t *d = jd_copy(live), *meta = jd_get(d, "metadata"), *annotations = jd_get(d, "metadata.annotations");
     struct json_t *templates = jd_get(d, "spec.volumeClaimTemplates");
     jd_del(d, "status");
@@ -42,8 +50,10 @@ struct json_t *raft_manifest_clean(const struct json_t *live) {
 }
 
 struct json_t *raft_manifest_on(const struct json_t *clean, const char *class, const char *run) {
-    struct json_t *d = jd_copy(clean), *templates = jd_get(d, "spec.volumeClaimTemplates"), *meta = jd_get(d, "metadata");
-    for (size_t i = 0; i < jd_len(templates); i++) jd_put(jd_at(templates, i), "spec.storageClassName", jd_string(class));
+    struct json_t *d = jd_copy(clean), *templates = jd_get(d, "spec.volumeClaimTemplates"),
+                  *meta = jd_get(d, "metadata");
+    for (size_t i = 0; i < jd_len(templates); i++)
+        jd_put(jd_at(templates, i), "spec.storageClassName", jd_string(class));
     if (!run) return d;
     if (!jd_get(meta, "annotations")) jd_set(meta, "annotations", jd_object());
     jd_set(jd_get(meta, "annotations"), ANNOTATION, jd_string(run));
@@ -61,7 +71,8 @@ struct json_t *raft_manifest_classes(const struct json_t *set) {
     const struct json_t *templates = jd_get(set, "spec.volumeClaimTemplates");
     struct json_t *d = jd_object();
     for (size_t i = 0; i < jd_len(templates); i++) {
-        const char *name = jd_str(jd_at(templates, i), "metadata.name"), *class = jd_str(jd_at(templates, i), "spec.storageClassName");
+        const char *name = jd_str(jd_at(templates, i), "metadata.name"),
+                   *class = jd_str(jd_at(templates, i), "spec.storageClassName");
         if (name) jd_set(d, name, jd_string(class ? class : ""));
     }
     return d;
@@ -135,7 +146,8 @@ static bool is_nothing(const struct json_t *d) {
 
 static bool same(const char *path, const struct json_t *a, const struct json_t *b, struct buf *why) {
     if (is_nothing(a) && is_nothing(b)) return true;
-    if (jd_is_object(a) && jd_is_object(b)) return same_members(path, a, b, false, why) && same_members(path, b, a, true, why);
+    if (jd_is_object(a) && jd_is_object(b))
+        return same_members(path, a, b, false, why) && same_members(path, b, a, true, why);
     if (jd_is_array(a) && jd_is_array(b)) return same_items(path, a, b, why);
     return (a && b && jd_equal(a, b)) || differs(path, a, b, why);
 }

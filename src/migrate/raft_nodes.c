@@ -1,5 +1,5 @@
-/* The nodes of the set by their own word: who is active, who is level, who is a peer (facts/vault.md §§1, 3, 6). Each is asked by its
- * pod's name; a standby's word about another counts only where several agree. */
+/* The nodes of the set by their own word: who is active, who is level, who is a peer (facts/vault.md §§1, 3, 6). Each
+ * is asked by its pod's name; a standby's word about another counts only where several agree. */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,11 +33,14 @@ static bool is_answer(const struct seen *seen, struct buf *reason) {
 bool raft_is_well(const struct seen *seen, const char *node, struct buf *reason) {
     const struct json_t *d = seen->doc;
     if (!jd_get(d, "initialized")) buf_printf(reason, "%s answers %d and does not say how it is", node, seen->status);
-    else if (seen->status == 530 || jd_flag(d, "removed_from_cluster", false)) buf_printf(reason, "%s says that it was removed from the cluster", node);
+    else if (seen->status == 530 || jd_flag(d, "removed_from_cluster", false))
+        buf_printf(reason, "%s says that it was removed from the cluster", node);
     else if (!jd_flag(d, "initialized", false)) buf_printf(reason, "%s is not initialised", node);
     else if (jd_flag(d, "sealed", true)) buf_printf(reason, "%s is sealed", node);
-    else if (seen->status == 474 || !jd_flag(d, "ha_connection_healthy", true)) buf_printf(reason, "%s has lost its connection to the active node", node);
-    else if (seen->status != 200 && seen->status != 429 && seen->status != 473) buf_printf(reason, "%s answers %d", node, seen->status);
+    else if (seen->status == 474 || !jd_flag(d, "ha_connection_healthy", true))
+        buf_printf(reason, "%s has lost its connection to the active node", node);
+    else if (seen->status != 200 && seen->status != 429 && seen->status != 473)
+        buf_printf(reason, "%s answers %d", node, seen->status);
     else return true;
     return false;
 }
@@ -86,8 +89,8 @@ static enum op_answer see_view(struct run *r, struct op *op, const struct seen *
         snprintf(v->all->names, sizeof v->all->names, "%.*s", (int)label.n, label.p);
         str_copy(v->all->by, sizeof v->all->by, v->node);
     }
-    buf_printf(reason, "standby, names %.*s, applied index %lld", label.n ? (int)label.n : 6, label.n ? label.p : "nobody",
-               (long long)jd_num(seen->doc, "raft_applied_index", 0));
+    buf_printf(reason, "standby, names %.*s, applied index %lld", label.n ? (int)label.n : 6,
+               label.n ? label.p : "nobody", (long long)jd_num(seen->doc, "raft_applied_index", 0));
     return OP_DONE;
 }
 
@@ -105,9 +108,12 @@ static enum op_answer see_views(struct run *r, struct op *op, const struct seen 
     const struct views *v = op->data;
     (void)seen;
     if (v->selves == 0) buf_adds(reason, "no node says that it is active: wait for one, then start again");
-    else if (v->selves > 1) buf_printf(reason, "%s and %s both say that they are active: an election is under way; wait, then start again", v->self, v->second);
+    else if (v->selves > 1)
+        buf_printf(reason, "%s and %s both say that they are active: an election is under way; wait, then start again",
+                   v->self, v->second);
     else if (*v->names && !str_eq(v->names, v->self) && names_a_member(r, v->names))
-        buf_printf(reason, "%s says that it is active, %s names %s: wait until all agree, then start again", v->self, v->by, v->names);
+        buf_printf(reason, "%s says that it is active, %s names %s: wait until all agree, then start again", v->self,
+                   v->by, v->names);
     else {
         run_set(r, "leader.now", v->self);
         run_set_int(r, "leader.index", v->index);
@@ -122,7 +128,8 @@ void raft_script_leader(struct run *r, struct script *s, const char *id, const c
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         const char *node = raft_member(s, r, i);
         if (str_eq(node, skip)) continue;
-        struct op *op = script_vault_get(s, script_fmt(s, "%s %s", id, node), script_fmt(s, "%s says who is active", node), node, LEADER, false, see_view);
+        struct op *op = script_vault_get(s, script_fmt(s, "%s %s", id, node),
+                                         script_fmt(s, "%s says who is active", node), node, LEADER, false, see_view);
         struct view *v = MEM_NEW(struct view);
         *v = (struct view){all, node};
         op->data = v;
@@ -150,9 +157,12 @@ void raft_script_level(struct run *r, struct script *s, const char *id, const ch
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         const char *node = raft_member(s, r, i);
         if (str_eq(node, skip)) continue;
-        script_vault_get(s, script_fmt(s, "%s %s well", id, node), script_fmt(s, "%s is well", node), node, HEALTH, false, see_well)->data = (void *)(uintptr_t)node;
-        script_vault_wait(s, script_fmt(s, "%s %s level", id, node), script_fmt(s, "%s is level with the leader", node), node, LEADER, false, see_level,
-                          deadline_ms)->data = (void *)(uintptr_t)node;
+        script_vault_get(s, script_fmt(s, "%s %s well", id, node), script_fmt(s, "%s is well", node), node, HEALTH,
+                         false, see_well)
+            ->data = (void *)(uintptr_t)node;
+        script_vault_wait(s, script_fmt(s, "%s %s level", id, node), script_fmt(s, "%s is level with the leader", node),
+                          node, LEADER, false, see_level, deadline_ms)
+            ->data = (void *)(uintptr_t)node;
     }
 }
 
@@ -163,7 +173,8 @@ static struct json_t *pods_load(const struct run *r) {
     return d ? d : jd_object();
 }
 
-/* The pod of a server: by its address ("vault-0.vault-internal:8201"), or by its id; NULL: none of the set. Valid until the next call. */
+/* The pod of a server: by its address ("vault-0.vault-internal:8201"), or by its id; NULL: none of the set. Valid until
+ * the next call. */
 static const char *pod_of(const struct run *r, const struct vault_server *v) {
     static char name[256];
     struct slice label = first_label(v->address);
@@ -193,13 +204,17 @@ static bool judge_peers(struct run *r, const struct vault_servers *all, const ch
         const struct vault_server *v = &all->list[i];
         const char *pod = pod_of(r, v);
         well = pod && (v->voter || str_eq(pod, target));
-        if (!pod) buf_printf(reason, "peer %s at %s is no pod of the set: a stale peer counts for the majority; find out whose it is", v->id, v->address);
+        if (!pod)
+            buf_printf(reason,
+                       "peer %s at %s is no pod of the set: a stale peer counts for the majority; find out whose it is",
+                       v->id, v->address);
         else if (!well) buf_printf(reason, "%s is no voter yet", pod);
         else if (!str_eq(pod, target)) note_peer(pods, pod, v);
         else if (!jd_str(jd_member(pods, pod), "node_id")) note_peer(pods, pod, v);
     }
     if (well && (int64_t)all->count != raft_replicas(r) && !(target && (int64_t)all->count + 1 == raft_replicas(r))) {
-        buf_printf(reason, "the raft configuration has %zu peers, the set %lld pods", all->count, (long long)raft_replicas(r));
+        buf_printf(reason, "the raft configuration has %zu peers, the set %lld pods", all->count,
+                   (long long)raft_replicas(r));
         well = false;
     }
     if (well) run_set_json(r, "pods", pods);
@@ -218,7 +233,8 @@ static enum op_answer see_peers(struct run *r, struct op *op, const struct seen 
         return OP_REFUSE;
     }
     if (!judge_peers(r, &all, op->data, reason)) return OP_REFUSE;
-    buf_printf(reason, "%zu peers, node ids %s", all.count, str_eq(run_fact(r, "ids.stable"), "yes") ? "are the pods' names" : "are on the disks");
+    buf_printf(reason, "%zu peers, node ids %s", all.count,
+               str_eq(run_fact(r, "ids.stable"), "yes") ? "are the pods' names" : "are on the disks");
     return OP_DONE;
 }
 
@@ -253,7 +269,8 @@ static enum op_answer see_autopilot(struct run *r, struct op *op, const struct s
         return OP_TODO;
     }
     if (a.healthy != VAULT_YES || a.tolerance < 1 || (int64_t)a.servers.count != raft_replicas(r)) {
-        buf_printf(reason, "autopilot: %s, tolerance %lld, %zu servers", a.healthy == VAULT_YES ? "healthy" : "not healthy", (long long)a.tolerance, a.servers.count);
+        buf_printf(reason, "autopilot: %s, tolerance %lld, %zu servers",
+                   a.healthy == VAULT_YES ? "healthy" : "not healthy", (long long)a.tolerance, a.servers.count);
         return OP_TODO;
     }
     buf_printf(reason, "healthy, tolerance %lld", (long long)a.tolerance);
@@ -267,7 +284,8 @@ static void ask_leader(struct run *r, struct script *s, struct op *op) {
         script_vault_wait(s, l->id, "autopilot's word", leader, AUTOPILOT, true, see_autopilot, l->deadline_ms);
         return;
     }
-    script_vault_get(s, l->id, "the raft configuration", leader, CONFIGURATION, true, see_peers)->data = (void *)(uintptr_t)l->target;
+    script_vault_get(s, l->id, "the raft configuration", leader, CONFIGURATION, true, see_peers)->data =
+        (void *)(uintptr_t)l->target;
 }
 
 void raft_script_peers(struct run *r, struct script *s, const char *id, const char *target) {
@@ -303,7 +321,8 @@ struct op *raft_script_write(struct run *r, struct script *s, const char *id, co
     snprintf(p->token, sizeof p->token, "%.16s-%lld-%u", r->id ? r->id : "", (long long)clock_wall_ms(), ++count);
     jd_set(body, "ferryman", jd_string(r->preview ? "‹now›" : p->token));
     const char *path = script_fmt(s, "/v1/%s", raft_spec(r)->vault.write_probe);
-    struct op *op = script_vault_act(s, id, script_fmt(s, "write through %s", node), node, "POST", path, body, path, see_written);
+    struct op *op = script_vault_act(s, id, script_fmt(s, "write through %s", node), node, "POST", path, body, path,
+                                     see_written);
     op->data = p;
     op->drop = mem_free;
     return op;
@@ -315,32 +334,39 @@ static enum op_answer see_active(struct run *r, struct op *op, const struct seen
     (void)r;
     if (!is_answer(seen, reason)) return OP_REFUSE;
     if (jd_flag(seen->doc, "is_self", false)) return OP_DONE;
-    buf_printf(reason, "%s is not active any more: read again who is, by starting this phase again", (const char *)op->data);
+    buf_printf(reason, "%s is not active any more: read again who is, by starting this phase again",
+               (const char *)op->data);
     return OP_REFUSE;
 }
 
 void raft_guard_leader(struct run *r, struct script *s, struct op *act) {
     const char *leader = raft_said(s, r, "leader.now");
-    script_guard_vault(act, script_fmt(s, "%s is active still", leader), leader, LEADER, false, see_active)->data = (void *)(uintptr_t)leader;
+    script_guard_vault(act, script_fmt(s, "%s is active still", leader), leader, LEADER, false, see_active)->data =
+        (void *)(uintptr_t)leader;
 }
 
 void raft_guard_well(struct run *r, struct script *s, struct op *act, const char *skip) {
     for (int64_t i = 0; i < raft_replicas(r); i++) {
         const char *node = raft_member(s, r, i);
         if (str_eq(node, skip)) continue;
-        script_guard_vault(act, script_fmt(s, "%s is well", node), node, HEALTH, false, see_well)->data = (void *)(uintptr_t)node;
+        script_guard_vault(act, script_fmt(s, "%s is well", node), node, HEALTH, false, see_well)->data =
+            (void *)(uintptr_t)node;
     }
 }
 
 static enum op_answer see_not_active(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     (void)r;
     if (!jd_flag(seen->doc, "is_self", false)) return OP_DONE;
-    buf_printf(reason, "%s has become active meanwhile: the leader is never taken away. Have it step down (POST /v1/sys/step-down), then go on", (const char *)op->data);
+    buf_printf(reason,
+               "%s has become active meanwhile: the leader is never taken away. Have it step down (POST "
+               "/v1/sys/step-down), then go on",
+               (const char *)op->data);
     return OP_REFUSE;
 }
 
 void raft_guard_not_leader(struct run *r, struct script *s, struct op *act, const char *pod) {
     const char *node = script_fmt(s, "%s", pod);
     (void)r;
-    script_guard_vault(act, script_fmt(s, "%s is not active", node), node, LEADER, false, see_not_active)->data = (void *)(uintptr_t)node;
+    script_guard_vault(act, script_fmt(s, "%s is not active", node), node, LEADER, false, see_not_active)->data =
+        (void *)(uintptr_t)node;
 }

@@ -1,12 +1,13 @@
 /* Rollback of the last pod that began, or, if none has, of the template (safety 18; recorded as s11).
  *
- * While its set is there, the controller makes a new claim in the new class within 30 ms of the old one's end, and the kept volume never
- * binds. So the set goes first (its pods stay), then the pod and its new claims; the kept volumes are reserved again for the old names
- * (their claimRef without the uid of the claim that is gone), the claims are made with volumeName, the set is made again as it was, and
- * its controller makes the one pod that is missing, on the old claims.
+ * While its set is there, the controller makes a new claim in the new class within 30 ms of the old one's end, and the
+ * kept volume never binds. So the set goes first (its pods stay), then the pod and its new claims; the kept volumes are
+ * reserved again for the old names (their claimRef without the uid of the claim that is gone), the claims are made with
+ * volumeName, the set is made again as it was, and its controller makes the one pod that is missing, on the old claims.
  *
- * What that leaves is a node on its old disk. With node ids that are the pods' names it has its old log and catches up. With ids on the
- * disks the cluster has replaced it by the new one: it is no peer any more and joins only when it is emptied. */
+ * What that leaves is a node on its old disk. With node ids that are the pods' names it has its old log and catches up.
+ * With ids on the disks the cluster has replaced it by the new one: it is no peer any more and joins only when it is
+ * emptied. */
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ static const char *turn_of(const struct run *r) {
 static const char *pod_of(struct run *r, struct script *s) {
     const char *turn = turn_of(r);
     if (!turn) return NULL;
-    return raft_turn_has(r, turn, "name") ? script_fmt(s, "%s", raft_turn_fact(r, turn, "name")) : script_fmt(s, "‹pod.%s.name›", turn);
+    return raft_turn_has(r, turn, "name") ? script_fmt(s, "%s", raft_turn_fact(r, turn, "name"))
+                                          : script_fmt(s, "‹pod.%s.name›", turn);
 }
 
 static struct json_t *kept_claims(struct run *r, struct script *s) {
@@ -68,7 +70,8 @@ static struct op *with(struct op *op, const struct json_t *claim) {
 static enum op_answer see_kept(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     (void)r;
     const struct json_t *claim = op->data;
-    const char *ref = jd_str(seen->doc, "spec.claimRef.uid"), *name = jd_str(seen->doc, "spec.claimRef.name"), *phase = jd_str(seen->doc, "status.phase");
+    const char *ref = jd_str(seen->doc, "spec.claimRef.uid"), *name = jd_str(seen->doc, "spec.claimRef.name"),
+               *phase = jd_str(seen->doc, "status.phase");
     if (raft_judge_retained(claim, seen->doc, reason) != OP_DONE) {
         buf_adds(reason, ": there is nothing to go back to; go on forward, its node copies everything from the leader");
         return OP_REFUSE;
@@ -86,7 +89,8 @@ static enum op_answer see_which(struct run *r, struct op *op, const struct seen 
     (void)op, (void)seen;
     if (!run_has(r, "rollback.turn") && turn) run_set(r, "rollback.turn", turn);
     turn = turn_of(r);
-    buf_printf(reason, turn ? "%s" : "the template of %s", turn ? raft_turn_fact(r, turn, "name") : raft_spec(r)->statefulset);
+    buf_printf(reason, turn ? "%s" : "the template of %s",
+               turn ? raft_turn_fact(r, turn, "name") : raft_spec(r)->statefulset);
     return OP_DONE;
 }
 
@@ -95,7 +99,8 @@ static enum op_answer see_set(struct run *r, struct op *op, const struct seen *s
     (void)op;
     if (!seen->doc || jd_str(seen->doc, "metadata.deletionTimestamp")) {
         if (!run_has(r, "set.orphaned_at") && !run_has(r, "rollback.manifest")) {
-            buf_printf(reason, "statefulset %s is not there: make it again first (its manifest: %s)", raft_spec(r)->statefulset, run_has(r, "set.file") ? run_fact(r, "set.file") : "in the journal");
+            buf_printf(reason, "statefulset %s is not there: make it again first (its manifest: %s)",
+                       raft_spec(r)->statefulset, run_has(r, "set.file") ? run_fact(r, "set.file") : "in the journal");
             return OP_REFUSE;
         }
         buf_adds(reason, "gone already: its pods are orphaned");
@@ -128,7 +133,9 @@ static enum op_answer see_pods(struct run *r, struct op *op, const struct seen *
             char member[300];
             snprintf(member, sizeof member, "%s-%lld", raft_spec(r)->statefulset, (long long)k);
             if (!str_eq(member, name)) continue;
-            if (str_eq(name, away)) run_set(r, "rollback.pod", run_has(r, "rollback.made") ? "" : uid); /* else it is on its old claims already */
+            if (str_eq(name, away))
+                run_set(r, "rollback.pod",
+                        run_has(r, "rollback.made") ? "" : uid); /* else it is on its old claims already */
             else jd_set(noted, name, jd_string(uid));
         }
     }
@@ -138,7 +145,8 @@ static enum op_answer see_pods(struct run *r, struct op *op, const struct seen *
     return OP_DONE;
 }
 
-/* Claims of those names that are there now: the old ones, Terminating, or new ones of this turn; never somebody else's. */
+/* Claims of those names that are there now: the old ones, Terminating, or new ones of this turn; never somebody else's.
+ */
 static enum op_answer see_claims(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const struct json_t *kept = op->data, *items = jd_get(seen->doc, "items");
     struct json_t *go = jd_array();
@@ -146,13 +154,17 @@ static enum op_answer see_claims(struct run *r, struct op *op, const struct seen
     for (size_t i = 0; i < jd_len(items) && a == OP_DONE; i++)
         for (size_t k = 0; k < jd_len(kept); k++) {
             const struct json_t *claim = jd_at(items, i), *old = jd_at(kept, k);
-            const char *name = jd_str(claim, "metadata.name"), *uid = jd_str(claim, "metadata.uid"), *class = jd_str(claim, "spec.storageClassName");
+            const char *name = jd_str(claim, "metadata.name"), *uid = jd_str(claim, "metadata.uid"),
+                       *class = jd_str(claim, "spec.storageClassName");
             const struct json_t *notes = jd_get(claim, "metadata.annotations");
             if (!str_eq(name, jd_str(old, "name"))) continue;
-            bool ours = str_eq(jd_string_value(jd_member(notes, "ferryman.io/run")), r->id) && str_eq(jd_str(claim, "spec.volumeName"), jd_str(old, "volume"));
+            bool ours = str_eq(jd_string_value(jd_member(notes, "ferryman.io/run")), r->id) &&
+                        str_eq(jd_str(claim, "spec.volumeName"), jd_str(old, "volume"));
             if (ours) continue; /* made again by an earlier try */
             if (!str_eq(uid, jd_str(old, "uid")) && !str_eq(class, r->plan->target_class)) {
-                buf_printf(reason, "claim %s is neither the old one nor one on %s (uid %s, class %s): look at whose it is", name, r->plan->target_class, raft_short(uid), class);
+                buf_printf(reason,
+                           "claim %s is neither the old one nor one on %s (uid %s, class %s): look at whose it is",
+                           name, r->plan->target_class, raft_short(uid), class);
                 a = OP_REFUSE;
                 break;
             }
@@ -181,10 +193,13 @@ static void look_rest(struct run *r, struct script *s, struct op *op) {
     struct json_t *kept = kept_claims(r, s);
     for (size_t i = 0; i < jd_len(kept); i++) {
         const char *volume = jd_str(jd_at(kept, i), "volume");
-        with(script_get(s, script_fmt(s, "volume %s", volume), script_fmt(s, "volume %s of %s is there", volume, jd_str(jd_at(kept, i), "name")),
-                        raft_path(s, r, "persistentvolumes", volume), see_kept), jd_at(kept, i));
+        with(script_get(s, script_fmt(s, "volume %s", volume),
+                        script_fmt(s, "volume %s of %s is there", volume, jd_str(jd_at(kept, i), "name")),
+                        raft_path(s, r, "persistentvolumes", volume), see_kept),
+             jd_at(kept, i));
     }
-    with(script_get(s, "claims", "claims of those names", raft_path(s, r, "persistentvolumeclaims", NULL), see_claims), kept);
+    with(script_get(s, "claims", "claims of those names", raft_path(s, r, "persistentvolumeclaims", NULL), see_claims),
+         kept);
     jd_free(kept);
 }
 
@@ -206,9 +221,12 @@ static enum op_answer see_orphaning(struct run *r, struct op *op, const struct s
 
 /* The node that goes must not be the active one. */
 static void script_orphan_set(struct run *r, struct script *s) {
-    const char *pod = pod_of(r, s), *uid = raft_said(s, r, r->preview && run_has(r, "set.new.uid") ? "set.new.uid" : "rollback.set");
-    struct op *op = script_orphan(s, "orphan set", script_fmt(s, "delete statefulset %s (uid %s), its pods stay", raft_spec(r)->statefulset, raft_short(uid)),
-                                  set_path(r, s), uid, see_orphaning);
+    const char *pod = pod_of(r, s),
+               *uid = raft_said(s, r, r->preview && run_has(r, "set.new.uid") ? "set.new.uid" : "rollback.set");
+    struct op *op = script_orphan(
+        s, "orphan set",
+        script_fmt(s, "delete statefulset %s (uid %s), its pods stay", raft_spec(r)->statefulset, raft_short(uid)),
+        set_path(r, s), uid, see_orphaning);
     op->irreversible = true;
     raft_guard_well(r, s, op, pod);
     raft_guard_leader(r, s, op);
@@ -229,20 +247,26 @@ static void script_away(struct run *r, struct script *s) {
     int64_t grace = raft_pod_grace(r, pod);
     for (size_t i = 0; i < jd_len(go); i++) {
         const char *name = jd_str(jd_at(go, i), "name"), *claim_uid = jd_str(jd_at(go, i), "uid");
-        script_delete(s, script_fmt(s, "delete %s", name), script_fmt(s, "delete claim %s (uid %s)", name, raft_short(claim_uid)),
-                      raft_path(s, r, "persistentvolumeclaims", name), claim_uid, -1, NULL)->irreversible = true;
+        script_delete(s, script_fmt(s, "delete %s", name),
+                      script_fmt(s, "delete claim %s (uid %s)", name, raft_short(claim_uid)),
+                      raft_path(s, r, "persistentvolumeclaims", name), claim_uid, -1, NULL)
+            ->irreversible = true;
     }
     if (r->preview || run_has(r, "rollback.pod")) {
-        struct op *op = script_delete(s, "delete pod", script_fmt(s, "delete pod %s (uid %s) gracefully, %lld s", pod, raft_short(uid), (long long)grace),
-                                      raft_path(s, r, "pods", pod), uid, grace, NULL);
+        struct op *op = script_delete(
+            s, "delete pod",
+            script_fmt(s, "delete pod %s (uid %s) gracefully, %lld s", pod, raft_short(uid), (long long)grace),
+            raft_path(s, r, "pods", pod), uid, grace, NULL);
         op->irreversible = true;
         raft_guard_well(r, s, op, pod);
         raft_guard_leader(r, s, op);
-        raft_script_gone(r, s, "pod gone", script_fmt(s, "pod %s ends", pod), raft_path(s, r, "pods", pod), uid, (grace + 120) * 1000);
+        raft_script_gone(r, s, "pod gone", script_fmt(s, "pod %s ends", pod), raft_path(s, r, "pods", pod), uid,
+                         (grace + 120) * 1000);
     }
     for (size_t i = 0; i < jd_len(go); i++) {
         const char *name = jd_str(jd_at(go, i), "name"), *claim_uid = jd_str(jd_at(go, i), "uid");
-        raft_script_gone(r, s, script_fmt(s, "gone %s", name), script_fmt(s, "claim %s ends", name), raft_path(s, r, "persistentvolumeclaims", name), claim_uid, FREE_MS);
+        raft_script_gone(r, s, script_fmt(s, "gone %s", name), script_fmt(s, "claim %s ends", name),
+                         raft_path(s, r, "persistentvolumeclaims", name), claim_uid, FREE_MS);
     }
     jd_free(go);
 }
@@ -292,12 +316,18 @@ static void script_volumes(struct run *r, struct script *s) {
     for (size_t i = 0; i < jd_len(kept); i++) {
         const struct json_t *claim = jd_at(kept, i);
         const char *volume = jd_str(claim, "volume"), *path = raft_path(s, r, "persistentvolumes", volume);
-        with(script_wait(s, script_fmt(s, "released %s", volume), script_fmt(s, "volume %s is released", volume), path, see_released, FREE_MS), claim);
+        with(script_wait(s, script_fmt(s, "released %s", volume), script_fmt(s, "volume %s is released", volume), path,
+                         see_released, FREE_MS),
+             claim);
         struct json_t *patch = script_patch_new(jd_str(claim, "volume_uid"));
         script_patch_test(patch, "/spec/claimRef/uid", jd_string(jd_str(claim, "uid")));
         script_patch_set(patch, "replace", "/spec/claimRef", reservation(r, jd_str(claim, "name")));
-        struct op *op = with(script_patch(s, script_fmt(s, "free %s", volume), script_fmt(s, "volume %s: reserved for %s again, not for the claim that is gone", volume, jd_str(claim, "name")),
-                                          path, patch, see_reserved), claim);
+        struct op *op = with(
+            script_patch(s, script_fmt(s, "free %s", volume),
+                         script_fmt(s, "volume %s: reserved for %s again, not for the claim that is gone", volume,
+                                    jd_str(claim, "name")),
+                         path, patch, see_reserved),
+            claim);
         op->irreversible = true;
         op->dry = false; /* its claim is still there before */
     }
@@ -344,22 +374,25 @@ static void script_claims(struct run *r, struct script *s) {
     struct json_t *kept = kept_claims(r, s);
     for (size_t i = 0; i < jd_len(kept); i++) {
         const char *name = jd_str(jd_at(kept, i), "name"), *volume = jd_str(jd_at(kept, i), "volume");
-        struct op *op = script_create(s, script_fmt(s, "create %s", name), script_fmt(s, "create claim %s for volume %s", name, volume),
-                                      raft_path(s, r, "persistentvolumeclaims", NULL), claim_object(r, jd_at(kept, i)), NULL);
+        struct op *op = script_create(
+            s, script_fmt(s, "create %s", name), script_fmt(s, "create claim %s for volume %s", name, volume),
+            raft_path(s, r, "persistentvolumeclaims", NULL), claim_object(r, jd_at(kept, i)), NULL);
         op->irreversible = true;
         op->dry = false; /* the name is taken now, and its volume by another claim */
     }
     for (size_t i = 0; i < jd_len(kept); i++) {
         const char *name = jd_str(jd_at(kept, i), "name");
         with(script_wait(s, script_fmt(s, "bound %s", name), script_fmt(s, "claim %s is bound to its old volume", name),
-                         raft_path(s, r, "persistentvolumeclaims", name), see_bound, BOUND_MS), jd_at(kept, i));
+                         raft_path(s, r, "persistentvolumeclaims", name), see_bound, BOUND_MS),
+             jd_at(kept, i));
     }
     jd_free(kept);
 }
 
 /* ---- The set comes again ---- */
 
-/* A pod's rollback leaves the templates on the new class (the other pods' turns go on); the template's has the old classes again. */
+/* A pod's rollback leaves the templates on the new class (the other pods' turns go on); the template's has the old
+ * classes again. */
 static struct json_t *manifest(struct run *r) {
     struct json_t *clean = run_fact_json(r, turn_of(r) ? "rollback.manifest" : "set.manifest"), *d = jd_object();
     if (!clean && r->preview) { /* it is read again before the set goes: this is what was put there */
@@ -402,12 +435,16 @@ static enum op_answer see_clock_stops(struct run *r, struct op *op, const struct
 
 static void script_set(struct run *r, struct script *s) {
     const char *pod = pod_of(r, s);
-    struct op *op = script_create(s, "create set", script_fmt(s, "create statefulset %s again%s", raft_spec(r)->statefulset, pod ? "" : ", on the old classes"),
-                                  raft_path(s, r, "statefulsets", NULL), manifest(r), see_made);
+    struct op *op = script_create(
+        s, "create set",
+        script_fmt(s, "create statefulset %s again%s", raft_spec(r)->statefulset, pod ? "" : ", on the old classes"),
+        raft_path(s, r, "statefulsets", NULL), manifest(r), see_made);
     op->irreversible = true;
     op->dry = false; /* tried when it was made */
-    script_wait(s, "adopted", "the pods are adopted as they are", raft_path(s, r, "pods", NULL), see_adopted, ADOPT_MS)->data = (void *)(uintptr_t)pod;
-    script_check(s, "clock", "a controller restarts pods again", see_clock_stops)->data = (void *)(uintptr_t)set_path(r, s);
+    script_wait(s, "adopted", "the pods are adopted as they are", raft_path(s, r, "pods", NULL), see_adopted, ADOPT_MS)
+        ->data = (void *)(uintptr_t)pod;
+    script_check(s, "clock", "a controller restarts pods again", see_clock_stops)->data = (void *)(uintptr_t)set_path(
+        r, s);
 }
 
 /* ---- The pod comes on its old claims ---- */
@@ -420,14 +457,18 @@ static enum op_answer see_pod(struct run *r, struct op *op, const struct seen *s
         buf_adds(reason, "the controller has not made it yet");
         return OP_TODO;
     }
-    buf_printf(reason, "uid %s, %s%s%s", raft_short(jd_str(pod, "metadata.uid")), phase ? phase : "", node ? " on " : "", node ? node : "");
+    buf_printf(reason, "uid %s, %s%s%s", raft_short(jd_str(pod, "metadata.uid")), phase ? phase : "",
+               node ? " on " : "", node ? node : "");
     return str_eq(phase, "Running") ? OP_DONE : OP_TODO;
 }
 
 static enum op_answer see_joins_by_hand(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *pod = op->data;
     (void)seen;
-    run_note(r, "WARN", "%s is back on its old disk, and the cluster has replaced its node id: empty its raft folder (raft/, vault.db, node-id) and restart it, then it joins empty", pod);
+    run_note(r, "WARN",
+             "%s is back on its old disk, and the cluster has replaced its node id: empty its raft folder (raft/, "
+             "vault.db, node-id) and restart it, then it joins empty",
+             pod);
     buf_adds(reason, "node ids are on the disks: it joins only when its old disk has been emptied");
     return OP_DONE;
 }
@@ -440,14 +481,19 @@ static void script_back(struct run *r, struct script *s) {
     bool stable = !run_has(r, "ids.stable") || str_eq(run_fact(r, "ids.stable"), "yes");
     bool joined = raft_turn_has(r, turn, "node_id") && !str_eq(raft_turn_fact(r, turn, "node_id"), id);
     if (stable || !joined) raft_script_rejoin(r, s, pod, script_fmt(s, "%s", id), true);
-    else script_check(s, "by hand", script_fmt(s, "%s joins empty", pod), see_joins_by_hand)->data = (void *)(uintptr_t)pod;
+    else
+        script_check(s, "by hand", script_fmt(s, "%s joins empty", pod), see_joins_by_hand)->data =
+            (void *)(uintptr_t)pod;
 }
 
 /* ---- As it was ---- */
 
 static void forget_turn(struct run *r, const char *turn) {
-    static const char *const names[] = {"name", "asked", "asked.leader", "uid.old", "uid.new", "node_id", "node_id.old", "claims.old", "claims.new", "leader", "index.sampled", "begun", "begun.wall",
-                                        "cut", "stopped", "gone", "done", "seconds", "claims.state", "stuck", "stuck.uid", "cured", "cures", "waits", "alarm"};
+    static const char *const names[] = {"name",          "asked",       "asked.leader", "uid.old",      "uid.new",
+                                        "node_id",       "node_id.old", "claims.old",   "claims.new",   "leader",
+                                        "index.sampled", "begun",       "begun.wall",   "cut",          "stopped",
+                                        "gone",          "done",        "seconds",      "claims.state", "stuck",
+                                        "stuck.uid",     "cured",       "cures",        "waits",        "alarm"};
     char key[100];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) raft_turn_set(r, turn, names[i], "");
     snprintf(key, sizeof key, "window.%s", turn);
@@ -479,7 +525,8 @@ static void unprove(struct run *r, const char *pod) {
 }
 
 static enum op_answer see_end(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
-    static const char *const own[] = {"rollback.turn", "rollback.set", "rollback.manifest", "rollback.pod", "rollback.claims", "rollback.made", "no_way_back"};
+    static const char *const own[] = {"rollback.turn",   "rollback.set",  "rollback.manifest", "rollback.pod",
+                                      "rollback.claims", "rollback.made", "no_way_back"};
     const char *turn = turn_of(r);
     (void)op, (void)seen;
     if (turn) {
@@ -508,7 +555,9 @@ static void script_end(struct run *r, struct script *s) {
 }
 
 static const struct step steps[] = {
-    {.id = "look", .title = "what is taken back, and whether the others can spare it", .script = script_look}, /* only looks: .looks */
+    {.id = "look",
+     .title = "what is taken back, and whether the others can spare it",
+     .script = script_look}, /* only looks: .looks */
     {.id = "set", .title = "the set goes, its pods stay", .script = script_orphan_set},
     {.id = "away", .title = "the pod and its new claims go", .script = script_away},
     {.id = "volumes", .title = "the kept volumes are free for the old names", .script = script_volumes},
@@ -541,10 +590,13 @@ static bool others_are_well(const struct run *r, const char *away, struct buf *r
         snprintf(key, sizeof key, "%s/%s", r->workload->name, pod);
         const struct row *p = world_find(r->world, T_RAFT_PEERS, slice_of(key));
         if (str_eq(pod, away) || (p && slice_is(row_text(p, RAFT_PEERS_HEALTH), "OK"))) continue;
-        buf_printf(reason, "%s is not well: a pod is taken back only while every other voter is healthy and level", pod);
+        buf_printf(reason, "%s is not well: a pod is taken back only while every other voter is healthy and level",
+                   pod);
         if (run_has(r, "set.orphaned_at")) /* what died needs its controller first; then the rollback begins anew */
-            buf_printf(reason, ". The set is orphaned, so nothing restarts it: make the set again by hand now: kubectl --context %s create -f %s", r->plan->context,
-                       run_has(r, "set.file") ? run_fact(r, "set.file") : "its manifest");
+            buf_printf(reason,
+                       ". The set is orphaned, so nothing restarts it: make the set again by hand now: kubectl "
+                       "--context %s create -f %s",
+                       r->plan->context, run_has(r, "set.file") ? run_fact(r, "set.file") : "its manifest");
         return false;
     }
     return true;
@@ -553,7 +605,8 @@ static bool others_are_well(const struct run *r, const char *away, struct buf *r
 static bool may_begin(const struct run *r, struct buf *reason) {
     const char *turn = turn_of(r);
     if (run_has(r, "cleanup.begun")) {
-        buf_adds(reason, "the old volumes have been purged: there is nothing to go back to; a snapshot can be restored");
+        buf_adds(reason,
+                 "the old volumes have been purged: there is nothing to go back to; a snapshot can be restored");
         return false;
     }
     if (!turn && !run_has(r, "set.new.uid") && !run_has(r, "set.orphaned_at")) {
@@ -561,7 +614,8 @@ static bool may_begin(const struct run *r, struct buf *reason) {
         return false;
     }
     if (turn && raft_leader(r) && str_eq(raft_leader(r), raft_turn_fact(r, turn, "name"))) {
-        buf_printf(reason, "%s is active: have it step down first, the leader is never taken away", raft_turn_fact(r, turn, "name"));
+        buf_printf(reason, "%s is active: have it step down first, the leader is never taken away",
+                   raft_turn_fact(r, turn, "name"));
         return false;
     }
     return others_are_well(r, turn ? raft_turn_fact(r, turn, "name") : NULL, reason);
@@ -570,10 +624,12 @@ static bool may_begin(const struct run *r, struct buf *reason) {
 static void claim_lines(struct run *r, struct dialog *d, const char *turn) {
     struct json_t *new = raft_turn_json(r, turn, "claims.new"), *old = raft_turn_json(r, turn, "claims.old");
     for (size_t i = 0; i < jd_len(new); i++)
-        dialog_line(d, "will go", "%s  uid %s  %s; its volume %s stays, Retain, until clean up", jd_str(jd_at(new, i), "name"), raft_short(jd_str(jd_at(new, i), "uid")),
+        dialog_line(d, "will go", "%s  uid %s  %s; its volume %s stays, Retain, until clean up",
+                    jd_str(jd_at(new, i), "name"), raft_short(jd_str(jd_at(new, i), "uid")),
                     jd_str(jd_at(new, i), "class"), jd_str(jd_at(new, i), "volume"));
     for (size_t i = 0; i < jd_len(old); i++)
-        dialog_line(d, "will come", "%s  on %s again, volume %s (uid %s)", jd_str(jd_at(old, i), "name"), jd_str(jd_at(old, i), "class"), jd_str(jd_at(old, i), "volume"),
+        dialog_line(d, "will come", "%s  on %s again, volume %s (uid %s)", jd_str(jd_at(old, i), "name"),
+                    jd_str(jd_at(old, i), "class"), jd_str(jd_at(old, i), "volume"),
                     raft_short(jd_str(jd_at(old, i), "volume_uid")));
     jd_free(new);
     jd_free(old);
@@ -582,20 +638,33 @@ static void claim_lines(struct run *r, struct dialog *d, const char *turn) {
 static void dialog(struct run *r, struct dialog *d) {
     const char *turn = turn_of(r);
     if (!turn) {
-        dialog_line(d, "will go", "statefulset %s, its pods stay; it comes again with the old classes", raft_spec(r)->statefulset);
+        dialog_line(d, "will go", "statefulset %s, its pods stay; it comes again with the old classes",
+                    raft_spec(r)->statefulset);
         dialog_line(d, "lost", "nothing: no pod has been moved");
         dialog_line(d, "undo", "the template swap again");
         return;
     }
     const char *pod = raft_turn_fact(r, turn, "name");
     bool stable = !run_has(r, "ids.stable") || str_eq(run_fact(r, "ids.stable"), "yes");
-    dialog_line(d, "will go", "statefulset %s, its pods stay; pod %s, gracefully, %lld s", raft_spec(r)->statefulset, pod, (long long)raft_pod_grace(r, pod));
+    dialog_line(d, "will go", "statefulset %s, its pods stay; pod %s, gracefully, %lld s", raft_spec(r)->statefulset,
+                pod, (long long)raft_pod_grace(r, pod));
     claim_lines(r, d, turn);
-    dialog_line(d, "will come", "the set as it is now (its templates stay on %s), and pod %s on its old volumes", r->plan->target_class, pod);
-    if (stable) dialog_line(d, "identity", "node ids are the pods' names: it comes back with its old log and catches up");
-    else dialog_line(d, "identity", "node ids are on the disks: the cluster has replaced this one. It does not join by itself: its raft folder has to be emptied, and it joins empty");
-    dialog_line(d, "meanwhile", "NO CONTROLLER until the set is made again: nothing restarts a pod that dies; one voter fewer until %s has rejoined", pod);
-    dialog_line(d, "lost", "nothing that was committed: every other voter is level, or it is refused. What %s was proved for on its new volumes is void", pod);
+    dialog_line(d, "will come", "the set as it is now (its templates stay on %s), and pod %s on its old volumes",
+                r->plan->target_class, pod);
+    if (stable)
+        dialog_line(d, "identity", "node ids are the pods' names: it comes back with its old log and catches up");
+    else
+        dialog_line(d, "identity",
+                    "node ids are on the disks: the cluster has replaced this one. It does not join by itself: its "
+                    "raft folder has to be emptied, and it joins empty");
+    dialog_line(d, "meanwhile",
+                "NO CONTROLLER until the set is made again: nothing restarts a pod that dies; one voter fewer until %s "
+                "has rejoined",
+                pod);
+    dialog_line(d, "lost",
+                "nothing that was committed: every other voter is level, or it is refused. What %s was proved for on "
+                "its new volumes is void",
+                pod);
     dialog_line(d, "undo", "its turn again");
     raft_rescue_line(r, d);
 }

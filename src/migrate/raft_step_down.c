@@ -1,9 +1,9 @@
 /* Phase "step-down": the leader gives up, a node on new volumes becomes active, and proves that it can be (safety 16).
  *
- * 204 means that the request was queued, not that anything happened (OpenBao 2.6; facts/vault.md 1.9), so the act is seen by its effect:
- * the node does not say any more that it is active and names another. For about half a second two nodes may say so. A follower with an
- * unwritable audit volume looks healthy and can never become active: therefore an authenticated write passes through the new one for
- * a minute before the former leader's claims may go. */
+ * 204 means that the request was queued, not that anything happened (OpenBao 2.6; facts/vault.md 1.9), so the act is
+ * seen by its effect: the node does not say any more that it is active and names another. For about half a second two
+ * nodes may say so. A follower with an unwritable audit volume looks healthy and can never become active: therefore an
+ * authenticated write passes through the new one for a minute before the former leader's claims may go. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@
 #define LEADERLESS_MS 90000 /* an election takes seconds; a step-down up to so long */
 
 #define LEVEL_MS INT64_C(60000)
-#define STEP_MS INT64_C(150000)   /* requests that are under way are waited for, up to 90 s */
+#define STEP_MS INT64_C(150000) /* requests that are under way are waited for, up to 90 s */
 #define ACTIVE_MS INT64_C(180000)
 #define PROOF_MS INT64_C(60000)
 #define PROBE_MS INT64_C(10000)
@@ -55,8 +55,13 @@ static enum op_answer see_no_backup(struct run *r, struct op *op, const struct s
         if (!slash || !is_backup_of_ours(r, job)) continue;
         const struct row *w = world_find_name(r->world, T_WORKLOADS, slice_of(r->workload->ns), slice_of(slash + 1));
         char *schedule = w ? slice_dup(row_text(w, WORKLOADS_STRATEGY)) : NULL;
-        bool due = schedule && !slice_is(row_text(w, WORKLOADS_STATE), "SUSPENDED") && raft_cron_due(schedule, now, now + DUE_MS);
-        if (due) buf_printf(reason, "cron job %s (%s) is due within 10 minutes: wait until it is over, or override the gate backups with a reason", job, schedule);
+        bool due = schedule && !slice_is(row_text(w, WORKLOADS_STATE), "SUSPENDED") &&
+                   raft_cron_due(schedule, now, now + DUE_MS);
+        if (due)
+            buf_printf(reason,
+                       "cron job %s (%s) is due within 10 minutes: wait until it is over, or override the gate backups "
+                       "with a reason",
+                       job, schedule);
         mem_free(schedule);
         if (due) return OP_REFUSE;
     }
@@ -64,9 +69,13 @@ static enum op_answer see_no_backup(struct run *r, struct op *op, const struct s
         struct slice owner = row_text(j, JOBS_OWNER), ns = row_text(j, JOBS_NAMESPACE);
         char *full = str_printf("%.*s/%.*s", SLICE_FMT(ns), SLICE_FMT(owner));
         bool ours = false;
-        for (size_t i = 0; i < r->plan->backup_cronjobs.n; i++) ours = ours || str_eq(r->plan->backup_cronjobs.v[i], full);
+        for (size_t i = 0; i < r->plan->backup_cronjobs.n; i++)
+            ours = ours || str_eq(r->plan->backup_cronjobs.v[i], full);
         ours = ours && slice_is(ns, r->workload->ns) && slice_is(row_text(j, JOBS_STATE), "RUNNING");
-        if (ours) buf_printf(reason, "a backup runs (job of %s): wait until it is over, or override the gate backups with a reason", full);
+        if (ours)
+            buf_printf(reason,
+                       "a backup runs (job of %s): wait until it is over, or override the gate backups with a reason",
+                       full);
         mem_free(full);
         if (ours) return OP_REFUSE;
     }
@@ -115,13 +124,17 @@ static enum op_answer see_stepped_down(struct run *r, struct op *op, const struc
         return OP_TODO;
     }
     if (jd_flag(seen->doc, "is_self", false) && run_has(r, "step-down.let_go")) {
-        buf_printf(reason, "%s gave up, nobody else became active, and it is active again: a node that cannot open or write its audit device never becomes active. "
-                           "Read the logs of the others, put that right, then start this phase again", run_fact(r, "step-down.from"));
+        buf_printf(reason,
+                   "%s gave up, nobody else became active, and it is active again: a node that cannot open or write "
+                   "its audit device never becomes active. "
+                   "Read the logs of the others, put that right, then start this phase again",
+                   run_fact(r, "step-down.from"));
         return OP_REFUSE;
     }
     if (jd_flag(seen->doc, "is_self", false)) {
         run_set_int(r, "step-down.asked", clock_wall_ms());
-        if (r->world) vault_source_expect_change(r->world, r->workload->name, LEADERLESS_MS); /* its absence is no alarm */
+        if (r->world)
+            vault_source_expect_change(r->world, r->workload->name, LEADERLESS_MS); /* its absence is no alarm */
         buf_adds(reason, "it is active still");
         return OP_TODO;
     }
@@ -157,7 +170,8 @@ static void again(struct run *r, struct script *s, struct op *op) {
     int64_t n = run_fact_int(r, "step-down.tries", 0);
     (void)op;
     if (r->preview || is_moved(r, run_fact(r, "leader.now")) || n >= TRIES_MAX) return;
-    run_note(r, "WARN", "%s has become active, and it is not on new volumes: it is asked to step down, too", run_fact(r, "leader.now"));
+    run_note(r, "WARN", "%s has become active, and it is not on new volumes: it is asked to step down, too",
+             run_fact(r, "leader.now"));
     act(r, s, op);
 }
 
@@ -168,12 +182,14 @@ static void act(struct run *r, struct script *s, struct op *op) {
     if (!r->preview && is_moved(r, from)) return;
     run_set_int(r, "step-down.tries", n);
     run_set(r, "step-down.from", from);
-    struct op *down = script_vault_act(s, script_fmt(s, "step down %lld", (long long)n), script_fmt(s, "%s steps down", from), from, "POST", "/v1/sys/step-down", NULL,
+    struct op *down = script_vault_act(s, script_fmt(s, "step down %lld", (long long)n),
+                                       script_fmt(s, "%s steps down", from), from, "POST", "/v1/sys/step-down", NULL,
                                        "/v1/sys/leader", see_stepped_down);
     down->irreversible = true;
     down->deadline_ms = STEP_MS;
     raft_guard_well(r, s, down, from);
-    script_wait(s, script_fmt(s, "another %lld", (long long)n), "another node becomes active", NULL, see_another, ACTIVE_MS);
+    script_wait(s, script_fmt(s, "another %lld", (long long)n), "another node becomes active", NULL, see_another,
+                ACTIVE_MS);
     raft_script_leader(r, s, script_fmt(s, "new leader %lld", (long long)n), NULL);
     script_call(s, script_fmt(s, "again %lld", (long long)n), again, NULL, NULL);
 }
@@ -213,7 +229,8 @@ static void probe(struct run *r, struct script *s, struct op *op);
 static enum op_answer see_active(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *to = op->data;
     (void)r;
-    if (seen->status == 200 && seen->doc && !jd_flag(seen->doc, "standby", true) && !jd_flag(seen->doc, "sealed", true)) {
+    if (seen->status == 200 && seen->doc && !jd_flag(seen->doc, "standby", true) &&
+        !jd_flag(seen->doc, "sealed", true)) {
         buf_printf(reason, "%s is active by its own word", to);
         return OP_DONE;
     }
@@ -226,7 +243,8 @@ static enum op_answer see_probed(struct run *r, struct op *op, const struct seen
     (void)op, (void)seen;
     if (!run_has(r, "step-down.proof")) run_set_int(r, "step-down.proof", now);
     run_set_int(r, "step-down.proof.n", n);
-    buf_printf(reason, "write %lld, %lld s", (long long)n, (long long)(now - run_fact_int(r, "step-down.proof", now)) / 1000);
+    buf_printf(reason, "write %lld, %lld s", (long long)n,
+               (long long)(now - run_fact_int(r, "step-down.proof", now)) / 1000);
     return OP_DONE;
 }
 
@@ -251,7 +269,8 @@ static enum op_answer see_proof(struct run *r, struct op *op, const struct seen 
     if (!known) jd_append(proved, jd_string(to));
     run_set_json(r, "leader.proved", proved);
     run_set_int(r, "step-down.proved_at", clock_wall_ms());
-    run_note(r, "GOOD", "%s is proved as leader: %s writes over a minute through its new volumes", to, run_fact(r, "step-down.proof.n"));
+    run_note(r, "GOOD", "%s is proved as leader: %s writes over a minute through its new volumes", to,
+             run_fact(r, "step-down.proof.n"));
     buf_printf(reason, "%s, %s writes", to, run_fact(r, "step-down.proof.n"));
     jd_free(proved);
     return OP_DONE;
@@ -278,7 +297,8 @@ static void probe(struct run *r, struct script *s, struct op *op) {
     int64_t n = run_fact_int(r, "step-down.proof.n", 0) + 1;
     struct op *write = raft_script_write(r, s, script_fmt(s, "write %lld", (long long)n), to);
     write->deadline_ms = 15000;
-    script_guard_vault(write, script_fmt(s, "%s is active", to), to, "/v1/sys/health", false, see_active)->data = op->data;
+    script_guard_vault(write, script_fmt(s, "%s is active", to), to, "/v1/sys/health", false, see_active)->data =
+        op->data;
     script_check(s, script_fmt(s, "probed %lld", (long long)n), "it was written, and read back", see_probed);
     script_call(s, "more", more, op->data, NULL);
 }
@@ -287,7 +307,9 @@ static void script_proof(struct run *r, struct script *s) {
     const char *to = raft_said(s, r, "step-down.to");
     run_set(r, "step-down.proof", "");
     run_set(r, "step-down.proof.n", "");
-    script_vault_get(s, "health", script_fmt(s, "%s is active by its own word", to), to, "/v1/sys/health", false, see_active)->data = (void *)(uintptr_t)to;
+    script_vault_get(s, "health", script_fmt(s, "%s is active by its own word", to), to, "/v1/sys/health", false,
+                     see_active)
+        ->data = (void *)(uintptr_t)to;
     script_call(s, "probe", probe, (void *)(uintptr_t)to, NULL);
     script_check(s, "proof", "a minute of writes through the new leader", see_proof);
 }
@@ -304,18 +326,22 @@ static const struct step steps[] = {
 /* Who stepped down in a phase that was interrupted before the proof: who began it said that name. NULL: nobody. */
 static const char *stepped_down(const struct run *r, const char *leader) {
     bool open = run_has(r, "step-down.from") && !run_has(r, "step-down.proved_at");
-    return open && leader && is_moved(r, leader) && !str_eq(leader, run_fact(r, "step-down.from")) ? run_fact(r, "step-down.from") : NULL;
+    return open && leader && is_moved(r, leader) && !str_eq(leader, run_fact(r, "step-down.from"))
+               ? run_fact(r, "step-down.from")
+               : NULL;
 }
 
 static const char *object(const struct run *r) {
     const char *leader = r->world ? raft_leader(r) : NULL, *from = stepped_down(r, leader);
     if (from) return from;
-    return leader ? leader : "‹the leader›"; /* while nobody is known nothing that was given beforehand is held against it */
+    return leader ? leader
+                  : "‹the leader›"; /* while nobody is known nothing that was given beforehand is held against it */
 }
 
 static void name(const struct run *r, struct buf *out) {
     const char *leader = r->world ? raft_leader(r) : NULL;
-    if (run_has(r, "step-down.proved_at")) buf_printf(out, "step-down, %s proved as leader", run_fact(r, "step-down.to"));
+    if (run_has(r, "step-down.proved_at"))
+        buf_printf(out, "step-down, %s proved as leader", run_fact(r, "step-down.to"));
     else if (leader && is_moved(r, leader)) buf_printf(out, "proof of %s as leader", leader);
     else if (leader) buf_printf(out, "step-down of %s, proof of the new leader", leader);
     else buf_adds(out, "step-down, and proof of the new leader");
@@ -337,15 +363,21 @@ static void dialog(struct run *r, struct dialog *d) {
     if (now && is_moved(r, leader)) {
         const char *from = stepped_down(r, leader);
         dialog_line(d, "nothing goes", "%s is active and on new volumes already: nobody steps down", leader);
-        if (from) dialog_line(d, "it goes on", "%s stepped down when this phase was begun; %s is not proved yet", from, leader);
+        if (from)
+            dialog_line(d, "it goes on", "%s stepped down when this phase was begun; %s is not proved yet", from,
+                        leader);
     } else {
         dialog_line(d, "will go", "%s as the active node; its pod and its claims stay as they are", leader);
         dialog_line(d, "will come", "the most current follower; all of them are on %s", r->plan->target_class);
-        dialog_line(d, "meanwhile", "no node is active for some seconds, at worst 90: clients wait or get 500; requests that are under way are waited for");
+        dialog_line(d, "meanwhile",
+                    "no node is active for some seconds, at worst 90: clients wait or get 500; requests that are under "
+                    "way are waited for");
     }
     dialog_line(d, "from", "%s", leader);
     dialog_line(d, "to", "a node on %s", r->plan->target_class);
-    dialog_line(d, "proof", "authenticated writes through the new one for a minute; until then its ✓ is \"not yet proved as leader\"");
+    dialog_line(
+        d, "proof",
+        "authenticated writes through the new one for a minute; until then its ✓ is \"not yet proved as leader\"");
     dialog_line(d, "lost", "nothing: it is an election that is asked for");
     dialog_line(d, "undo", "another step-down; who wins is not for us to say");
     raft_rescue_line(r, d);
@@ -359,7 +391,8 @@ static bool is_proved(const struct run *r, const char *pod) {
     return found;
 }
 
-/* The lead has come back to one that is not moved, or went on to one that is not proved, before the last pod's turn: once more. */
+/* The lead has come back to one that is not moved, or went on to one that is not proved, before the last pod's turn:
+ * once more. */
 static bool undone(const struct run *r) {
     const char *leader = r->world ? raft_leader(r) : NULL;
     return !raft_turn_has(r, "last", "begun") && leader && (!is_moved(r, leader) || !is_proved(r, leader));

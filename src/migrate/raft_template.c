@@ -1,8 +1,9 @@
-/* Phase "template": the claim templates of a set cannot be changed, so the set goes (its pods stay: propagationPolicy Orphan) and comes
- * again, the same but for the class of its templates; its controller adopts the pods as they are (wire/02c, 02d; hazard 9).
+/* Phase "template": the claim templates of a set cannot be changed, so the set goes (its pods stay: propagationPolicy
+ * Orphan) and comes again, the same but for the class of its templates; its controller adopts the pods as they are
+ * (wire/02c, 02d; hazard 9).
  *
- * In between nothing restarts a dead pod: it is one step, with a red clock. With `apply: external` the set is made again from outside,
- * and the clock may run for hours. */
+ * In between nothing restarts a dead pod: it is one step, with a red clock. With `apply: external` the set is made
+ * again from outside, and the clock may run for hours. */
 #include "migrate/raft_template.h"
 
 #include <stdio.h>
@@ -73,9 +74,14 @@ static bool note_old(struct run *r, const struct json_t *doc, struct buf *reason
     struct json_t *before = run_fact_json(r, "set.manifest"), *clean = raft_manifest_clean(doc);
     struct buf why = {0};
     bool same = !before || raft_manifest_same(before, clean, &why), well = false;
-    if (!same) buf_printf(reason, "statefulset %s is not what preflight looked at: %s. Put it back, or roll back and begin with preflight", raft_spec(r)->statefulset, buf_str(&why));
+    if (!same)
+        buf_printf(
+            reason,
+            "statefulset %s is not what preflight looked at: %s. Put it back, or roll back and begin with preflight",
+            raft_spec(r)->statefulset, buf_str(&why));
     else if (str_eq(jd_str(doc, "spec.persistentVolumeClaimRetentionPolicy.whenDeleted"), "Delete"))
-        buf_adds(reason, "the set's persistentVolumeClaimRetentionPolicy deletes its claims with it (whenDeleted: Delete): set it to Retain first");
+        buf_adds(reason, "the set's persistentVolumeClaimRetentionPolicy deletes its claims with it (whenDeleted: "
+                         "Delete): set it to Retain first");
     else if (jd_num(doc, "spec.replicas", 1) < 1) buf_adds(reason, "the set is scaled to 0");
     else well = true;
     if (well) {
@@ -84,7 +90,8 @@ static bool note_old(struct run *r, const struct json_t *doc, struct buf *reason
         if (!before) run_set_json(r, "set.manifest", clean);
         run_set_json(r, "set.class.old", classes);
         run_set_json(r, "set.templates", templates);
-        run_set(r, "set.policy", str_eq(jd_str(doc, "spec.podManagementPolicy"), "Parallel") ? "Parallel" : "OrderedReady");
+        run_set(r, "set.policy",
+                str_eq(jd_str(doc, "spec.podManagementPolicy"), "Parallel") ? "Parallel" : "OrderedReady");
         run_set_int(r, "replicas", jd_num(doc, "spec.replicas", 1));
         write_manifest(r);
         jd_free(classes);
@@ -119,12 +126,14 @@ static enum op_answer see_set(struct run *r, struct op *op, const struct seen *s
         return OP_DONE;
     }
     if (run_has(r, "set.uid") && !str_eq(run_fact(r, "set.uid"), uid))
-        run_note(r, "WARN", "statefulset %s is another object than before (uid %s, was %s), on the old class", name, raft_short(uid), raft_short(run_fact(r, "set.uid")));
+        run_note(r, "WARN", "statefulset %s is another object than before (uid %s, was %s), on the old class", name,
+                 raft_short(uid), raft_short(run_fact(r, "set.uid")));
     run_set(r, "set.orphaned_at", "");
     run_set(r, "no_way_back", "");
     run_set(r, "set.new.uid", "");
     if (!note_old(r, doc, reason)) return OP_REFUSE;
-    buf_printf(reason, "uid %s, %lld replicas, %s", raft_short(uid), (long long)raft_replicas(r), run_fact(r, "set.policy"));
+    buf_printf(reason, "uid %s, %lld replicas, %s", raft_short(uid), (long long)raft_replicas(r),
+               run_fact(r, "set.policy"));
     return OP_DONE;
 }
 
@@ -152,10 +161,15 @@ static enum op_answer see_dry(struct run *r, struct op *op, const struct seen *s
     struct json_t *before = run_fact_json(r, "set.manifest");
     struct buf why = {0};
     (void)op;
-    bool same = seen->doc && raft_manifest_same(before, seen->doc, &why) && raft_manifest_is_on(seen->doc, r->plan->target_class);
+    bool same = seen->doc && raft_manifest_same(before, seen->doc, &why) &&
+                raft_manifest_is_on(seen->doc, r->plan->target_class);
     if (same) buf_adds(reason, "the same but for the class");
-    else buf_printf(reason, "made again, the set would not be the same: %s. Whatever changes it (a webhook, a default of a newer server) would give the pods another "
-                            "revision; nothing is done", why.len ? buf_str(&why) : "no answer");
+    else
+        buf_printf(reason,
+                   "made again, the set would not be the same: %s. Whatever changes it (a webhook, a default of a "
+                   "newer server) would give the pods another "
+                   "revision; nothing is done",
+                   why.len ? buf_str(&why) : "no answer");
     buf_free(&why);
     jd_free(before);
     return same ? OP_DONE : OP_REFUSE;
@@ -169,7 +183,9 @@ static void look_rest(struct run *r, struct script *s, struct op *op) {
     struct json_t *d = is_done(r) || r->preview ? NULL : manifest_now(r, r->plan->target_class, r->id);
     if (!d) return;
     jd_put(d, "metadata.name", jd_string(script_fmt(s, "%.40s-ferryman-dry", raft_spec(r)->statefulset)));
-    script_ask(s, "dry", "what the API server would make of it", script_fmt(s, "%s?dryRun=All&fieldValidation=Strict", raft_path(s, r, "statefulsets", NULL)), d, see_dry);
+    script_ask(s, "dry", "what the API server would make of it",
+               script_fmt(s, "%s?dryRun=All&fieldValidation=Strict", raft_path(s, r, "statefulsets", NULL)), d,
+               see_dry);
 }
 
 static void script_set(struct run *r, struct script *s) {
@@ -196,8 +212,11 @@ void raft_script_retain(struct run *r, struct script *s, const struct json_t *cl
     const char *volume = jd_str(claim, "volume"), *path = raft_path(s, r, "persistentvolumes", volume);
     struct json_t *patch = script_patch_new(jd_str(claim, "volume_uid"));
     script_patch_set(patch, "replace", "/spec/persistentVolumeReclaimPolicy", jd_string("Retain"));
-    script_patch(s, script_fmt(s, "retain %s", volume), script_fmt(s, "volume %s of %s: reclaim policy Retain", volume, jd_str(claim, "name")), path, patch, NULL);
-    struct op *op = script_get(s, script_fmt(s, "kept %s", volume), script_fmt(s, "volume %s: read it back", volume), path, see_kept);
+    script_patch(s, script_fmt(s, "retain %s", volume),
+                 script_fmt(s, "volume %s of %s: reclaim policy Retain", volume, jd_str(claim, "name")), path, patch,
+                 NULL);
+    struct op *op = script_get(s, script_fmt(s, "kept %s", volume), script_fmt(s, "volume %s: read it back", volume),
+                               path, see_kept);
     op->data = jd_copy(claim);
     op->drop = free_json;
 }
@@ -224,8 +243,8 @@ void raft_red_clock(const struct run *r, struct buf *out) {
     int64_t since = run_fact_int(r, "set.orphaned_at", 0);
     char at[32], age[24];
     if (since == 0) return;
-    buf_printf(out, "NO CONTROLLER since %s (%s): nothing restarts a pod that dies", clock_format_utc(since, at, sizeof at),
-               clock_format_age(clock_wall_ms() - since, age, sizeof age));
+    buf_printf(out, "NO CONTROLLER since %s (%s): nothing restarts a pod that dies",
+               clock_format_utc(since, at, sizeof at), clock_format_age(clock_wall_ms() - since, age, sizeof age));
 }
 
 /* Of which the console may not know how it is made: what has to be so. */
@@ -234,7 +253,11 @@ static enum op_answer see_made(struct run *r, struct op *op, const struct seen *
     struct buf why = {0};
     (void)op;
     enum op_answer a = OP_REFUSE;
-    if (!raft_manifest_is_on(seen->doc, r->plan->target_class)) buf_printf(reason, "it was made again on the old class: change the class to %s there, delete the set with --cascade=orphan, and apply it", r->plan->target_class);
+    if (!raft_manifest_is_on(seen->doc, r->plan->target_class))
+        buf_printf(reason,
+                   "it was made again on the old class: change the class to %s there, delete the set with "
+                   "--cascade=orphan, and apply it",
+                   r->plan->target_class);
     else if (before && !raft_manifest_same(before, seen->doc, &why)) {
         buf_printf(reason, "uid %s, on %s", raft_short(jd_str(seen->doc, "metadata.uid")), r->plan->target_class);
         run_note(r, "WARN", "the set that was made again differs: %s", buf_str(&why));
@@ -253,8 +276,11 @@ static enum op_answer see_applied(struct run *r, struct op *op, const struct see
     (void)op;
     if (seen->doc && !jd_str(seen->doc, "metadata.deletionTimestamp")) return see_made(r, op, seen, reason);
     raft_red_clock(r, reason);
-    buf_printf(reason, ". Waiting until %s is applied from outside with its claim templates on %s; else: kubectl --context %s create -f %s", raft_spec(r)->statefulset,
-               r->plan->target_class, r->plan->context, run_has(r, "set.file") ? run_fact(r, "set.file") : "the set's manifest");
+    buf_printf(reason,
+               ". Waiting until %s is applied from outside with its claim templates on %s; else: kubectl --context %s "
+               "create -f %s",
+               raft_spec(r)->statefulset, r->plan->target_class, r->plan->context,
+               run_has(r, "set.file") ? run_fact(r, "set.file") : "the set's manifest");
     return OP_TODO;
 }
 
@@ -275,17 +301,21 @@ static void make_set(struct run *r, struct script *s, struct op *op) {
     (void)op;
     if (is_done(r)) return;
     if (is_external(r)) {
-        script_wait(s, "applied", script_fmt(s, "statefulset %s is made again from outside", raft_spec(r)->statefulset), set_path(r, s), see_applied, EXTERNAL_MS);
+        script_wait(s, "applied", script_fmt(s, "statefulset %s is made again from outside", raft_spec(r)->statefulset),
+                    set_path(r, s), see_applied, EXTERNAL_MS);
         return;
     }
     struct json_t *d = manifest_now(r, r->plan->target_class, r->id);
     if (!d) {
         d = jd_object();
         jd_put(d, "metadata.name", jd_string(raft_spec(r)->statefulset));
-        jd_put(d, "spec", jd_string(script_fmt(s, "‹the same manifest, claim templates on %s›", r->plan->target_class)));
+        jd_put(d, "spec",
+               jd_string(script_fmt(s, "‹the same manifest, claim templates on %s›", r->plan->target_class)));
     }
-    struct op *made = script_create(s, "create set", script_fmt(s, "create statefulset %s, the same but for claim templates on %s", raft_spec(r)->statefulset,
-                                                               r->plan->target_class), raft_path(s, r, "statefulsets", NULL), d, see_made);
+    struct op *made = script_create(s, "create set",
+                                    script_fmt(s, "create statefulset %s, the same but for claim templates on %s",
+                                               raft_spec(r)->statefulset, r->plan->target_class),
+                                    raft_path(s, r, "statefulsets", NULL), d, see_made);
     made->irreversible = true;
     if (!run_has(r, "set.manifest")) made->dry = false;
 }
@@ -294,11 +324,14 @@ static void swap_rest(struct run *r, struct script *s, struct op *op) {
     (void)op;
     if (is_done(r)) return;
     const char *uid = raft_said(s, r, "set.uid");
-    struct op *orphan = script_orphan(s, "orphan set", script_fmt(s, "delete statefulset %s (uid %s), its pods stay", raft_spec(r)->statefulset, raft_short(uid)),
-                                      set_path(r, s), uid, see_orphaning);
+    struct op *orphan = script_orphan(
+        s, "orphan set",
+        script_fmt(s, "delete statefulset %s (uid %s), its pods stay", raft_spec(r)->statefulset, raft_short(uid)),
+        set_path(r, s), uid, see_orphaning);
     orphan->irreversible = true;
     raft_guard_well(r, s, orphan, NULL);
-    raft_script_gone(r, s, "set gone", "wait until the set is gone", set_path(r, s), uid, ORPHAN_MS)->poll_ms = 50; /* the clock is red */
+    raft_script_gone(r, s, "set gone", "wait until the set is gone", set_path(r, s), uid, ORPHAN_MS)->poll_ms =
+        50; /* the clock is red */
     script_get(s, "absent", "nobody has made it again", set_path(r, s), see_absent);
     script_call(s, "make it again", make_set, NULL, NULL);
 }
@@ -332,7 +365,10 @@ enum op_answer raft_judge_adopted(struct run *r, const struct json_t *pods, cons
         const struct json_t *pod = pod_named(pods, name);
         if (str_eq(name, but)) continue;
         if (!pod || !str_eq(jd_str(pod, "metadata.uid"), uid) || jd_str(pod, "metadata.deletionTimestamp")) {
-            buf_printf(reason, "pod %s is not the one that it was (uid %s): it was restarted; look at why before anything else is done", name, raft_short(uid));
+            buf_printf(reason,
+                       "pod %s is not the one that it was (uid %s): it was restarted; look at why before anything else "
+                       "is done",
+                       name, raft_short(uid));
             a = OP_REFUSE;
         } else if (!str_eq(owner_of(pod), run_fact(r, "set.new.uid"))) {
             buf_printf(reason, "pod %s is not adopted yet", name);
@@ -397,7 +433,8 @@ void raft_unwatch_set(struct run *r, const char *path) {
 /* No claim was touched: the same uid as before. */
 static enum op_answer see_untouched(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     (void)r;
-    if (seen->doc && str_eq(jd_str(seen->doc, "metadata.uid"), op->data) && !jd_str(seen->doc, "metadata.deletionTimestamp")) {
+    if (seen->doc && str_eq(jd_str(seen->doc, "metadata.uid"), op->data) &&
+        !jd_str(seen->doc, "metadata.deletionTimestamp")) {
         buf_printf(reason, "uid %s", raft_short(op->data));
         return OP_DONE;
     }
@@ -412,7 +449,8 @@ static void script_adopted(struct run *r, struct script *s) {
         struct json_t *claims = raft_pod_claims(r, raft_member(s, r, i));
         for (size_t c = 0; c < jd_len(claims); c++) {
             const char *name = jd_str(jd_at(claims, c), "name");
-            struct op *op = script_get(s, script_fmt(s, "untouched %s", name), script_fmt(s, "claim %s is untouched", name),
+            struct op *op = script_get(s, script_fmt(s, "untouched %s", name),
+                                       script_fmt(s, "claim %s is untouched", name),
                                        raft_path(s, r, "persistentvolumeclaims", name), see_untouched);
             op->data = (void *)(uintptr_t)script_fmt(s, "%s", jd_str(jd_at(claims, c), "uid"));
         }
@@ -445,8 +483,10 @@ static void pod_lines(struct run *r, struct dialog *d) {
         struct json_t *claims = raft_pod_claims(r, pod);
         struct buf text = {0};
         for (size_t c = 0; c < jd_len(claims); c++)
-            buf_printf(&text, "%s%s uid %s %s", c ? ", " : "", jd_str(jd_at(claims, c), "name"), raft_short(jd_str(jd_at(claims, c), "uid")), jd_str(jd_at(claims, c), "class"));
-        dialog_line(d, "stays", "pod %s uid %s, not restarted%s%s", pod, raft_short(uid), text.len ? "; " : "", buf_str(&text));
+            buf_printf(&text, "%s%s uid %s %s", c ? ", " : "", jd_str(jd_at(claims, c), "name"),
+                       raft_short(jd_str(jd_at(claims, c), "uid")), jd_str(jd_at(claims, c), "class"));
+        dialog_line(d, "stays", "pod %s uid %s, not restarted%s%s", pod, raft_short(uid), text.len ? "; " : "",
+                    buf_str(&text));
         buf_free(&text);
         jd_free(claims);
     }
@@ -458,28 +498,41 @@ static void class_lines(struct run *r, struct dialog *d) {
     for (void *it = classes ? jd_iter(classes) : NULL; it; it = jd_iter_next(classes, it))
         buf_printf(&from, "%s%s: %s", from.len ? ", " : "", jd_iter_key(it), jd_string_value(jd_iter_value(it)));
     dialog_line(d, "from", "claim templates %s", from.len ? buf_str(&from) : "as they are now");
-    dialog_line(d, "to", "claim templates on %s; nothing else of the set may differ, or it is refused", r->plan->target_class);
+    dialog_line(d, "to", "claim templates on %s; nothing else of the set may differ, or it is refused",
+                r->plan->target_class);
     buf_free(&from);
     jd_free(classes);
 }
 
 static void dialog(struct run *r, struct dialog *d) {
     char *file = raft_manifest_file(r);
-    dialog_line(d, "will go", "statefulset %s (its uid as a precondition), with propagationPolicy Orphan: the controller, not the pods", raft_spec(r)->statefulset);
+    dialog_line(
+        d, "will go",
+        "statefulset %s (its uid as a precondition), with propagationPolicy Orphan: the controller, not the pods",
+        raft_spec(r)->statefulset);
     pod_lines(r, d);
     class_lines(r, d);
     dialog_line(d, "reclaim", "every volume of the set is set to Retain and read back first");
     if (is_external(r)) {
-        dialog_line(d, "meanwhile", "NO CONTROLLER until it is applied from outside (Terraform, Helm, …) with the new class: nothing restarts a pod that dies");
+        dialog_line(d, "meanwhile",
+                    "NO CONTROLLER until it is applied from outside (Terraform, Helm, …) with the new class: nothing "
+                    "restarts a pod that dies");
         dialog_line(d, "fallback", "kubectl --context %s create -f %s", r->plan->context, file);
-        dialog_line(d, "beware", "if what applies it keeps its state or its secrets in this very cluster, try it before you begin");
+        dialog_line(d, "beware",
+                    "if what applies it keeps its state or its secrets in this very cluster, try it before you begin");
     } else {
-        dialog_line(d, "meanwhile", "no controller for less than a second: nothing restarts a pod that dies in it. If we die in it: kubectl --context %s create -f %s", r->plan->context, file);
+        dialog_line(d, "meanwhile",
+                    "no controller for less than a second: nothing restarts a pod that dies in it. If we die in it: "
+                    "kubectl --context %s create -f %s",
+                    r->plan->context, file);
     }
-    const struct row *w = world_find_name(r->world, T_WORKLOADS, slice_of(r->workload->ns), slice_of(raft_spec(r)->statefulset));
+    const struct row *w = world_find_name(r->world, T_WORKLOADS, slice_of(r->workload->ns),
+                                          slice_of(raft_spec(r)->statefulset));
     struct slice by = w ? row_text(w, WORKLOADS_MANAGER) : (struct slice){NULL, 0};
     if (by.n && !slice_starts(by, "ferryman"))
-        dialog_line(d, "beware", "the set is written by %.*s: change the class there, too, or it will try to take it back", (int)by.n, by.p);
+        dialog_line(d, "beware",
+                    "the set is written by %.*s: change the class there, too, or it will try to take it back",
+                    (int)by.n, by.p);
     dialog_line(d, "lost", "nothing: pods and claims stay as they are");
     dialog_line(d, "undo", "rollback, as long as no pod was moved: the same with the old classes");
     raft_rescue_line(r, d);
