@@ -1,7 +1,7 @@
 /* See vault_cluster.h. */
 #include "sandbox/vault_cluster.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -45,13 +45,13 @@ void vault_cluster_init(struct vault_cluster *c, int64_t now, int leader, int64_
 
 void vault_cluster_own_id(struct vault_cluster *c, int node, const char *id)
 {
-    snprintf(c->node[node].own_id, VAULT_ID_SIZE, "%s", id);
+    str_copy(c->node[node].own_id, VAULT_ID_SIZE, id);
 }
 
 void vault_cluster_rename(struct vault_cluster *c, int node, const char *id)
 {
-    snprintf(c->node[node].id, VAULT_ID_SIZE, "%s", id);
     vault_cluster_own_id(c, node, id);
+    str_copy(c->node[node].id, VAULT_ID_SIZE, id);
 }
 
 static bool node_is_itself(const struct vault_node *n)
@@ -234,7 +234,7 @@ static void node_join(struct vault_cluster *c, int i)
     n->data = true;
     n->was_removed = false;
     if (!node_is_itself(n)) { /* the peer of the same address is removed first (raft-autopilot AddServer) */
-        vault_cluster_rename(c, i, n->own_id);
+        memcpy(n->id, n->own_id, sizeof n->id);
         n->in_config = false;
         c->index++;
     }
