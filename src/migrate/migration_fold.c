@@ -37,6 +37,13 @@ static void drop_facts(struct mover *v, bool overrides) {
         if (slice_starts(name, "override.") == overrides) mem_free(map_del(v->run->facts, name));
 }
 
+/* A judgement was passed over for one phase (run_override): the next one, and above all a window of a day, asks again. What only the
+ * operator knows (where a copy lies, how many replicas) stays said. */
+static void drop_judgements(struct mover *v) {
+    static const char *const names[] = {"override.alerts", "override.backups", "override.http", "override.image", "override.hours"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) mem_free(map_del(v->run->facts, slice_of(names[i])));
+}
+
 /* What was overridden since the rollback is for the run that begins now. */
 void mover_forget(struct mover *v) {
     drop_facts(v, false);
@@ -89,6 +96,7 @@ static void fold_phase(struct mover *v, struct phase_now *p, const struct json_t
         p->state = ends[i].state;
         p->ended = at;
         str_set(&p->reason, jd_str(d, "reason"));
+        if (p->state == PHASE_DONE) drop_judgements(v);
         if (p->state != PHASE_DONE || p->phase != v->table->rollback) continue;
         if (v->table->rollback_in_part) { /* what it has taken back comes next again (undone), and it can be asked for again */
             p->state = PHASE_TODO;

@@ -24,6 +24,7 @@
 #include "migrate/intent.h"
 #include "migrate/journal.h"
 #include "migrate/migration.h"
+#include "migrate/migration_private.h"
 #include "migrate/phase.h"
 #include "migrate/plan.h"
 #include "tests/unit/tiny_http.h"
@@ -441,6 +442,21 @@ static void test_only_the_next_phase_opens(void **state) {
     assert_has(w, T_ARMING, arming, ARMING_ANSWER, "cannot be overridden");
 }
 
+/* An alert that was passed over in one phase is asked about again in the next; where a copy lies need not be said twice. */
+static void test_an_override_is_for_one_phase(void **state) {
+    struct stage *w = *state;
+    const struct run *r = migration_mover(w->m, "db")->run;
+    arm(w);
+    SEND(w, .verb = W("override"), .workload = W("db"), .gate = W("alerts"), .reason = W("known"));
+    SEND(w, .verb = W("override"), .workload = W("db"), .gate = W("circle"), .reason = W("in the safe"));
+    open_ready(w, "look");
+    confirm(w, "y");
+    assert_string_equal(run_override(r, "alerts"), "known");
+    AWAIT(w, look_done);
+    assert_null(run_override(r, "alerts"));
+    assert_string_equal(run_override(r, "circle"), "in the safe");
+}
+
 static void test_a_phase_from_dialog_to_end(void **state) {
     struct stage *w = *state;
     arm(w);
@@ -712,6 +728,7 @@ int main(void) {
         TEST(test_a_journal_of_another_cluster),
         TEST(test_another_cluster_than_the_run_began_in),
         TEST(test_only_the_next_phase_opens),
+        TEST(test_an_override_is_for_one_phase),
         TEST(test_a_phase_from_dialog_to_end),
         TEST(test_what_moved_since_makes_the_dialog_stale),
         TEST(test_nothing_begins_on_a_stale_fact),
