@@ -58,7 +58,7 @@ static bool is_cut(const struct run *r) {
 static enum op_answer see_chosen(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const char *pod = op->data, *leader = run_fact(r, "leader.now"), *turn = raft_turn_of(r, pod);
     (void)seen;
-    if (!pod || !*pod) buf_adds(reason, "no pod can be chosen: it is not known who is the leader, or none is left");
+    if (!pod || !*pod || strstr(pod, "‹")) buf_adds(reason, "no pod can be chosen: it is not known who is the leader, or none is left");
     else if (str_eq(pod, leader))
         buf_printf(reason, "%s is the leader now: the plan is stale. %s", pod,
                    is_last(r) ? "It has to step down first" : "Open the dialog again, it shows who comes next");
