@@ -430,6 +430,9 @@ static enum op_answer see_clock_stops(struct run *r, struct op *op, const struct
     (void)seen, (void)reason;
     if (turn_of(r)) raft_watch_set(r, op->data);
     run_set(r, "set.orphaned_at", "");
+    char *end = turn_of(r) ? str_printf("%s has rejoined", raft_turn_fact(r, turn_of(r), "name")) : mem_strdup("");
+    run_set(r, "no_way_back", end);
+    mem_free(end);
     return OP_DONE;
 }
 
