@@ -6,7 +6,7 @@ SANDBOX = ["--small-db"]
 TYPED = {"quiesce": "immich-postgresql", "swap": "immich-postgresql", "resume": "immich-postgresql", "rollback": "immich-postgresql"}
 PHASES = ["preflight", "inventory", "rehearse", "quiesce", "counts", "dump", "swap", "preload", "restore", "reindex", "verify", "resume"]
 BACK = {"rollback": "resume"}  # the way back, from before that phase
-ACTION = {}
+ACTION, HALFWAY = {}, {}
 # Where a phase starts from, if not from its own folder, and what is run first: a server that goes on from saved files has lost its
 # statistics, as after a crash, and what rests on the sums of writes would rightly refuse them.
 PRELUDE = {"dump": ("counts", ["counts"]), "swap": ("counts", ["counts", "dump"]), "rollback": ("resume", [])}

@@ -34,8 +34,13 @@ def points(records):
 
 
 def whole(w):
-    """Every phase of the run, then the ways back."""
-    return [*w.PHASES, *w.BACK]
+    """Every phase of the run, then the ways back, and those from the middle of a phase."""
+    return [*w.PHASES, *w.BACK, *w.HALFWAY]
+
+
+def needed(w, phases):
+    """What has to be run as a whole for the cases of these."""
+    return [p for p in whole(w) if p not in w.HALFWAY and (p in phases or any(p in w.HALFWAY[h][:2] for h in phases if h in w.HALFWAY))]
 
 
 def start_of(w, phase):
@@ -128,16 +133,17 @@ def console_to(cluster, phase):
     t.keys("r")
     t.wait("[ Cancel ]", 60)
     typed = w.TYPED.get(phase, "y")
-    t.wait(f"Type {typed}" if phase in w.TYPED else "y goes on", 60)
-    def said():
+    t.wait((lambda s: re.search(rf"[Tt]ype (the context, )?{typed}", s)) if phase in w.TYPED else "y goes on", 60)
+    def said(screen):
         if any(r["t"] == "phase" and r["state"] == "begun" for r in cluster.journal()[known:]):
             return True
-        if phase in w.TYPED and f"[{typed}" not in t.screen():
-            t.type(typed)
-        t.keys("Enter" if phase in w.TYPED else typed)
-        threading.Event().wait(0.5)  # the next look decides; keys that come too early do not count
+        if "[ Cancel ]" in screen:  # keys that come too early do not count
+            if phase in w.TYPED and f"[{typed}" not in screen:
+                t.type(typed)
+            t.keys("Enter" if phase in w.TYPED else typed)
+        threading.Event().wait(0.5)
         return False
-    until(said, f"{phase} has begun from the console", 60)
+    t.wait(said, 60)
     return t
 
 
@@ -165,7 +171,7 @@ def compared(cluster, case, expected):
     for key in set(now["objects"]) - set(expected["objects"]):
         if key.startswith("Lease "):
             now["objects"].pop(key)
-    if anew(w, case["phase"], case.get("step")):
+    if "back" in case or anew(w, case["phase"], case.get("step")):
         w.forgive(case, (now, expected))
     return differences(expected, now)
 
@@ -194,10 +200,11 @@ def run_case(w, base, saves, case, expected, changes):
         if first.returncode != -9:
             return [f"was to be killed at {point}, ended with {first.returncode}: {first.stdout[-1500:]}{first.stderr[-1500:]}"]
         killed = len(cluster.journal())
-        second = cluster.phase(phase)
+        second = cluster.phase(case.get("back", phase))
         if second.returncode:
             return [f"started again it ended with {second.returncode}: {second.stdout[-2500:]}{second.stderr[-2500:]}"]
-        wrong = compared(cluster, case, expected) + done_twice(w, cluster.journal()[before:], phase) + changed_more(cluster, case, changes)
+        wrong = compared(cluster, case, expected) + done_twice(w, cluster.journal()[before:], phase)
+        wrong += done_twice(w, cluster.journal()[before:], case["back"]) if "back" in case else changed_more(cluster, case, changes)
         verify = cluster.ferryman("journal", "verify")
         if verify.returncode:
             wrong.append("the journal does not verify: " + verify.stderr)
@@ -250,7 +257,7 @@ def part(o):
     else:
         case = json.loads(o.case)
         with open(os.path.join(o.folder, "reference.json")) as f:
-            expected = json.load(f)[case["phase"]]
+            expected = json.load(f)[case.get("back", case["phase"])]
         result = run_case(w, base, saves, case, expected["end"], expected["changes"])
     with open(o.result, "w") as f:
         json.dump(result, f)
@@ -261,9 +268,14 @@ def part(o):
 
 def cases_of(w, found, phases):
     cases = [{"workload": w.NAME, "phase": p, "point": f"journal.{side}:{n + 1}", "step": r["step"], "record": f"{r['t']} {r['step']}/{r['op']}"}
-             for p in phases for n, r in enumerate(found[p]["records"]) for side in ("before", "after")]
+             for p in phases if p not in w.HALFWAY for n, r in enumerate(found[p]["records"]) for side in ("before", "after")]
+    for half in (h for h in phases if h in w.HALFWAY):  # what has begun is not ended but taken back
+        p, back, step = w.HALFWAY[half]
+        first = next(n for n, r in enumerate(found[p]["records"]) if r["step"] == step)
+        cases += [{"workload": w.NAME, "phase": p, "back": back, "point": f"journal.after:{n + 1}", "step": r["step"],
+                   "record": f"{half}: {r['t']} {r['step']}/{r['op']}"} for n, r in enumerate(found[p]["records"]) if n >= first]
     if shutil.which("tmux"):
-        cases += [{"workload": w.NAME, "phase": p, "point": which, "record": "begun from the console"} for p in phases if p not in w.BACK
+        cases += [{"workload": w.NAME, "phase": p, "point": which, "record": "begun from the console"} for p in phases if p in w.PHASES
                   for which in ("console", "both")]
     return cases
 
@@ -272,11 +284,12 @@ def name_of(case):
     return f"{case['workload']} {case['phase']} {case['point']} ({case['record']})"
 
 
-def spread(cases, found, phases):
+def spread(w, cases, phases):
     """For a sample: the middle of each phase first, then others, so that a short time sees many phases."""
     ranked = []
     for p in phases:
-        mine = [c for c in cases if c["phase"] == p and c["point"].startswith("journal")]
+        half = w.HALFWAY.get(p)
+        mine = [c for c in cases if c["phase"] == (half[0] if half else p) and ("back" in c) == bool(half) and c["point"].startswith("journal")]
         middle = len(mine) // 2
         ranked += [(abs(i - middle), phases.index(p), c) for i, c in enumerate(mine)]
     return [c for _, _, c in sorted(ranked, key=lambda x: x[:2])] + [c for c in cases if not c["point"].startswith("journal")]
@@ -321,10 +334,10 @@ def whole_run(w, o, folder, phases, spaces):
     if o.use:
         with open(kept) as f:
             return json.load(f)
-    found = child(["--reference", "--workload", w.NAME, "--phases", ",".join(phases)], folder, os.path.join(folder, "reference"), spaces)
+    found = child(["--reference", "--workload", w.NAME, "--phases", ",".join(needed(w, phases))], folder, os.path.join(folder, "reference"), spaces)
     with open(kept, "w") as f:
         json.dump(found, f)
-    ok(f"{w.NAME}: a whole run, {sum(len(found[p]['records']) for p in phases)} records of acts and outcomes in it, {time.monotonic() - began:.0f} s")
+    ok(f"{w.NAME}: a whole run, {sum(len(found[p]['records']) for p in needed(w, phases))} records of acts and outcomes in it, {time.monotonic() - began:.0f} s")
     return found
 
 
@@ -345,7 +358,7 @@ def one_workload(w, o, spaces):
                 passed_before = {line.strip() for line in f if line.startswith("PASS: ")}
             cases = [c for c in cases if "PASS: " + name_of(c) not in passed_before]
         if o.sample:
-            cases = spread(cases, found, phases)
+            cases = spread(w, cases, phases)
         return matrix(cases, folder, o, spaces, time.monotonic() + o.sample if o.sample else None)
     finally:
         if o.keep:
