@@ -69,6 +69,8 @@ static const char *old_uid(const struct run *r, struct script *s, const char *po
 
 /* ---- One act: the claims, then the pod ---- */
 
+/* From here on its turn has begun. It is noted as the last thing that the first DELETE rests on: a refusal before it leaves nothing behind, and
+ * the next try chooses anew. */
 static enum op_answer see_begun(struct run *r, struct op *op, const struct seen *seen, struct buf *reason) {
     const struct at *at = op->data;
     char now[24], *ready = str_printf("%s is Ready again", at->pod);
@@ -109,6 +111,10 @@ static enum op_answer see_terminating(struct run *r, struct op *op, const struct
     return OP_DONE;
 }
 
+static void guard_begins(struct run *r, struct script *s, struct op *act, const char *pod) {
+    with(script_guard_get(act, script_fmt(s, "%s goes", pod), raft_path(s, r, "pods", pod), see_begun), pod, NULL);
+}
+
 static void delete_claim(struct run *r, struct script *s, const char *pod, const struct json_t *claim, bool first) {
     const char *name = jd_str(claim, "name"), *uid = jd_str(claim, "uid"), *class = jd_str(claim, "class");
     struct op *op = with(
@@ -124,6 +130,7 @@ static void delete_claim(struct run *r, struct script *s, const char *pod, const
     raft_guard_well(r, s, op, pod);
     raft_guard_leader(r, s, op);
     raft_guard_not_leader(r, s, op, pod);
+    guard_begins(r, s, op, pod);
 }
 
 static void delete_pod(struct run *r, struct script *s, const char *pod, const struct json_t *claims) {
@@ -143,8 +150,9 @@ static void delete_pod(struct run *r, struct script *s, const char *pod, const s
 void raft_script_swap(struct run *r, struct script *s) {
     const char *pod = pod_name(r, s);
     struct json_t *claims = old_claims(r, pod);
-    with(script_check(s, "begin", script_fmt(s, "%s goes", pod), see_begun), pod, NULL);
     for (size_t i = 0; i < jd_len(claims); i++) delete_claim(r, s, pod, jd_at(claims, i), i == 0);
+    /* Whoever deleted them. */
+    with(script_check(s, "begin", script_fmt(s, "%s goes", pod), see_begun), pod, NULL);
     for (size_t i = 0; i < jd_len(claims); i++) {
         const char *name = jd_str(jd_at(claims, i), "name");
         with(script_wait(s, script_fmt(s, "terminating %s", name), script_fmt(s, "claim %s is on its way out", name),
