@@ -163,6 +163,8 @@ static void write_env(struct kube *k, enum kube_id kind, const char *name, const
 static struct err *scenario_unstable(struct sandbox *s, bool on)
 {
     struct vault *v = vault_of(s);
+    if (v->unstable_ids == on)
+        return NULL; /* a saved sandbox has its ids */
     v->unstable_ids = on;
     write_env(s->kube, KIND_STATEFULSET, "vault", "spec.template.spec", !on);
     for (int i = 0; i < VAULT_NODES; i++) {

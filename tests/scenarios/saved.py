@@ -38,7 +38,7 @@ now = t.kubectl("get", "pods,pvc,pv,deployments,secrets", "-A", "-o", "jsonpath=
 check(now == objects, "every object has its uid")
 check(t.control("audit") == audit, "what was changed before is still known")
 check("scenario app-down on" in t.control("status"), "scenarios stay planted")
-check(len([l for l in t.kubectl("get", "pods", "-n", "vault", "--no-headers").splitlines() if "1/1" in l and l.startswith("vault-")]) == 3, "Vault is as it was")
+check(len([l for l in t.kubectl("get", "pods", "-n", "vault", "--no-headers").splitlines() if "2/2" in l and l.startswith("vault-")]) == 3, "Vault is as it was")
 t.kubectl("delete", "pod", "-n", "immich", before["metadata"]["name"], "--wait=false")
 t.control("save", os.path.join(home, "two"), "crash")
 check(t.control("save", os.path.join(home, "two"), "crash"), "a saved sandbox is replaced by one of the same name")
