@@ -159,11 +159,15 @@ static enum op_answer see_claims(struct run *r, struct op *op, const struct seen
     struct json_t *pods = run_fact_json(r, "pods");
     struct tally t = {0};
     enum op_answer a = OP_DONE;
+    char stranger[256] = "";
     (void)op;
     (void)seen;
     for (void *it = pods ? jd_iter(pods) : NULL; it && a == OP_DONE; it = jd_iter_next(pods, it)) {
         const struct json_t *claims = jd_get(jd_iter_value(it), "claims");
+        size_t before = t.moved;
         for (size_t i = 0; i < jd_len(claims) && a == OP_DONE; i++) a = judge_claim(r, jd_at(claims, i), &t, reason);
+        bool whole = jd_len(claims) > 0 && t.moved - before == jd_len(claims);
+        if (whole && !raft_turn_of(r, jd_iter_key(it))) str_copy(stranger, sizeof stranger, jd_iter_key(it));
     }
     jd_free(pods);
     if (a != OP_DONE) return a;
@@ -171,9 +175,13 @@ static enum op_answer see_claims(struct run *r, struct op *op, const struct seen
         buf_printf(reason, "all %zu claims are on class %s already: it was moved. Nothing is left to do", t.claims, r->plan->target_class);
         return OP_REFUSE;
     }
+    if (*stranger) { /* its turn would have nothing to take, and nothing of it could be proved: the roll would stop there, half-way */
+        buf_printf(reason, "%s is on class %s already, and not by this run: what it was on before is not known here. Bring it back to its old class first, or "
+                           "move the others as that one was moved", stranger, r->plan->target_class);
+        return OP_REFUSE;
+    }
     if (t.moved > 0)
-        run_note(r, "WARN", "%zu of %zu claims are on class %s already: their pods are wiped and filled again all the same", t.moved, t.claims,
-                 r->plan->target_class);
+        run_note(r, "WARN", "%zu of %zu claims are on class %s already: they stay, the others of their pods go", t.moved, t.claims, r->plan->target_class);
     buf_printf(reason, "%zu claims", t.claims);
     if (t.deleting > 0) buf_printf(reason, ", %zu volumes not Retain: each is set to Retain, and read back, before its claim goes", t.deleting);
     else buf_adds(reason, ", every volume Retain");

@@ -110,6 +110,10 @@ static enum op_answer see_set(struct run *r, struct op *op, const struct seen *s
         buf_adds(reason, "made again already");
         return OP_DONE;
     }
+    if (run_has(r, "set.orphaned_at")) { /* it is there: its end was refused, or somebody has made it again */
+        run_set(r, "set.orphaned_at", "");
+        run_set(r, "no_way_back", "");
+    }
     struct json_t *clean = raft_manifest_clean(seen->doc), *templates = raft_manifest_templates(seen->doc);
     run_set(r, "rollback.set", jd_str(seen->doc, "metadata.uid"));
     run_set_json(r, "rollback.manifest", clean);
