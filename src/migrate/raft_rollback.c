@@ -248,13 +248,16 @@ static void script_away(struct run *r, struct script *s) {
         jd_free(go);
         go = raft_turn_json(r, turn_of(r), "claims.new");
     }
+    struct json_t *kept = kept_claims(r, s);
     int64_t grace = raft_pod_grace(r, pod);
     for (size_t i = 0; i < jd_len(go); i++) {
         const char *name = jd_str(jd_at(go, i), "name"), *claim_uid = jd_str(jd_at(go, i), "uid");
-        script_delete(s, script_fmt(s, "delete %s", name),
+        struct op *op = script_delete(s, script_fmt(s, "delete %s", name),
                       script_fmt(s, "delete claim %s (uid %s)", name, raft_short(claim_uid)),
-                      raft_path(s, r, "persistentvolumeclaims", name), claim_uid, -1, NULL)
-            ->irreversible = true;
+                      raft_path(s, r, "persistentvolumeclaims", name), claim_uid, -1, NULL);
+        op->irreversible = true;
+        for (size_t n = 0; n < jd_len(kept); n++) /* one of the old ones, whose turn ended before its DELETE: its volume is what is gone back to */
+            if (str_eq(jd_str(jd_at(kept, n), "uid"), claim_uid)) raft_guard_retained(r, s, op, jd_at(kept, n));
     }
     if (r->preview || run_has(r, "rollback.pod")) {
         struct op *op = script_delete(
@@ -272,6 +275,7 @@ static void script_away(struct run *r, struct script *s) {
         raft_script_gone(r, s, script_fmt(s, "gone %s", name), script_fmt(s, "claim %s ends", name),
                          raft_path(s, r, "persistentvolumeclaims", name), claim_uid, FREE_MS);
     }
+    jd_free(kept);
     jd_free(go);
 }
 
