@@ -47,7 +47,9 @@ const struct row *phase_workload(const struct world *w) {
     int best_rank = -1;
     for (size_t i = 0; i < n; i++) {
         struct slice state = row_text(rows[i], PLAN_WORKLOADS_STATE);
-        int rank = phase_under_way(state) ? 3 : phase_in_trouble(state) ? 2 : has_phases(w, row_key(rows[i])) ? 1 : 0;
+        /* What has begun before what has not: 5 leads back to where one was. */
+        bool begun = slice_is(state, "BETWEEN PHASES") || slice_is(state, "RETAINING");
+        int rank = phase_under_way(state) ? 4 : phase_in_trouble(state) ? 3 : begun ? 2 : has_phases(w, row_key(rows[i])) ? 1 : 0;
         if (rank <= best_rank) continue;
         best = rows[i];
         best_rank = rank;
