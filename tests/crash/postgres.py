@@ -3,8 +3,10 @@ from cluster import *
 
 NAME = "immich-postgres"
 SANDBOX = ["--small-db"]
-TYPED = {"quiesce": "immich-postgresql", "swap": "immich-postgresql", "resume": "immich-postgresql", "rollback": "immich-postgresql"}
-PHASES = ["preflight", "inventory", "rehearse", "quiesce", "counts", "dump", "swap", "preload", "restore", "reindex", "verify", "resume"]
+TYPED = {"quiesce": "immich-postgresql", "swap": "immich-postgresql", "resume": "immich-postgresql", "rollback": "immich-postgresql",
+         "cleanup": "home"}
+PHASES = ["preflight", "inventory", "rehearse", "quiesce", "counts", "dump", "swap", "preload", "restore", "reindex", "verify", "resume",
+          "cleanup"]
 BACK = {"rollback": "resume"}  # the way back, from before that phase
 ACTION, HALFWAY = {}, {}
 # Where a phase starts from, if not from its own folder, and what is run first: a server that goes on from saved files has lost its
@@ -15,10 +17,12 @@ SKIPPED = {"rehearse": "the crash matrix looks elsewhere"}
 # orderly end was not seen is started once more and stopped again (safety 7).
 ANEW = {"rehearse": None, "restore": None, "swap": {"stop", "boot", "claim", "name"}}
 TOOLS = ("kubectl", "psql")
+WHY = "the crash matrix"
 
 
 def overrides(phase):
-    return ["--override", "alerts=the crash matrix", "--override", "backups=the crash matrix"]
+    gates = {"alerts": WHY, "backups": WHY, **({"foreign-files": "nothing else"} if phase == "cleanup" else {})}
+    return [word for gate, why in gates.items() for word in ("--override", f"{gate}={why}")]
 
 
 def plan_of(text, base):
@@ -26,12 +30,19 @@ def plan_of(text, base):
 
 
 def prepare(cluster, phase):
-    pass
+    if phase != "cleanup":
+        return
+    cluster.control("advance", "8d")  # its retention ends; the backup that mounts the old claim is given up
+    cluster.kubectl("delete", "cronjob", "-n", "immich", "postgresql-backup")
+    def at_work():
+        pods = json.loads(cluster.kubectl("get", "pods", "-n", "immich", "-o", "json"))["items"]
+        return [p for p in pods if p["metadata"]["name"].startswith("postgresql-backup") and p["status"].get("phase") in ("Pending", "Running")]
+    until(lambda: not at_work(), "no backup mounts the old claim", 60)
 
 
 def asks(phase):
     """Gates that are passed over at the console, each with its reason."""
-    return dict.fromkeys(("alerts", "backups"), "the crash matrix") if phase == "preflight" else {}
+    return {"preflight": {"alerts": WHY, "backups": WHY}, "cleanup": {"foreign-files": "nothing else"}}.get(phase, {})
 
 
 def server_of(cluster, facts):
