@@ -74,6 +74,8 @@ e.send(verb="override", workload="vault", gate="alerts", reason="they are asked 
 until(lambda: e.window().get("credited", 0) > 2 * MINUTE, "two minutes are credited", 60)
 now = e.window()
 e.kill()
+killed = time.monotonic()
+until(lambda: time.monotonic() - killed > 3, "more than one and a half periods go by unwatched")  # else there is no gap
 e = w.start()
 e.wait(lambda: e.window().get("state") in ("PASSING", "CLOCK STOPPED", "WAITING", "INTERRUPTED"), "the window is shown again")
 e.state("PASSING", seconds=60)
